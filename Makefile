@@ -1,0 +1,31 @@
+# Everything sets up what it needs, in .venv, from Python 3.11 alone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test test-fast lint format bench clean
+.DEFAULT_GOAL := demo
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/.installed ## the whole path on simulated genomes, in ./demo
+	$(BIN)/isoclr demo --output demo
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+test-fast: .venv/.installed
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv demo build dist *.egg-info

@@ -1,0 +1,1 @@
+"""Annotation, homology and labels to datasets. Never imports torch."""

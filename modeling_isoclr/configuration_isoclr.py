@@ -1,0 +1,143 @@
+"""Configuration of the IsoCLR family of RNA isoform encoders."""
+
+from transformers import PretrainedConfig
+
+_MODELING = "modeling_isoclr"
+AUTO_MAP = {
+    "AutoConfig": "configuration_isoclr.IsoCLRConfig",
+    "AutoModel": f"{_MODELING}.IsoCLRModel",
+    "AutoModelForPreTraining": f"{_MODELING}.IsoCLRForPreTraining",
+}
+
+PRESETS = {
+    "small": {"filters": [64, 128, 128, 256], "blocks": [2, 2, 2, 2], "kernel_size": 2},
+    "medium": {"filters": [64, 128, 256, 512], "blocks": [3, 4, 6, 3], "kernel_size": 2},
+    "large": {"filters": [64, 128, 256, 512], "blocks": [3, 4, 6, 3], "kernel_size": 4},
+}
+
+BASES = 4
+VOCABULARY_SIZE = 32
+# token = base + 8·codon_start + 16·exon_end, see tokenization_isoclr.py
+N_BASE, MASK_BASE, PAD_BASE = 4, 5, 7
+CODON_START_BIT, EXON_END_BIT = 8, 16
+
+
+class IsoCLRConfig(PretrainedConfig):
+    """A dilated residual convolutional encoder over RNA tracks (arXiv 2310.08738).
+
+    Args:
+        filters: channels of each stage.
+        blocks: residual blocks of each stage; every stage halves the length once, after its first.
+        dilations: dilation of the convolutions of each stage.
+        kernel_size: width of the convolutions, in positions.
+        stem_kernel_size: width of the stem's convolution in nt; None: `kernel_size`, as the paper.
+        n_tracks: input tracks: 4 (A C G T) or, with codon starts and exon ends, 6; further ones
+            come by `inputs_embeds` alone.
+        norm: `batch`, as the paper, over valid positions only; `layer` has no statistics across
+            samples or positions.
+        norm_eps: added to the variance; 0.01 in the paper.
+        norm_momentum: of the running statistics of `batch`, as torch counts it.
+        dropout: inside each block; the paper has 0.1 in pre-training, 0.3 in fine-tuning.
+        pooling: what `pooler_output` is the masked mean of: `last` stage, as the paper, or all
+            `stages`, concatenated.
+        unknown_value: what N has in the four base tracks and a masked position in all tracks: 0.25
+            in IsoCLR, 0 in Orthrus.
+        projector_sizes: widths of the three linear layers of the contrastive head.
+        loss_form: of the objective, see losses_isoclr.py.
+        loss_temperature: of the objective.
+        kwargs: passed to `PretrainedConfig`.
+
+    Raises:
+        ValueError: naming the argument, what was found and what was expected.
+    """
+
+    model_type = "isoclr"
+
+    def __init__(
+        self,
+        filters=(64, 128, 128, 256),
+        blocks=(2, 2, 2, 2),
+        dilations=(1, 2, 4, 8),
+        kernel_size=2,
+        stem_kernel_size=None,
+        n_tracks=6,
+        norm="batch",
+        norm_eps=0.01,
+        norm_momentum=0.1,
+        dropout=0.1,
+        pooling="last",
+        unknown_value=0.25,
+        projector_sizes=(2048, 2048, 512),
+        loss_form="dcl",
+        loss_temperature=0.1,
+        **kwargs,
+    ):
+        self.filters = list(filters)
+        self.blocks = list(blocks)
+        self.dilations = list(dilations)
+        self.kernel_size = kernel_size
+        self.stem_kernel_size = stem_kernel_size
+        self.n_tracks = n_tracks
+        self.norm = norm
+        self.norm_eps = norm_eps
+        self.norm_momentum = norm_momentum
+        self.dropout = dropout
+        self.pooling = pooling
+        self.unknown_value = unknown_value
+        self.projector_sizes = list(projector_sizes)
+        self.loss_form = loss_form
+        self.loss_temperature = loss_temperature
+        self._check()
+        kwargs["auto_map"] = dict(AUTO_MAP)  # one repo serves every Auto class
+        kwargs.setdefault("pad_token_id", PAD_BASE)
+        super().__init__(**kwargs)
+
+    def _check(self):
+        if not len(self.filters) == len(self.blocks) == len(self.dilations) >= 1:
+            raise ValueError(
+                "filters, blocks, dilations: got "
+                f"{self.filters}, {self.blocks}, {self.dilations}, wanted one entry each a stage"
+            )
+        positive = {
+            "filters": self.filters,
+            "blocks": self.blocks,
+            "dilations": self.dilations,
+            "kernel_size": [self.kernel_size],
+            "stem_kernel_size": [self.stem_kernel_size or 1],
+            "projector_sizes": self.projector_sizes,
+        }
+        for name, values in positive.items():
+            if any(not isinstance(v, int) or v < 1 for v in values):
+                raise ValueError(f"{name}: got {getattr(self, name)}, wanted positive integers")
+        if len(self.projector_sizes) != 3:
+            raise ValueError(f"projector_sizes: got {self.projector_sizes}, wanted three widths")
+        if not isinstance(self.n_tracks, int) or self.n_tracks < BASES:
+            raise ValueError(f"n_tracks: got {self.n_tracks}, wanted an integer of at least 4")
+        choices = {"norm": ("batch", "layer"), "pooling": ("last", "stages")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)!r}, wanted one of {', '.join(allowed)}"
+                )
+
+    @classmethod
+    def preset(cls, name: str, **overrides) -> "IsoCLRConfig":
+        """The paper's `small`, `medium` or `large` encoder, with `overrides`."""
+        if name not in PRESETS:
+            raise ValueError(f"preset: got {name!r}, wanted one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **overrides})
+
+    @property
+    def hidden_size(self) -> int:
+        """Channels of `last_hidden_state`."""
+        return self.filters[-1]
+
+    @property
+    def pooled_size(self) -> int:
+        """Width of `pooler_output`."""
+        return sum(self.filters) if self.pooling == "stages" else self.filters[-1]
+
+    @property
+    def downsampling(self) -> int:
+        """Nucleotides a position of `last_hidden_state`: 32 with four stages."""
+        return 2 ** (len(self.filters) + 1)

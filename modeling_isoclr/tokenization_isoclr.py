@@ -1,0 +1,243 @@
+"""One byte a nucleotide: base, codon start and exon end in one token.
+
+token = base + 8·codon_start + 16·exon_end, with A0 C1 G2 T3 N4 MASK5 PAD7; U reads as T, lower case
+as upper. A codon start is the first base of a codon of the CDS; an exon end is the last base of an
+exon, the final one included. Coordinates are 0-based and half-open, on the spliced transcript.
+"""
+
+import numpy as np
+from transformers import BatchEncoding, PreTrainedTokenizer
+from transformers.utils import logging
+
+from .configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE, PAD_BASE
+
+logger = logging.get_logger(__name__)
+
+_BASE_NAMES = ["A", "C", "G", "T", "N", "<mask>", "<unused>", "<pad>"]
+_VOCABULARY = {
+    name + "^" * codon_start + "|" * exon_end: base
+    + CODON_START_BIT * codon_start
+    + EXON_END_BIT * exon_end
+    for exon_end in (0, 1)
+    for codon_start in (0, 1)
+    for base, name in enumerate(_BASE_NAMES)
+}
+_TOKENS = {index: token for token, index in _VOCABULARY.items()}
+
+_UNKNOWN = 255
+_BASE_OF_BYTE = np.full(256, _UNKNOWN, dtype=np.uint8)
+for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_BASE)):
+    for _letter in _letters:
+        _BASE_OF_BYTE[ord(_letter)] = _base
+
+_CROPS = ("five_prime", "three_prime", "cds_centre")
+
+
+class IsoCLRTokenizer(PreTrainedTokenizer):
+    """Turns transcripts into tokens of one byte a nucleotide.
+
+    Args:
+        unknown_letters: `error`, or `N` to read letters that are not bases as N.
+        kwargs: passed to `PreTrainedTokenizer`.
+    """
+
+    vocab_files_names = {}
+    model_input_names = ["input_ids", "attention_mask"]
+
+    def __init__(self, unknown_letters="error", **kwargs):
+        if unknown_letters not in ("error", "N"):
+            raise ValueError(f"unknown_letters: got {unknown_letters!r}, wanted 'error' or 'N'")
+        if kwargs.get("padding_side", "right") != "right":
+            raise ValueError("padding_side: got 'left', wanted 'right': positions must not shift")
+        self.unknown_letters = unknown_letters
+        kwargs.setdefault("pad_token", "<pad>")
+        kwargs.setdefault("mask_token", "<mask>")
+        super().__init__(unknown_letters=unknown_letters, **kwargs)
+
+    def tokenize_transcript(self, sequence, cds=None, exon_junctions=None, record="sequence"):
+        """Tokens of one transcript.
+
+        Args:
+            sequence: letters of a spliced transcript, 5'→3'.
+            cds: (start, end) of the coding sequence with its stop codon; None or (-1, -1) when
+                there is none.
+            exon_junctions: first base of every exon but the first, ascending; empty for one exon;
+                None when unknown, and then no exon end is marked.
+            record: what an error calls this transcript.
+
+        Returns:
+            A uint8 array of shape (length,).
+
+        Raises:
+            ValueError: naming the record and the value.
+        """
+        letters = np.frombuffer(sequence.encode("utf-8", "replace"), dtype=np.uint8)
+        tokens = _BASE_OF_BYTE[letters]
+        if tokens.size == 0:
+            raise ValueError(f"{record}: got no letters, wanted at least one")
+        unknown = tokens == _UNKNOWN
+        if unknown.any():
+            if self.unknown_letters == "error":
+                position = int(unknown.argmax())
+                raise ValueError(
+                    f"{record}: got letter {sequence[position]!r} at position {position}, "
+                    "wanted A, C, G, T, U or N"
+                )
+            tokens[unknown] = N_BASE
+        if cds is not None and tuple(cds) != (-1, -1):
+            start, end = cds
+            if not 0 <= start < end <= tokens.size or (end - start) % 3:
+                raise ValueError(
+                    f"{record}: got CDS ({start}, {end}), wanted 0 <= start < end <= {tokens.size} "
+                    "and a multiple of three"
+                )
+            tokens[start:end:3] |= CODON_START_BIT
+        if exon_junctions is not None:
+            junctions = np.asarray(exon_junctions, dtype=np.int64)
+            bounds = np.concatenate([[0], junctions, [tokens.size]])
+            if (np.diff(bounds) < 1).any():
+                raise ValueError(
+                    f"{record}: got exon junctions {junctions.tolist()}, wanted them ascending "
+                    f"and between 1 and {tokens.size - 1}"
+                )
+            tokens[bounds[1:] - 1] |= EXON_END_BIT
+        return tokens
+
+    def __call__(
+        self,
+        text,
+        cds=None,
+        exon_junctions=None,
+        padding=False,
+        truncation=False,
+        max_length=None,
+        pad_to_multiple_of=None,
+        return_tensors=None,
+        **kwargs,
+    ):
+        """Tokenize one transcript or a list of them.
+
+        Args:
+            text: a sequence, or a list of sequences.
+            cds: (start, end) of the sequence, or a list of them; see `tokenize_transcript`.
+            exon_junctions: junctions of the sequence, or a list of them.
+            padding: False, True or `longest`, `max_length`.
+            truncation: what happens to a transcript over `max_length`: False is an error; a crop
+                keeps the `five_prime` end (also True), the `three_prime` end or the `cds_centre`,
+                and is reported as a warning.
+            max_length: in nt.
+            pad_to_multiple_of: pads further, to a multiple of this.
+            return_tensors: `pt`, `np`, or None for lists.
+            kwargs: what else `PreTrainedTokenizer.pad` takes; `add_special_tokens` changes nothing.
+
+        Returns:
+            `input_ids` and `attention_mask`, of shape (length,) or (batch, length).
+
+        Raises:
+            ValueError: naming the record and the value.
+        """
+        batched = not isinstance(text, str)
+        sequences = list(text) if batched else [text]
+        cds = _per_sequence("cds", cds, batched, len(sequences))
+        exon_junctions = _per_sequence("exon_junctions", exon_junctions, batched, len(sequences))
+        rows = [
+            self.tokenize_transcript(sequence, *marks, record=f"sequence {index}")
+            for index, (sequence, *marks) in enumerate(
+                zip(sequences, cds, exon_junctions, strict=True)
+            )
+        ]
+        if max_length is not None:
+            rows = _crop(rows, max_length, truncation)
+        encoding = {"input_ids": [row.tolist() for row in rows]}
+        encoding["attention_mask"] = [[1] * len(row) for row in rows]
+        if not batched:
+            encoding = {name: values[0] for name, values in encoding.items()}
+        if not batched and return_tensors is not None and not padding:
+            return BatchEncoding(encoding, tensor_type=return_tensors, prepend_batch_axis=True)
+        encoding = self.pad(
+            encoding,
+            padding=padding,
+            max_length=max_length,
+            pad_to_multiple_of=pad_to_multiple_of,
+            return_tensors=return_tensors,
+        )
+        return encoding
+
+    @property
+    def vocab_size(self):
+        """32: four bases, N, MASK, PAD and one unused, each with its marks."""
+        return len(_VOCABULARY)
+
+    def get_vocab(self):
+        """Token to index."""
+        return dict(_VOCABULARY)
+
+    def _tokenize(self, text, **kwargs):
+        return [_TOKENS[token] for token in self.tokenize_transcript(text).tolist()]
+
+    def _convert_token_to_id(self, token):
+        return _VOCABULARY[token]
+
+    def _convert_id_to_token(self, index):
+        return _TOKENS[index]
+
+    def convert_tokens_to_string(self, tokens):
+        """Letters of the tokens, without their marks."""
+        return "".join(token.rstrip("^|") for token in tokens)
+
+    def _decode(self, token_ids, skip_special_tokens=False, **kwargs):
+        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64)) & 7
+        if skip_special_tokens:
+            ids = ids[(ids != MASK_BASE) & (ids != PAD_BASE)]
+        return "".join(_BASE_NAMES[base] for base in ids.tolist())
+
+    def build_inputs_with_special_tokens(self, token_ids_0, token_ids_1=None):
+        """A transcript has no begin, end or separator tokens."""
+        return token_ids_0 + (token_ids_1 or [])
+
+    def get_special_tokens_mask(
+        self, token_ids_0, token_ids_1=None, already_has_special_tokens=False
+    ):
+        """1 where a token is MASK or PAD."""
+        ids = token_ids_0 + (token_ids_1 or [])
+        return [int(token & 7 in (MASK_BASE, PAD_BASE)) for token in ids]
+
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        """Nothing to save: the vocabulary is the code."""
+        return ()
+
+
+def _per_sequence(name, values, batched, n):
+    values = values if batched and values is not None else [values] * n
+    if len(values) != n:
+        raise ValueError(f"{name}: got {len(values)} entries, wanted one a sequence, {n}")
+    return values
+
+
+def _crop(rows, max_length, keep):
+    too_long = [index for index, row in enumerate(rows) if len(row) > max_length]
+    if not too_long:
+        return rows
+    if not keep:
+        index = too_long[0]
+        raise ValueError(
+            f"sequence {index}: got {len(rows[index])} nt, wanted at most max_length={max_length}; "
+            f"drop it, or pass truncation={' or '.join(map(repr, _CROPS))}"
+        )
+    keep = "five_prime" if keep is True else keep
+    if keep not in _CROPS:
+        raise ValueError(f"truncation: got {keep!r}, wanted False, True or one of {_CROPS}")
+    logger.warning(
+        f"cropped {len(too_long)} of {len(rows)} transcripts to {max_length} nt ({keep})"
+    )
+    return [_crop_row(row, max_length, keep) for row in rows]
+
+
+def _crop_row(row, max_length, keep):
+    excess = max(len(row) - max_length, 0)
+    start = {"five_prime": 0, "three_prime": excess}.get(keep)
+    if start is None:
+        codons = np.flatnonzero(row & CODON_START_BIT)
+        centre = (codons[0] + codons[-1] + 3) // 2 if codons.size else len(row) // 2
+        start = int(np.clip(centre - max_length // 2, 0, excess))
+    return row[start : start + max_length]
