@@ -1,4 +1,4 @@
-"""isoclr: embed, train, evaluate and share RNA isoform encoders. Importing it registers the Auto classes."""
+"""Embed, train, evaluate and share RNA isoform encoders. Importing it registers Auto classes."""
 
 import modeling_isoclr  # noqa: F401  registers the Auto classes
 

@@ -6,7 +6,12 @@ Needs torch, transformers and numpy only. Importing it registers the Auto classe
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoTokenizer
 
 from .configuration_isoclr import IsoCLRConfig
-from .losses_isoclr import LOSS_FORMS, contrastive_loss, transcript_count_weights
+from .losses_isoclr import (
+    LOSS_FORMS,
+    contrastive_loss,
+    pair_accuracy,
+    transcript_count_weights,
+)
 from .modeling_isoclr import IsoCLRForPreTraining, IsoCLRModel
 from .tokenization_isoclr import IsoCLRTokenizer
 
@@ -28,5 +33,6 @@ __all__ = [
     "IsoCLRModel",
     "IsoCLRTokenizer",
     "contrastive_loss",
+    "pair_accuracy",
     "transcript_count_weights",
 ]

@@ -60,7 +60,7 @@ def contrastive_loss(
         raise ValueError(f"form: got {form!r}, wanted one of {', '.join(LOSS_FORMS)}")
     if z1.shape != z2.shape or z1.ndim != 2:
         raise ValueError(
-            f"z1, z2: got shapes {tuple(z1.shape)} and {tuple(z2.shape)}, wanted the same (batch, dim)"
+            f"z1, z2: got shapes {tuple(z1.shape)}, {tuple(z2.shape)}, wanted twice (batch, dim)"
         )
     if len(z1) < 2:
         raise ValueError("z1, z2: got one pair, wanted at least two: one pair has no negatives")
@@ -73,6 +73,22 @@ def contrastive_loss(
         for z, similarities in ((z1, across), (z2, across.T))
     ]
     return sum(repulsions) / 2 - weighted.mean()
+
+
+@torch.no_grad()
+def pair_accuracy(z1: torch.Tensor, z2: torch.Tensor) -> torch.Tensor:
+    """How often the partner ranks first among all second views, by cosine similarity.
+
+    Args:
+        z1: first views, shape (batch, dim).
+        z2: second views, shape (batch, dim).
+
+    Returns:
+        A fraction, as a scalar tensor.
+    """
+    similarity = nn.functional.normalize(z1, dim=1) @ nn.functional.normalize(z2, dim=1).T
+    own = torch.arange(len(z1), device=z1.device)
+    return (similarity.argmax(1) == own).float().mean()
 
 
 def _repulsion(form: str, within: torch.Tensor, across: torch.Tensor) -> torch.Tensor:

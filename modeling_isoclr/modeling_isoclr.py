@@ -92,17 +92,18 @@ class IsoCLRBatchNorm(nn.Module):
                 momentum=self.momentum,
                 eps=self.eps,
             )
-        keep = mask.to(x.dtype)
+        dtype = x.dtype
+        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
         n = mask.sum()
-        mean = (x * keep).sum((0, 2, 3), keepdim=True) / n
-        centred = (x - mean) * keep
+        mean = (x * mask).sum((0, 2, 3), keepdim=True) / n
+        centred = (x - mean) * mask
         var = centred.square().sum((0, 2, 3), keepdim=True) / n
         with torch.no_grad():
-            unbiased = var.flatten() * (n / (n - 1).clamp(min=1))
+            unbiased = var.flatten() * n / (n - 1).clamp(min=1)
             self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
             self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(var + self.eps)
-        return centred * scale + self.bias.view(1, -1, 1, 1)
+        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(dtype)
 
 
 class IsoCLRLayerNorm(nn.LayerNorm):

@@ -30,6 +30,8 @@ for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_B
     for _letter in _letters:
         _BASE_OF_BYTE[ord(_letter)] = _base
 
+_PADDED_MULTIPLE = 64  # padded lengths come from a small set
+
 _CROPS = ("five_prime", "three_prime", "cds_centre")
 
 
@@ -241,3 +243,34 @@ def _crop_row(row, max_length, keep):
         centre = (codons[0] + codons[-1] + 3) // 2 if codons.size else len(row) // 2
         start = int(np.clip(centre - max_length // 2, 0, excess))
     return row[start : start + max_length]
+
+
+def cut_by_tokens(lengths, budget):
+    """Cut rows, sorted by length, so that each part padded to its longest stays in a budget.
+
+    Args:
+        lengths: nt of each row, (rows,).
+        budget: nucleotides a part, padding included; a row over it is a part of its own.
+
+    Returns:
+        A list of arrays of rows, longest rows first.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    parts, start = [], 0
+    while start < len(order):
+        rows = max(budget // _padded(lengths[order[start]]), 1)
+        parts.append(order[start : start + rows])
+        start += rows
+    return parts
+
+
+def pad_tokens(rows):
+    """Token rows to one uint8 array of shape (rows, longest, rounded up to 64)."""
+    out = np.full((len(rows), _padded(max(map(len, rows)))), PAD_BASE, dtype=np.uint8)
+    for target, row in zip(out, rows, strict=True):
+        target[: len(row)] = row
+    return out
+
+
+def _padded(length):
+    return -(-int(length) // _PADDED_MULTIPLE) * _PADDED_MULTIPLE

@@ -1,0 +1,1 @@
+"""What train.py is made of: recipe, pairs, micro-batches, processes, checkpoints."""
