@@ -1,0 +1,41 @@
+import gzip
+
+import pytest
+
+from data_builders.records import InputError
+from data_builders.text import Tally, decode, numbered_lines
+
+
+def test_plain_and_gzip_are_told_apart_by_content(tmp_path):
+    content = b"one\ntwo\r\nthree"
+    plain, packed = tmp_path / "a.gz", tmp_path / "b.txt"
+    plain.write_bytes(content)
+    packed.write_bytes(gzip.compress(content[:5]) + gzip.compress(content[5:]))
+    expected = [(1, b"one\n"), (2, b"two\r\n"), (3, b"three")]
+    assert list(numbered_lines(plain)) == list(numbered_lines(packed)) == expected
+
+
+def test_truncated_gzip_names_the_line_it_breaks_at(tmp_path):
+    path = tmp_path / "cut.gz"
+    path.write_bytes(gzip.compress(b"one\ntwo\n")[:-9])
+    with pytest.raises(InputError, match=r"cut\.gz:\d: got a truncated or damaged gzip"):
+        list(numbered_lines(path))
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.fa: got 'No such file or directory'"):
+        list(numbered_lines(tmp_path / "none.fa"))
+
+
+def test_decode_names_bytes_that_are_no_text():
+    assert decode("é".encode(), "f", 3) == "é"
+    with pytest.raises(InputError, match=r"f:3: got b'\\xff', wanted UTF-8"):
+        decode(b"\xff", "f", 3)
+
+
+def test_tally_adds_up():
+    tally, other = Tally(read=5), Tally(read=2)
+    tally.skipped["odd"] += 2
+    other.skipped.update(odd=1, even=1)
+    tally.update(other)
+    assert (tally.read, tally.kept, tally.skipped) == (7, 3, {"odd": 3, "even": 1})
