@@ -22,7 +22,7 @@ from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save
 from isoclr.training.curves import RunLog, plot_curves
 from isoclr.training.microbatches import PairEncoder
 from isoclr.training.pairs import PairBatch, PairBatches, index_groups
-from isoclr.training.processes import gather_rows
+from isoclr.training.processes import gather_rows, gather_views
 from isoclr.training.recipe import Recipe, read_recipe
 from modeling_isoclr import (
     IsoCLRForPreTraining,
@@ -81,7 +81,10 @@ def train(recipe: Recipe) -> None:
         rate = learning_rate(recipe, step - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, accuracy = objective(encoder(batch.to(accelerator.device)), batch, model, recipe)
+        batch = batch.to(accelerator.device)
+        loss, accuracy = objective(
+            gather_views(encoder(batch).float()), gather_rows(batch.counts), model, recipe
+        )
         if not torch.isfinite(loss):
             raise InputError(f"step {step}: the loss is {loss.item()}; the learning rate is {rate}")
         accelerator.backward(loss)
@@ -99,7 +102,7 @@ def train(recipe: Recipe) -> None:
             )
             record = {"step": step, "loss": loss.item(), "accuracy": accuracy.item(), "lr": rate}
             if held_out is not None and (last or step % recipe.evaluate_every == 0):
-                record |= evaluate(model, held_out.to(accelerator.device))
+                record |= evaluate(model, held_out.to(accelerator.device), recipe)
             log.write(**record)
             if last or step % recipe.checkpoint_every == 0:
                 save_checkpoint(
@@ -190,30 +193,30 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def objective(
-    projections: torch.Tensor, batch: PairBatch, model: IsoCLRForPreTraining, recipe: Recipe
+    projections: torch.Tensor, counts: torch.Tensor, model: IsoCLRForPreTraining, recipe: Recipe
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and pair accuracy over all processes' pairs; projections are (2 · pairs, projected)."""
-    first, second = (gather_rows(views) for views in projections.float().chunk(2))
-    weights = None
-    if recipe.count_weights:
-        counts = batch.counts.float().to(projections.device)
-        weights = transcript_count_weights(gather_rows(counts))
+    """Loss and pair accuracy of projections (2 · pairs, projected) and counts (pairs,)."""
+    first, second = projections.chunk(2)
+    weights = transcript_count_weights(counts) if recipe.count_weights else None
     config = model.config
     loss = contrastive_loss(first, second, config.loss_form, config.loss_temperature, weights)
     return loss, pair_accuracy(first, second)
 
 
 @torch.no_grad()
-def evaluate(model: IsoCLRForPreTraining, batch: PairBatch) -> dict[str, float]:
+def evaluate(model: IsoCLRForPreTraining, batch: PairBatch, recipe: Recipe) -> dict[str, float]:
     """Loss and accuracy on held-out pairs, and the loss when their partners are shuffled."""
     model.eval()
-    first, second = PairEncoder(model)(batch).float().chunk(2)
+    projections = PairEncoder(model)(batch).float()
     model.train()
-    form, temperature = model.config.loss_form, model.config.loss_temperature
+    first, second = projections.chunk(2)
+    loss, accuracy = objective(projections, batch.counts, model, recipe)
+    shuffled = torch.cat([first, second.roll(1, 0)])
     return {
-        "held_out_loss": contrastive_loss(first, second, form, temperature).item(),
-        "shuffled_loss": contrastive_loss(first, second.roll(1, 0), form, temperature).item(),
-        "held_out_accuracy": pair_accuracy(first, second).item(),
+        "held_out_loss": loss.item(),
+        "shuffled_loss": objective(shuffled, batch.counts, model, recipe)[0].item(),
+        "held_out_accuracy": accuracy.item(),
+        "held_out_pairs": len(first),
     }
 
 

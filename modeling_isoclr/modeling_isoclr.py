@@ -245,6 +245,8 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
 class IsoCLRModel(IsoCLRPreTrainedModel):
     """RNA isoform encoder."""
 
+    _keys_to_ignore_on_load_unexpected = [r"^projector\."]  # a pre-training checkpoint is whole
+
     def __init__(self, config: IsoCLRConfig):
         super().__init__(config)
         self.embeddings = IsoCLRTrackEmbedding(config)

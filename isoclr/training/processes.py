@@ -35,3 +35,8 @@ def gather_rows(rows: torch.Tensor) -> torch.Tensor:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     return _GatherRows.apply(rows)
+
+
+def gather_views(views: torch.Tensor) -> torch.Tensor:
+    """Views of all processes: (2 · pairs, dim), first views first, here and in the result."""
+    return torch.cat([gather_rows(half) for half in views.chunk(2)])

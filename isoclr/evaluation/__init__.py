@@ -1,0 +1,1 @@
+"""What an embedding is worth: baselines, splits by homology, linear probes and their figures."""

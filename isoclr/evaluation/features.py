@@ -1,0 +1,146 @@
+"""Baselines: what a transcript tells without a trained model, as plain numbers.
+
+Every function takes n transcripts and returns an array of n rows, finite everywhere.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from tqdm import tqdm
+
+from data_builders.records import InputError, Transcript
+
+STRUCTURE_FEATURES = (
+    "log1p transcript length",
+    "log1p CDS length",
+    "log1p 5'UTR length",
+    "log1p 3'UTR length",
+    "log1p junctions",
+    "junctions in the CDS per kb of CDS",
+    "exon structure known",
+)
+CODONS = tuple(map("".join, product("ACGT", repeat=3)))
+
+_N, _INVALID = 4, 255
+_CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
+_CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
+
+
+def baseline_features(transcripts: Sequence[Transcript]) -> dict[str, np.ndarray]:
+    """The baselines that an embedding should beat, by name: k-mers, structure, codons with it."""
+    structure = structure_features(transcripts)
+    return {
+        "k-mers 1-6": kmer_frequencies(transcripts, 1, 6),
+        "structure": structure,
+        "codons + structure": np.hstack([codon_frequencies(transcripts), structure]),
+    }
+
+
+def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) -> np.ndarray:
+    """Frequencies of the overlapping k-mers of the whole transcript.
+
+    The composition control of mRNABench's probing protocol, as frequencies rather than counts:
+    length has its own features.
+
+    Args:
+        transcripts: n of them.
+        k_min: the shortest k-mers, at least 1.
+        k_max: the longest k-mers.
+
+    Returns:
+        float32 (n, 4**k_min + ... + 4**k_max), by k, then in the order of `kmer_names`. The columns
+        of one k sum to 1 in each row, or to 0 when the transcript has no k-mer without N.
+
+    Raises:
+        InputError: a sequence has a letter other than A C G T N.
+    """
+    sizes = range(k_min, k_max + 1)
+    frequencies = np.empty((len(transcripts), sum(4**k for k in sizes)), np.float32)
+    rows = tqdm(transcripts, desc="k-mers", unit="transcript", delay=2, leave=False)
+    for row, transcript in zip(frequencies, rows, strict=True):
+        codes = _base_codes(transcript)
+        row[:] = np.concatenate([_word_frequencies(codes, k, step=1) for k in sizes])
+    return frequencies
+
+
+def kmer_names(k_min: int, k_max: int) -> list[str]:
+    """The k-mers in the order of the columns of `kmer_frequencies`."""
+    return ["".join(kmer) for k in range(k_min, k_max + 1) for kmer in product("ACGT", repeat=k)]
+
+
+def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
+    """Frequencies of the codons of the CDS, stop codon included, in frame from its first base.
+
+    Codon content is among the strongest known determinants of mRNA half-life (Agarwal & Kelley
+    2022, whose linear models use it).
+
+    Args:
+        transcripts: n of them.
+
+    Returns:
+        float32 (n, 64) in the order of `CODONS`. A row sums to 1, or to 0 without a CDS. A codon
+        with N and an incomplete last codon do not count.
+
+    Raises:
+        InputError: a sequence has a letter other than A C G T N.
+    """
+    frequencies = np.zeros((len(transcripts), len(CODONS)), np.float32)
+    for row, transcript in zip(frequencies, transcripts, strict=True):
+        if transcript.cds_start >= 0:
+            cds = _base_codes(transcript)[transcript.cds_start : transcript.cds_end]
+            row[:] = _word_frequencies(cds, 3, step=3)
+    return frequencies
+
+
+def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
+    """How long the transcript and its regions are, and how it was spliced; no sequence content.
+
+    Lengths are in nt. Exon junctions per length of the CDS have long been known to go with
+    half-life (Sharova et al. 2009; Spies et al. 2013; Agarwal & Kelley 2022). An unknown exon
+    structure has 0 in both junction columns; the last column tells it from a single exon, and is
+    constant, hence without effect, where every structure is known.
+
+    Args:
+        transcripts: n of them.
+
+    Returns:
+        float32 (n, 7) in the order of `STRUCTURE_FEATURES`. Without a CDS the lengths of CDS and
+        UTRs are 0.
+    """
+    features = np.empty((len(transcripts), len(STRUCTURE_FEATURES)), np.float32)
+    for row, transcript in zip(features, transcripts, strict=True):
+        length, start, end = len(transcript.sequence), transcript.cds_start, transcript.cds_end
+        regions = (length, end - start, start, length - end) if start >= 0 else (length, 0, 0, 0)
+        junctions = transcript.exon_junctions or ()
+        in_cds = sum(start < junction < end for junction in junctions)
+        row[:4] = np.log1p(regions)
+        row[4] = np.log1p(len(junctions))
+        row[5] = 1000 * in_cds / max(regions[1], 1)
+        row[6] = transcript.exon_junctions is not None
+    return features
+
+
+def _base_codes(transcript: Transcript) -> np.ndarray:
+    """A C G T as 0 1 2 3 and N as 4: uint8 (length,)."""
+    codes = _CODE_OF_BYTE[np.frombuffer(transcript.sequence.encode("latin-1", "replace"), np.uint8)]
+    wrong = np.flatnonzero(codes == _INVALID)
+    if len(wrong):
+        raise InputError(
+            f"transcript '{transcript.transcript_id}': position {wrong[0]}: "
+            f"got {transcript.sequence[wrong[0]]!r}, wanted A, C, G, T or N"
+        )
+    return codes
+
+
+def _word_frequencies(codes: np.ndarray, k: int, step: int) -> np.ndarray:
+    """Relative frequencies of the words of k bases without N, one every `step` bases: (4**k,)."""
+    count = max((len(codes) - k) // step + 1, 0)
+    words = np.zeros(count, np.int64)
+    whole = np.ones(count, bool)
+    for offset in range(k):
+        letters = codes[offset::step][:count]
+        words = 4 * words + letters
+        whole &= letters < _N
+    words = words[whole]
+    return np.bincount(words, minlength=4**k) / max(len(words), 1)
