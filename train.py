@@ -43,9 +43,11 @@ def main(arguments: list[str]) -> None:
 
 def train(recipe: Recipe) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
-    # Ranks differ in the number of micro-batches, so a forward must not communicate.
     accelerator = Accelerator(
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)]
+        # Without a GPU and without being told, accelerate takes every process for the only one.
+        cpu=not torch.accelerator.is_available(),
+        # Ranks differ in the number of micro-batches, so a forward must not communicate.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     output = Path(recipe.output)
     tokenizer = IsoCLRTokenizer()

@@ -1,6 +1,7 @@
 """The whole path on simulated genomes, by the commands that a user types."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -65,8 +66,11 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
         (
             "Contrastive pre-training",
             [
-                *("accelerate", "launch", "--quiet", str(root / "train.py")),
-                *(str(root / "recipes" / "demo.yaml"), "--data", str(groups)),
+                *("accelerate", "launch", "--quiet", "--num_processes", "1", "--num_machines", "1"),
+                *("--mixed_precision", "no", "--dynamo_backend", "no"),
+                *("--num_cpu_threads_per_process", str(os.cpu_count())),
+                *(str(root / "train.py"), str(root / "recipes" / "demo.yaml")),
+                *("--data", str(groups)),
                 *("--output", str(model)),
             ],
         ),

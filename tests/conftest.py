@@ -1,7 +1,11 @@
 import os
+import socket
 from pathlib import Path
 
 import pytest
+
+from data_builders.build import GenomeSource, build
+from data_builders.simulate import simulate_clade
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -13,3 +17,31 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; point ISOCLR_DATA at it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clade(tmp_path_factory):
+    """Two small simulated species, as files."""
+    return simulate_clade(tmp_path_factory.mktemp("clade"), species=2, genes=24, seed=1)
+
+
+@pytest.fixture(scope="session")
+def groups_folder(clade, tmp_path_factory) -> Path:
+    """Isoform groups of the clade, as `isoclr build` writes them."""
+    folder = tmp_path_factory.mktemp("groups")
+    sources = [
+        GenomeSource(genome, annotation, species)
+        for genome, annotation, species in zip(
+            clade.genomes, clade.annotations, clade.species, strict=True
+        )
+    ]
+    build(sources, folder, homology=clade.homology)
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
