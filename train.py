@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_builders.records import InputError
+from isoclr.hub import check_source
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
 from isoclr.training.microbatches import PairEncoder
@@ -154,10 +155,7 @@ def build_batches(
 
 def load_groups(data: str) -> Dataset:
     """Isoform groups from a folder of `isoclr build`, or from the Hub."""
-    if not Path(data).exists() and data.count("/") != 1:
-        raise InputError(f"{data}: no such folder of isoform groups")
-    if Path(data).exists() and not list(Path(data).glob("data/train-*.parquet")):
-        raise InputError(f"{data}: no data/train-*.parquet in it, wanted what isoclr build writes")
+    check_source(data, "isoform groups that isoclr build wrote", "data/train-*.parquet")
     return load_dataset(data, split="train")
 
 

@@ -178,7 +178,7 @@ def test_what_it_saves_loads_where_no_package_of_ours_is(trained, tmp_path):
     ("words", "message"),
     [
         ([], "usage"),
-        (["--data", "nowhere"], "nowhere: no such folder of isoform groups"),
+        (["--data", "nowhere"], "nowhere: no such folder, wanted isoform groups"),
         (["--data", "."], "no data/train-"),
         (["--batch_size", "500"], "batch_size: got 500"),
     ],

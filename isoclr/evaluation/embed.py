@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 from data_builders.records import InputError, Transcript
+from isoclr.hub import check_source
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
 
@@ -25,11 +26,11 @@ def load_model(model: str | os.PathLike) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
     Raises:
         InputError: when it is neither, or of another family.
     """
-    if not Path(model).exists() and str(model).count("/") != 1:
-        raise InputError(f"{model}: no such model folder")
-    if Path(model).exists() and not (Path(model) / "config.json").exists():
-        raise InputError(f"{model}: no config.json in it, wanted a folder that train.py wrote")
-    encoder = AutoModel.from_pretrained(model)
+    check_source(model, "a model that train.py wrote", "config.json")
+    try:
+        encoder = AutoModel.from_pretrained(model)
+    except OSError as error:
+        raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from error
     if encoder.config.model_type != "isoclr":
         raise InputError(f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr")
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -102,7 +102,9 @@ def test_bad_input_is_one_line_and_status_2(clade, other_names, groups_folder, t
 
 def test_a_model_that_is_not_there_is_one_line_and_status_2(groups_folder, tmp_path, capsys):
     words = ["--groups", groups_folder, "--output", tmp_path / "out.parquet"]
-    assert run("embed", "--model", "nowhere", *words) == 2
-    assert capsys.readouterr().err.strip() == "isoclr embed: nowhere: no such model folder"
+    for name in ("nowhere", "/not/here"):
+        assert run("embed", "--model", name, *words) == 2
+        error = capsys.readouterr().err.strip()
+        assert error == f"isoclr embed: {name}: no such folder, wanted a model that train.py wrote"
     assert run("embed", "--model", tmp_path, *words) == 2
-    assert "no config.json" in capsys.readouterr().err
+    assert "no config.json in it" in capsys.readouterr().err
