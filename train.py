@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_builders.records import InputError
+from isoclr.card import write_card
 from isoclr.hub import check_source
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
@@ -123,6 +124,7 @@ def train(recipe: Recipe) -> None:
         tokenizer.save_pretrained(output)
         recipe.save(output / "recipe.yaml")
         plot_curves(log.records, output / "curves.png")
+        write_card(output, datasets=[] if Path(recipe.data).is_dir() else [recipe.data])
         print_summary(log.records, output)
     accelerator.end_training()
 

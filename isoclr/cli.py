@@ -60,6 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--output", required=True, help="folder of probe.json and probe.png")
     probe.set_defaults(run=_probe)
 
+    push = commands.add_parser("push", help="share a model folder on the Hub")
+    push.add_argument("folder", help="model folder that train.py wrote")
+    push.add_argument("repo", help="owner/name on the Hub; made when there is none")
+    push.add_argument("--private", action="store_true", help="for its owner's eyes")
+    push.set_defaults(run=_push)
+
     simulate = commands.add_parser("simulate", help="a small clade, as real files")
     simulate.add_argument("--species", type=int, default=3)
     simulate.add_argument("--genes", type=int, default=420, help="of the common ancestor")
@@ -202,6 +208,12 @@ def _probe(parsed: argparse.Namespace) -> None:
         split=parsed.split,
     )
     print(result.table())
+
+
+def _push(parsed: argparse.Namespace) -> None:
+    from isoclr.hub import push
+
+    print(push(parsed.folder, parsed.repo, parsed.private))
 
 
 def _simulate(parsed: argparse.Namespace) -> None:

@@ -1,12 +1,29 @@
-"""Names of things that may be a local folder or a repository on the Hub."""
+"""Names on the Hub, and sharing a folder that train.py wrote."""
 
 import os
 import re
 from pathlib import Path
 
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
 from data_builders.records import InputError
+from isoclr.card import REPOSITORY, check_model_folder, write_card
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_WEIGHTS = "model.safetensors"
+# What a repository carries; checkpoints and whatever else lies in the folder stay at home.
+_SHARED = (
+    "README.md",
+    "config.json",
+    "tokenizer_config.json",
+    "*.py",
+    _WEIGHTS,
+    "recipe.yaml",
+    "log.jsonl",
+    "curves.png",
+)
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
 
 def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
@@ -26,3 +43,75 @@ def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
             raise InputError(f"{source}: no {marker} in it, wanted {wanted}")
     elif not _REPOSITORY.fullmatch(str(source)):
         raise InputError(f"{source}: no such folder, wanted {wanted}")
+
+
+def push(folder: str | os.PathLike, repo: str, private: bool = False) -> str:
+    """Upload a model folder to the Hub, as one commit.
+
+    The repository is made when there is none. Weights, configuration, tokenizer, code, recipe, log,
+    curves and card go; nothing else does. Where neither the folder nor the repository has a card,
+    one is written into the folder; where a generated card leaves the repository's name open, the
+    uploaded one has it.
+
+    Args:
+        folder: as train.py or `save_pretrained` writes it.
+        repo: `owner/name`, or `name` of the user who is logged in.
+        private: a new repository is seen by its owner alone; an existing one must be private.
+
+    Returns:
+        The repository's URL.
+
+    Raises:
+        InputError: a folder without config or safetensors weights, or with pickled ones; a public
+            repository where a private one was asked for; a Hub that refuses or is out of reach.
+    """
+    folder = Path(folder)
+    _check_weights(folder)
+    check_model_folder(folder)
+    api = HfApi()
+    try:
+        # None leaves what is not asked for to the default of the owner.
+        url = api.create_repo(repo, private=private or None, exist_ok=True)
+        name = url.repo_id
+        if private and not api.model_info(name).private:
+            raise InputError(f"{name}: is public on {api.endpoint}, wanted a private repository")
+        if not (folder / "README.md").exists() and not api.file_exists(name, "README.md"):
+            write_card(folder)
+        # upload_folder may split what it uploads over several commits.
+        api.create_commit(name, _operations(folder, name), commit_message="Upload IsoCLR model")
+    except (HTTPError, OfflineModeIsEnabled) as error:
+        raise InputError(f"{repo}: {_reason(error, api.endpoint)}") from error
+    except InputError:
+        raise
+    except ValueError as error:  # a name or a card that huggingface_hub finds invalid
+        raise InputError(f"{repo}: {' '.join(str(error).split())}") from error
+    return str(url)
+
+
+def _check_weights(folder: Path) -> None:
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise InputError(
+            f"{folder / pickles[0]}: got weights in pickle form, which can run code where they are "
+            f"loaded, wanted {_WEIGHTS} alone: load the model and save_pretrained it anew"
+        )
+
+
+def _operations(folder: Path, name: str) -> list[CommitOperationAdd]:
+    """What to add to the repository `name`."""
+    files = {path.name: path for pattern in _SHARED for path in sorted(folder.glob(pattern))}
+    operations = [CommitOperationAdd(n, path) for n, path in files.items() if n != "README.md"]
+    if "README.md" in files:
+        card = files["README.md"].read_bytes().replace(REPOSITORY.encode(), name.encode())
+        operations.append(CommitOperationAdd("README.md", card))
+    return operations
+
+
+def _reason(error: Exception, endpoint: str) -> str:
+    """Why a request came to nothing, in one line."""
+    if not isinstance(error, HfHubHTTPError):
+        return f"cannot reach the Hub at {endpoint}: {' '.join(str(error).split())}"
+    status = error.response.status_code
+    message = error.server_message or error.response.reason_phrase
+    advice = "; log in with `hf auth login` or set HF_TOKEN" if status == 401 else ""
+    return f"the Hub at {endpoint} refuses ({status}): {' '.join(message.split())}{advice}"

@@ -1,38 +1,71 @@
 """The model: exactly the files that a Hub repo carries, and their registration with transformers.
 
-Needs torch, transformers and numpy only. Importing it registers the Auto classes.
+Needs torch, transformers and numpy only. Importing it registers the Auto classes and the pipeline
+`isoform-embedding`.
 """
 
-from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_isoclr import IsoCLRConfig
 from .losses_isoclr import (
     LOSS_FORMS,
     contrastive_loss,
     pair_accuracy,
+    supervised_loss,
     transcript_count_weights,
 )
-from .modeling_isoclr import IsoCLRForPreTraining, IsoCLRModel
-from .tokenization_isoclr import IsoCLRTokenizer
+from .modeling_isoclr import (
+    IsoCLRForMaskedLM,
+    IsoCLRForPreTraining,
+    IsoCLRForSequenceClassification,
+    IsoCLRForTokenClassification,
+    IsoCLRModel,
+)
+from .pipeline_isoclr import IsoformEmbeddingPipeline
+from .tokenization_isoclr import IsoCLRTokenizer, longest_orf
 
 AutoConfig.register("isoclr", IsoCLRConfig)
-AutoModel.register(IsoCLRConfig, IsoCLRModel)
-AutoModelForPreTraining.register(IsoCLRConfig, IsoCLRForPreTraining)
 AutoTokenizer.register(IsoCLRConfig, slow_tokenizer_class=IsoCLRTokenizer)
 
 # What is saved carries its own code, so that it loads where this package is not installed.
 IsoCLRConfig.register_for_auto_class()
-IsoCLRModel.register_for_auto_class("AutoModel")
-IsoCLRForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 IsoCLRTokenizer.register_for_auto_class("AutoTokenizer")
+for _auto_class, _model_class in (
+    (AutoModel, IsoCLRModel),
+    (AutoModelForPreTraining, IsoCLRForPreTraining),
+    (AutoModelForMaskedLM, IsoCLRForMaskedLM),
+    (AutoModelForSequenceClassification, IsoCLRForSequenceClassification),
+    (AutoModelForTokenClassification, IsoCLRForTokenClassification),
+):
+    _auto_class.register(IsoCLRConfig, _model_class)
+    _model_class.register_for_auto_class(_auto_class.__name__)
+
+PIPELINE_REGISTRY.register_pipeline(
+    "isoform-embedding", pipeline_class=IsoformEmbeddingPipeline, pt_model=AutoModel, type="text"
+)
 
 __all__ = [
     "LOSS_FORMS",
     "IsoCLRConfig",
+    "IsoCLRForMaskedLM",
     "IsoCLRForPreTraining",
+    "IsoCLRForSequenceClassification",
+    "IsoCLRForTokenClassification",
     "IsoCLRModel",
     "IsoCLRTokenizer",
+    "IsoformEmbeddingPipeline",
     "contrastive_loss",
+    "longest_orf",
     "pair_accuracy",
+    "supervised_loss",
     "transcript_count_weights",
 ]

@@ -1,5 +1,7 @@
 """Configuration of the IsoCLR family of RNA isoform encoders."""
 
+from copy import deepcopy
+
 from transformers import PretrainedConfig
 
 _MODELING = "modeling_isoclr"
@@ -7,7 +9,22 @@ AUTO_MAP = {
     "AutoConfig": "configuration_isoclr.IsoCLRConfig",
     "AutoModel": f"{_MODELING}.IsoCLRModel",
     "AutoModelForPreTraining": f"{_MODELING}.IsoCLRForPreTraining",
+    "AutoModelForMaskedLM": f"{_MODELING}.IsoCLRForMaskedLM",
+    "AutoModelForSequenceClassification": f"{_MODELING}.IsoCLRForSequenceClassification",
+    "AutoModelForTokenClassification": f"{_MODELING}.IsoCLRForTokenClassification",
 }
+
+CUSTOM_PIPELINES = {
+    "isoform-embedding": {
+        "impl": "pipeline_isoclr.IsoformEmbeddingPipeline",
+        "pt": ["AutoModel"],
+        "type": "text",
+    }
+}
+
+# An installed package registers its pipeline; transformers takes the attribute `custom_pipelines`
+# for a demand to load it from the repository all the same.
+_IS_REMOTE_CODE = __name__.startswith("transformers_modules")
 
 PRESETS = {
     "small": {"filters": [64, 128, 128, 256], "blocks": [2, 2, 2, 2], "kernel_size": 2},
@@ -33,8 +50,8 @@ class IsoCLRConfig(PretrainedConfig):
         stem_kernel_size: width of the stem's convolution in nt; None: `kernel_size`, as the paper.
         n_tracks: input tracks: 4 (A C G T) or, with codon starts and exon ends, 6; further ones
             come by `inputs_embeds` alone.
-        norm: `batch`, as the paper, over valid positions only; `layer` has no statistics across
-            samples or positions.
+        norm: `batch`, as the paper, over valid positions only; `layer` and `rms` have no statistics
+            across samples or positions.
         norm_eps: added to the variance; 0.01 in the paper.
         norm_momentum: of the running statistics of `batch`, as torch counts it.
         dropout: inside each block; the paper has 0.1 in pre-training, 0.3 in fine-tuning.
@@ -45,6 +62,12 @@ class IsoCLRConfig(PretrainedConfig):
         projector_sizes: widths of the three linear layers of the contrastive head.
         loss_form: of the objective, see losses_isoclr.py.
         loss_temperature: of the objective.
+        pair_type_weights: of the positive terms, by the type of a pair; None: all 1.
+        masked_lm_weight: share of the masked-nucleotide objective in pre-training, the rest being
+            contrastive; 0.95 in Orthrus, 0: none, as the paper.
+        decoder_size: features a nucleotide in the heads at nucleotide resolution.
+        classifier_hidden_size: width of a hidden layer in the sequence head; 0: a linear head.
+        classifier_dropout: before the last layer of a sequence or token head.
         kwargs: passed to `PretrainedConfig`.
 
     Raises:
@@ -70,6 +93,11 @@ class IsoCLRConfig(PretrainedConfig):
         projector_sizes=(2048, 2048, 512),
         loss_form="dcl",
         loss_temperature=0.1,
+        pair_type_weights=None,
+        masked_lm_weight=0.0,
+        decoder_size=32,
+        classifier_hidden_size=0,
+        classifier_dropout=0.0,
         **kwargs,
     ):
         self.filters = list(filters)
@@ -87,10 +115,23 @@ class IsoCLRConfig(PretrainedConfig):
         self.projector_sizes = list(projector_sizes)
         self.loss_form = loss_form
         self.loss_temperature = loss_temperature
+        self.pair_type_weights = pair_type_weights
+        self.masked_lm_weight = masked_lm_weight
+        self.decoder_size = decoder_size
+        self.classifier_hidden_size = classifier_hidden_size
+        self.classifier_dropout = classifier_dropout
         self._check()
         kwargs["auto_map"] = dict(AUTO_MAP)  # one repo serves every Auto class
+        kwargs.pop("custom_pipelines", None)
+        if _IS_REMOTE_CODE:
+            self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
+        kwargs["vocab_size"] = VOCABULARY_SIZE
         kwargs.setdefault("pad_token_id", PAD_BASE)
         super().__init__(**kwargs)
+
+    def to_dict(self):
+        """As in `PretrainedConfig`; always with the pipelines that the repository carries."""
+        return {**super().to_dict(), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
 
     def _check(self):
         if not len(self.filters) == len(self.blocks) == len(self.dilations) >= 1:
@@ -105,15 +146,22 @@ class IsoCLRConfig(PretrainedConfig):
             "kernel_size": [self.kernel_size],
             "stem_kernel_size": [self.stem_kernel_size or 1],
             "projector_sizes": self.projector_sizes,
+            "decoder_size": [self.decoder_size],
         }
         for name, values in positive.items():
             if any(not isinstance(v, int) or v < 1 for v in values):
                 raise ValueError(f"{name}: got {getattr(self, name)}, wanted positive integers")
         if len(self.projector_sizes) != 3:
             raise ValueError(f"projector_sizes: got {self.projector_sizes}, wanted three widths")
+        if not 0 <= self.masked_lm_weight < 1:
+            raise ValueError(f"masked_lm_weight: got {self.masked_lm_weight}, wanted 0 <= it < 1")
         if not isinstance(self.n_tracks, int) or self.n_tracks < BASES:
             raise ValueError(f"n_tracks: got {self.n_tracks}, wanted an integer of at least 4")
-        choices = {"norm": ("batch", "layer"), "pooling": ("last", "stages")}
+        choices = {
+            "norm": ("batch", "layer", "rms"),
+            "pooling": ("last", "stages"),
+            "loss_form": ("dcl", "dcl_paper", "nt_xent", "info_nce"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(

@@ -1,8 +1,8 @@
-"""Contrastive objectives over pairs of embeddings.
+"""Objectives: contrastive over pairs of embeddings, and supervised over tables with holes.
 
-All of them pull z1[i] and z2[i] together and push everything else apart, at temperature t, with
-s(a, b) the cosine similarity; each is the mean of both directions. For the direction 1 → 2, with
-P_i = s(z1_i, z2_i)/t and sums over j:
+The contrastive ones pull z1[i] and z2[i] together and push everything else apart, at temperature t,
+with s(a, b) the cosine similarity; each is the mean of both directions. For the direction 1 → 2,
+with P_i = s(z1_i, z2_i)/t and sums over j:
 
 - `dcl`: -w_i P_i + log Σ_{j≠i} exp s(z1_i, z1_j)/t + log Σ_{j≠i} exp s(z1_i, z2_j)/t.
   IsoCLR (arXiv 2310.08738) as its code computes it: two log-sum-exps, added.
@@ -103,3 +103,58 @@ def _repulsion(form: str, within: torch.Tensor, across: torch.Tensor) -> torch.T
     if form == "nt_xent":
         return torch.cat([within_others, across], 1).logsumexp(1).mean()
     return across.logsumexp(1).mean()
+
+
+def supervised_loss(
+    logits: torch.Tensor, labels: torch.Tensor, problem_type: str | None
+) -> torch.Tensor:
+    """Mean loss over the labels that are there: -100 and NaN do not count.
+
+    Args:
+        logits: (..., num_labels).
+        labels: classes of shape (...), or values or 0/1 of shape (..., num_labels), or (...) when
+            num_labels is 1.
+        problem_type: `regression` (squared error), `single_label_classification` (cross-entropy) or
+            `multi_label_classification` (binary cross-entropy); None: as transformers guesses, by
+            num_labels and the type of the labels.
+
+    Returns:
+        A scalar; 0, with a gradient of 0, when no label is there.
+
+    Raises:
+        ValueError: on an unknown problem type or shapes that do not fit.
+    """
+    if problem_type is None:
+        integers = not labels.is_floating_point()
+        problem_type = "multi_label_classification"
+        if logits.shape[-1] == 1:
+            problem_type = "regression"
+        elif integers and labels.ndim < logits.ndim:
+            problem_type = "single_label_classification"
+    by_label = {
+        "regression": nn.functional.mse_loss,
+        "multi_label_classification": nn.functional.binary_cross_entropy_with_logits,
+    }
+    single = problem_type == "single_label_classification"
+    if not single and problem_type not in by_label:
+        raise ValueError(
+            f"problem_type: got {problem_type!r}, wanted single_label_classification, "
+            f"{' or '.join(by_label)}"
+        )
+    if not single and logits.shape[-1] == 1 and labels.ndim < logits.ndim:
+        labels = labels.unsqueeze(-1)
+    if labels.shape != (logits.shape[:-1] if single else logits.shape):
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)} for {problem_type}, "
+            f"wanted that of the logits, {tuple(logits.shape)}" + ", but the last" * single
+        )
+    there = (labels != -100) & ~labels.isnan()
+    labels = torch.where(there, labels, 0)
+    logits = logits.float()
+    if single:
+        losses = nn.functional.cross_entropy(
+            logits.flatten(0, -2), labels.flatten().long(), reduction="none"
+        ).view_as(labels)
+    else:
+        losses = by_label[problem_type](logits, labels.float(), reduction="none")
+    return torch.where(there, losses, 0).sum() / there.sum().clamp(min=1)

@@ -1,214 +1,34 @@
-"""The IsoCLR encoder: dilated residual convolutions over RNA tracks (arXiv 2310.08738).
-
-Inside, a batch is (batch, channels, 1, length) in channels_last memory, which is what the fast
-convolution kernels of CPUs and GPUs want; outside, it is (batch, length) of tokens. Padding never
-leaks: padded positions are zero before every convolution, never win a maximum, and take no part in
-means or in the statistics of a norm.
-"""
+"""The IsoCLR models: RNA isoform encoders and their heads (arXiv 2310.08738)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
-
-from .configuration_isoclr import (
-    BASES,
-    CODON_START_BIT,
-    EXON_END_BIT,
-    MASK_BASE,
-    N_BASE,
-    PAD_BASE,
-    VOCABULARY_SIZE,
-    IsoCLRConfig,
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    MaskedLMOutput,
+    ModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
 )
-from .losses_isoclr import contrastive_loss
 
-
-def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
-    """What each token has in each track: A, C, G, T, codon start, exon end; shape (32, n_tracks).
-
-    N is `unknown_value` in the base tracks. MASK is `unknown_value` in all of the first six, unless
-    the token carries a mark: a known mark stays known. PAD is zero.
-    """
-    tokens = torch.arange(VOCABULARY_SIZE)
-    base = tokens % 8
-    table = torch.zeros(VOCABULARY_SIZE, max(n_tracks, 6))
-    table[:, :BASES] = nn.functional.one_hot(base, 8)[:, :BASES].float()
-    table[(base == N_BASE) | (base == MASK_BASE), :BASES] = unknown_value
-    table[base == MASK_BASE, BASES : BASES + 2] = unknown_value
-    for track, bit in ((BASES, CODON_START_BIT), (BASES + 1, EXON_END_BIT)):
-        table[(tokens & bit > 0) & (base != PAD_BASE), track] = 1.0
-    return table[:, :n_tracks].contiguous()
-
-
-class IsoCLRTrackEmbedding(nn.Module):
-    """Looks the tracks of each token up; nothing in it is learned."""
-
-    def __init__(self, config: IsoCLRConfig):
-        super().__init__()
-        self.register_buffer("table", track_table(config.n_tracks, config.unknown_value))
-
-    def forward(self, input_ids):
-        """(batch, length) of integers to (batch, length, n_tracks)."""
-        return nn.functional.embedding(input_ids.long(), self.table)
-
-
-class IsoCLRConv(nn.Conv1d):
-    """A convolution whose output is as long as its input; an even kernel looks further 3'."""
-
-    def forward(self, x):
-        """(batch, in, 1, length) to (batch, out, 1, length)."""
-        reach = self.dilation[0] * (self.kernel_size[0] - 1)
-        if reach:
-            x = nn.functional.pad(x, (reach // 2, reach - reach // 2))
-        return nn.functional.conv2d(
-            x, self.weight.unsqueeze(2), self.bias, dilation=(1, self.dilation[0])
-        )
-
-
-class IsoCLRBatchNorm(nn.Module):
-    """Batch normalisation whose statistics see valid positions only."""
-
-    def __init__(self, channels: int, config: IsoCLRConfig):
-        super().__init__()
-        self.eps, self.momentum = config.norm_eps, config.norm_momentum
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x, mask=None):
-        """(batch, channels, 1, length) and a mask of (batch, 1, 1, length), True where valid."""
-        if not self.training or mask is None:
-            return nn.functional.batch_norm(
-                x,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                training=self.training,
-                momentum=self.momentum,
-                eps=self.eps,
-            )
-        dtype = x.dtype
-        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
-        n = mask.sum()
-        mean = (x * mask).sum((0, 2, 3), keepdim=True) / n
-        centred = (x - mean) * mask
-        var = centred.square().sum((0, 2, 3), keepdim=True) / n
-        with torch.no_grad():
-            unbiased = var.flatten() * n / (n - 1).clamp(min=1)
-            self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
-        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(var + self.eps)
-        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(dtype)
-
-
-class IsoCLRLayerNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each position."""
-
-    def __init__(self, channels: int, config: IsoCLRConfig):
-        super().__init__(channels, eps=config.norm_eps)
-
-    def forward(self, x, mask=None):
-        """(batch, channels, 1, length); no position sees another, so the mask is not needed."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm}
-
-
-def halve(x, mask):
-    """Max-pools pairs of positions; an odd last one stands alone.
-
-    Args:
-        x: (batch, channels, 1, length).
-        mask: (batch, 1, 1, length), True where valid; None: all are.
-
-    Returns:
-        Both at length ceil(length / 2); padded positions are zero.
-    """
-    if mask is None:
-        return nn.functional.max_pool2d(x, (1, 2), ceil_mode=True), None
-    x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
-    x = nn.functional.max_pool2d(x, (1, 2), ceil_mode=True)
-    mask = mask[..., ::2]
-    return x.masked_fill(~mask, 0), mask
-
-
-def masked_mean(x, mask):
-    """Mean over valid positions: (batch, channels, 1, length) to (batch, channels)."""
-    if mask is None:
-        return x.mean((2, 3))
-    return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
-
-
-class IsoCLRBlock(nn.Module):
-    """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU."""
-
-    def __init__(self, channels_in: int, channels: int, dilation: int, config: IsoCLRConfig):
-        super().__init__()
-        norm = NORMS[config.norm]
-        self.conv1 = IsoCLRConv(channels_in, channels, config.kernel_size, dilation=dilation)
-        self.norm1 = norm(channels, config)
-        self.dropout = nn.Dropout(config.dropout)
-        self.conv2 = IsoCLRConv(channels, channels, config.kernel_size, dilation=dilation)
-        self.norm2 = norm(channels, config)
-        self.shortcut = self.shortcut_norm = None
-        if channels_in != channels:
-            self.shortcut = IsoCLRConv(channels_in, channels, 1)
-            self.shortcut_norm = norm(channels, config)
-
-    def forward(self, x, mask):
-        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
-        residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask)
-        x = self.dropout(self.norm1(self.conv1(x).relu(), mask).relu())
-        if mask is not None:
-            x = x * mask
-        x = self.norm2(self.conv2(x).relu(), mask)
-        x = (x + residual).relu()
-        return x if mask is None else x * mask
-
-
-class IsoCLREncoder(nn.Module):
-    """Stem and stages; every stage and the stem halve the length."""
-
-    def __init__(self, config: IsoCLRConfig):
-        super().__init__()
-        width = config.stem_kernel_size or config.kernel_size
-        self.stem = IsoCLRConv(config.n_tracks, config.filters[0], width)
-        self.stem_norm = NORMS[config.norm](config.filters[0], config)
-        self.stages = nn.ModuleList()
-        channels_in = config.filters[0]
-        for channels, blocks, dilation in zip(
-            config.filters, config.blocks, config.dilations, strict=True
-        ):
-            widths = [channels_in] + [channels] * (blocks - 1)
-            self.stages.append(
-                nn.ModuleList(IsoCLRBlock(width, channels, dilation, config) for width in widths)
-            )
-            channels_in = channels
-
-    def forward(self, x, mask):
-        """Tracks to the output of every stage.
-
-        Args:
-            x: (batch, n_tracks, 1, length), zero where padded.
-            mask: (batch, 1, 1, length), True where valid; None: all are.
-
-        Returns:
-            For each stage (batch, channels, 1, ceil(length / 2^(stage + 2))) and its mask.
-        """
-        x, mask = halve(self.stem_norm(self.stem(x), mask), mask)
-        outputs = []
-        for first, *rest in self.stages:
-            x, mask = halve(first(x, mask), mask)
-            for block in rest:
-                x = block(x, mask)
-            outputs.append((x, mask))
-        return outputs
+from .configuration_isoclr import BASES, PAD_BASE, IsoCLRConfig
+from .layers_isoclr import (
+    NORMS,
+    IsoCLRBatchNorm,
+    IsoCLREncoder,
+    IsoCLRNoNorm,
+    IsoCLRSubPositionDecoder,
+    IsoCLRTrackEmbedding,
+    fold,
+    masked_mean,
+    track_table,
+)
+from .losses_isoclr import contrastive_loss, supervised_loss
+from .pipeline_isoclr import embed_tokens
+from .tokenization_isoclr import base_codes
 
 
 class IsoCLRPreTrainedModel(PreTrainedModel):
@@ -217,16 +37,39 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
     config_class = IsoCLRConfig
     base_model_prefix = "isoclr"
     main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
     _no_split_modules = ["IsoCLRBlock"]
+    _keep_in_fp32_modules_strict = ["norm", "norm1", "norm2", "stem_norm", "shortcut_norm"]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As in `PreTrainedModel`, from safetensors alone.
+
+        Raises:
+            ValueError: on weights in pickle form, saying what to do.
+        """
+        folder = Path(str(pretrained_model_name_or_path))
+        pickled = sorted(path.name for path in folder.glob("*.bin")) if folder.is_dir() else []
+        if kwargs.get("use_safetensors") is False or (
+            pickled and not any(folder.glob("*.safetensors"))
+        ):
+            raise ValueError(
+                f"{folder}: got weights in pickle form ({', '.join(pickled) or 'asked for'}), "
+                "which can run code when loaded; wanted model.safetensors: where you trust them, "
+                "write it with safetensors.torch.save_file(torch.load(..., weights_only=True), ...)"
+            )
+        kwargs["use_safetensors"] = True
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def _init_weights(self, module):
         if isinstance(module, (nn.Conv1d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, (IsoCLRBatchNorm, nn.LayerNorm)):
+        elif isinstance(module, (IsoCLRBatchNorm, nn.LayerNorm, nn.RMSNorm)):
             nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
             if isinstance(module, IsoCLRBatchNorm):
                 nn.init.zeros_(module.running_mean)
                 nn.init.ones_(module.running_var)
@@ -245,7 +88,8 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
 class IsoCLRModel(IsoCLRPreTrainedModel):
     """RNA isoform encoder."""
 
-    _keys_to_ignore_on_load_unexpected = [r"^projector\."]  # a pre-training checkpoint is whole
+    # A pre-training checkpoint has its heads.
+    _keys_to_ignore_on_load_unexpected = [r"^projector\.", r"^lm_head\."]
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__(config)
@@ -292,7 +136,8 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             inputs_embeds = self.embeddings(input_ids)
             if attention_mask is None:
                 attention_mask = input_ids != PAD_BASE
-        x = inputs_embeds.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length)
+        x = inputs_embeds.to(self.embeddings.table.dtype)
+        x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length)
         mask = None
         if attention_mask is not None:
             mask = attention_mask.bool()[:, None, None, :]  # (batch, 1, 1, length)
@@ -309,6 +154,95 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             hidden_states=tuple(hidden) if output_hidden_states else None,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def embed(self, rows, tokens_per_batch=1 << 16, report=None):
+        """Embeddings of token rows in batches of like length; see `embed_tokens`."""
+        return embed_tokens(self, rows, tokens_per_batch, report)
+
+    def seq_to_oh(self, seq):
+        """One-hot A C G T of a sequence, float32 (length, 4), as Orthrus's clients ask for it.
+
+        U reads as T, lower case as upper; any other letter is a row of zeros.
+        """
+        codes = torch.from_numpy(base_codes(seq).astype("int64"))
+        return torch.eye(BASES + 1)[codes.clamp(max=BASES), :BASES]
+
+    def representation(self, x, lengths=None, channel_last=False):
+        """Embeddings of tracks, as Orthrus's clients ask for them.
+
+        Args:
+            x: (batch, length, tracks) if `channel_last`, else (batch, tracks, length); tracks are
+                A C G T, codon starts, exon ends; those left out at the end are zero.
+            lengths: nt of each row, (batch,), integers or floats; None: all are full.
+            channel_last: how `x` lies.
+
+        Returns:
+            (batch, pooled).
+
+        Raises:
+            ValueError: on more tracks than the model has.
+        """
+        x = x if channel_last else x.transpose(1, 2)
+        missing = self.config.n_tracks - x.shape[2]
+        if missing < 0:
+            raise ValueError(f"x: got {x.shape[2]} tracks, wanted at most {self.config.n_tracks}")
+        x = nn.functional.pad(x, (0, missing))
+        mask = None
+        if lengths is not None:
+            positions = torch.arange(x.shape[1], device=x.device)
+            mask = positions < lengths.to(x.device)[:, None]
+        return self(inputs_embeds=x, attention_mask=mask).pooler_output
+
+    @torch.no_grad()
+    def resize_tracks(self, n_tracks):
+        """Change the number of input tracks; the stem keeps what it learned of those that stay.
+
+        New tracks have weights of zero, so outputs stay as they are until they are trained.
+
+        Args:
+            n_tracks: at least 4.
+
+        Returns:
+            This model.
+        """
+        stem = self.encoder.stem
+        kept = min(n_tracks, stem.in_channels)
+        self.config.n_tracks = n_tracks
+        self.config._check()
+        weight = stem.weight.new_zeros(stem.out_channels, n_tracks, *stem.kernel_size)
+        weight[:, :kept] = stem.weight[:, :kept]
+        stem.in_channels, stem.weight = n_tracks, nn.Parameter(weight)
+        table = track_table(n_tracks, self.config.unknown_value)
+        self.embeddings.table = table.to(self.embeddings.table)
+        return self
+
+    @torch.no_grad()
+    def fuse_for_inference(self):
+        """Fold each batch norm that follows its convolution directly into it, in place.
+
+        These are the stem's and the shortcuts'. In a block a ReLU stands between convolution and
+        norm, and another between the first norm and the next convolution: those cannot be folded.
+        A fused model is for inference: it cannot be trained on, and what it saves cannot be loaded.
+
+        Returns:
+            This model.
+
+        Raises:
+            ValueError: in training mode, or without batch norms.
+        """
+        if self.training or self.config.norm != "batch":
+            raise ValueError(
+                f"fuse_for_inference: got norm={self.config.norm!r} in "
+                f"{'training' if self.training else 'evaluation'} mode, "
+                "wanted norm='batch' in evaluation mode"
+            )
+        fold(self.encoder.stem, self.encoder.stem_norm)
+        self.encoder.stem_norm = IsoCLRNoNorm()
+        for block in (block for stage in self.encoder.stages for block in stage):
+            if block.shortcut is not None:
+                fold(block.shortcut, block.shortcut_norm)
+                block.shortcut_norm = IsoCLRNoNorm()
+        return self
 
 
 class IsoCLRProjector(nn.Module):
@@ -331,28 +265,46 @@ class IsoCLRProjector(nn.Module):
         return self.linear3(x)
 
 
+class IsoCLRMaskedLMHead(nn.Module):
+    """Logits over the 32 tokens for every nucleotide."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        self.decoder = IsoCLRSubPositionDecoder(config)
+        self.classifier = nn.Linear(config.decoder_size, config.vocab_size)
+
+    def forward(self, hidden_states, length):
+        """Stages of (batch, positions, channels) to (batch, length, 32)."""
+        return self.classifier(self.decoder(hidden_states, length))
+
+
 @dataclass
 class IsoCLRForPreTrainingOutput(ModelOutput):
     """What pre-training needs of a batch.
 
     Attributes:
         loss: the objective, when asked for.
-        projections: what it is taken over, (2 · pairs, projected).
+        contrastive_loss: its contrastive term.
+        masked_lm_loss: its masked-nucleotide term, when labels are given.
+        projections: what the contrast is taken over, (2 · pairs, projected).
         pooler_output: the embeddings, (2 · pairs, pooled).
     """
 
     loss: torch.Tensor | None = None
+    contrastive_loss: torch.Tensor | None = None
+    masked_lm_loss: torch.Tensor | None = None
     projections: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
 
 
 class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
-    """The encoder with its contrastive head."""
+    """The encoder with its contrastive head and, if configured, a masked-nucleotide head."""
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__(config)
         self.isoclr = IsoCLRModel(config)
         self.projector = IsoCLRProjector(config)
+        self.lm_head = IsoCLRMaskedLMHead(config) if config.masked_lm_weight else None
         self.post_init()
 
     def forward(
@@ -360,7 +312,9 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         input_ids=None,
         attention_mask=None,
         inputs_embeds=None,
+        labels=None,
         pair_weights=None,
+        pair_types=None,
         return_loss=True,
         return_dict=None,
     ):
@@ -371,25 +325,198 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
                 (2 · pairs, length).
             attention_mask: (2 · pairs, length), see `IsoCLRModel`.
             inputs_embeds: tracks instead, (2 · pairs, length, n_tracks).
+            labels: tokens to predict, (2 · pairs, length), -100 elsewhere; with
+                `config.masked_lm_weight` the loss is the weighted mean of both terms (Orthrus).
             pair_weights: of the positive terms, (pairs,); see `transcript_count_weights`.
+            pair_types: integers, (pairs,), into `config.pair_type_weights`.
             return_loss: False for projections alone, of any number of rows.
             return_dict: False returns a tuple.
 
         Returns:
             An `IsoCLRForPreTrainingOutput`.
-        """
-        pooled = self.isoclr(input_ids, attention_mask, inputs_embeds).pooler_output
-        projections = self.projector(pooled)
-        loss = None
-        if return_loss:
-            loss = self.loss(projections, pair_weights)
-        output = IsoCLRForPreTrainingOutput(loss, projections, pooled)
-        return output if return_dict is not False else output.to_tuple()
 
-    def loss(self, projections, pair_weights=None):
-        """The configured objective over (2 · pairs, projected), first views first."""
+        Raises:
+            ValueError: on an odd number of rows, or labels or types that the configuration has no
+                weight for.
+        """
+        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
+        projections = self.projector(output.pooler_output)
+        contrastive = masked_lm = loss = None
+        if return_loss:
+            weights = self.positive_weights(pair_weights, pair_types)
+            loss = contrastive = self.contrast(projections, weights)
+        if labels is not None:
+            if self.lm_head is None:
+                raise ValueError("labels: got some, wanted config.masked_lm_weight above 0")
+            logits = self.lm_head(output.hidden_states, labels.shape[1])
+            masked_lm = supervised_loss(logits, labels, "single_label_classification")
+            if loss is not None:
+                share = self.config.masked_lm_weight
+                loss = share * masked_lm + (1 - share) * contrastive
+        result = IsoCLRForPreTrainingOutput(
+            loss, contrastive, masked_lm, projections, output.pooler_output
+        )
+        return result if return_dict is not False else result.to_tuple()
+
+    def contrast(self, projections, weights=None):
+        """The contrastive term over (2 · pairs, projected), first views first."""
         if len(projections) % 2:
             raise ValueError(f"got {len(projections)} rows, wanted two views a pair")
         return contrastive_loss(
-            *projections.chunk(2), self.config.loss_form, self.config.loss_temperature, pair_weights
+            *projections.chunk(2), self.config.loss_form, self.config.loss_temperature, weights
         )
+
+    def positive_weights(self, pair_weights=None, pair_types=None):
+        """Weights of the positive terms, (pairs,), of both kinds; None: all 1."""
+        if pair_types is None:
+            return pair_weights
+        if self.config.pair_type_weights is None:
+            raise ValueError("pair_types: got some, wanted config.pair_type_weights")
+        by_type = torch.tensor(self.config.pair_type_weights, device=pair_types.device)
+        weights = by_type[pair_types]
+        return weights if pair_weights is None else weights * pair_weights
+
+
+class IsoCLRForMaskedLM(IsoCLRPreTrainedModel):
+    """Predicts the token of every nucleotide."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(config)
+        self.isoclr = IsoCLRModel(config)
+        self.lm_head = IsoCLRMaskedLMHead(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        labels=None,
+        output_hidden_states=None,
+        return_dict=None,
+    ):
+        """Predict masked nucleotides.
+
+        Args:
+            input_ids: (batch, length), see `IsoCLRModel`.
+            attention_mask: (batch, length).
+            inputs_embeds: (batch, length, n_tracks) instead.
+            labels: tokens to predict, (batch, length), -100 elsewhere.
+            output_hidden_states: also return the output of every stage.
+            return_dict: False returns a tuple.
+
+        Returns:
+            `loss`, and `logits` of (batch, length, 32).
+        """
+        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
+        inputs = inputs_embeds if input_ids is None else input_ids
+        logits = self.lm_head(output.hidden_states, inputs.shape[1])
+        loss = None
+        if labels is not None:
+            loss = supervised_loss(logits, labels, "single_label_classification")
+        result = MaskedLMOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=output.hidden_states if output_hidden_states else None,
+        )
+        return result if return_dict is not False else result.to_tuple()
+
+
+class IsoCLRForTokenClassification(IsoCLRPreTrainedModel):
+    """Predicts a property of every nucleotide."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(config)
+        self.isoclr = IsoCLRModel(config)
+        self.decoder = IsoCLRSubPositionDecoder(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.decoder_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        labels=None,
+        output_hidden_states=None,
+        return_dict=None,
+    ):
+        """Predict a property of every nucleotide.
+
+        Args:
+            input_ids: (batch, length), see `IsoCLRModel`.
+            attention_mask: (batch, length).
+            inputs_embeds: (batch, length, n_tracks) instead.
+            labels: (batch, length) of classes or, by `config.problem_type`, of values; or
+                (batch, length, num_labels). -100 and NaN do not count.
+            output_hidden_states: also return the output of every stage.
+            return_dict: False returns a tuple.
+
+        Returns:
+            `loss`, and `logits` of (batch, length, num_labels).
+        """
+        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
+        inputs = inputs_embeds if input_ids is None else input_ids
+        features = self.decoder(output.hidden_states, inputs.shape[1])
+        logits = self.classifier(self.dropout(features))
+        loss = None
+        if labels is not None:
+            loss = supervised_loss(logits, labels, self.config.problem_type)
+        result = TokenClassifierOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=output.hidden_states if output_hidden_states else None,
+        )
+        return result if return_dict is not False else result.to_tuple()
+
+
+class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
+    """Predicts properties of a transcript: half-life, ribosome load, GO terms, localisation."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(config)
+        self.isoclr = IsoCLRModel(config)
+        width = config.classifier_hidden_size
+        self.dense = nn.Linear(config.pooled_size, width) if width else None
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(width or config.pooled_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        labels=None,
+        output_hidden_states=None,
+        return_dict=None,
+    ):
+        """Predict properties of transcripts.
+
+        Args:
+            input_ids: (batch, length), see `IsoCLRModel`.
+            attention_mask: (batch, length).
+            inputs_embeds: (batch, length, n_tracks) instead.
+            labels: by `config.problem_type`, values or 0/1 of (batch, num_labels), or classes of
+                (batch,). -100 and NaN do not count, so a table with holes trains.
+            output_hidden_states: also return the output of every stage.
+            return_dict: False returns a tuple.
+
+        Returns:
+            `loss`, and `logits` of (batch, num_labels).
+        """
+        output = self.isoclr(
+            input_ids, attention_mask, inputs_embeds, output_hidden_states=output_hidden_states
+        )
+        x = output.pooler_output
+        if self.dense is not None:
+            x = self.dense(x).relu()
+        logits = self.classifier(self.dropout(x))
+        loss = None
+        if labels is not None:
+            loss = supervised_loss(logits, labels, self.config.problem_type)
+        result = SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=output.hidden_states
+        )
+        return result if return_dict is not False else result.to_tuple()

@@ -30,6 +30,9 @@ for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_B
     for _letter in _letters:
         _BASE_OF_BYTE[ord(_letter)] = _base
 
+_START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
+_STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
+
 _PADDED_MULTIPLE = 64  # padded lengths come from a small set
 
 _CROPS = ("five_prime", "three_prime", "cds_centre")
@@ -73,8 +76,7 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         Raises:
             ValueError: naming the record and the value.
         """
-        letters = np.frombuffer(sequence.encode("utf-8", "replace"), dtype=np.uint8)
-        tokens = _BASE_OF_BYTE[letters]
+        tokens = base_codes(sequence)
         if tokens.size == 0:
             raise ValueError(f"{record}: got no letters, wanted at least one")
         unknown = tokens == _UNKNOWN
@@ -115,6 +117,7 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         max_length=None,
         pad_to_multiple_of=None,
         return_tensors=None,
+        guess_cds=None,
         **kwargs,
     ):
         """Tokenize one transcript or a list of them.
@@ -130,6 +133,8 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
             max_length: in nt.
             pad_to_multiple_of: pads further, to a multiple of this.
             return_tensors: `pt`, `np`, or None for lists.
+            guess_cds: where no CDS is given, take the longest open reading frame of at least this
+                many nt, and report how often as a warning; None: never.
             kwargs: what else `PreTrainedTokenizer.pad` takes; `add_special_tokens` changes nothing.
 
         Returns:
@@ -142,6 +147,8 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         sequences = list(text) if batched else [text]
         cds = _per_sequence("cds", cds, batched, len(sequences))
         exon_junctions = _per_sequence("exon_junctions", exon_junctions, batched, len(sequences))
+        if guess_cds is not None:
+            cds = _guess(sequences, cds, guess_cds)
         rows = [
             self.tokenize_transcript(sequence, *marks, record=f"sequence {index}")
             for index, (sequence, *marks) in enumerate(
@@ -209,11 +216,60 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         return ()
 
 
+def base_codes(sequence):
+    """Bases of a sequence as uint8 (length,): A0 C1 G2 T3 N4, 255 for any other letter."""
+    return _BASE_OF_BYTE[np.frombuffer(sequence.encode("utf-8", "replace"), dtype=np.uint8)]
+
+
+def longest_orf(sequence):
+    """The longest open reading frame, from an ATG to its stop codon, on the given strand.
+
+    Args:
+        sequence: letters, 5'→3'.
+
+    Returns:
+        (start, end) with the stop codon, the first of equally long ones; None when there is none.
+    """
+    codes = base_codes(sequence).astype(np.int64)
+    if codes.size < 6:
+        return None
+    codons = codes[:-2] * 25 + codes[1:-1] * 5 + codes[2:]
+    codons[np.maximum(np.maximum(codes[:-2], codes[1:-1]), codes[2:]) >= N_BASE] = -1
+    starts = np.flatnonzero(codons == _START_CODON)
+    stops = np.flatnonzero(np.isin(codons, _STOP_CODONS))
+    best = None
+    for frame in range(3):
+        begin, end = starts[starts % 3 == frame], stops[stops % 3 == frame]
+        after = np.searchsorted(end, begin)
+        begin, after = begin[after < end.size], after[after < end.size]
+        if begin.size == 0:
+            continue
+        lengths = end[after] + 3 - begin
+        longest = int(lengths.argmax())
+        found = (int(begin[longest]), int(begin[longest] + lengths[longest]))
+        if best is None or (found[0] - found[1], found[0]) < (best[0] - best[1], best[0]):
+            best = found
+    return best
+
+
 def _per_sequence(name, values, batched, n):
     values = values if batched and values is not None else [values] * n
     if len(values) != n:
         raise ValueError(f"{name}: got {len(values)} entries, wanted one a sequence, {n}")
     return values
+
+
+def _guess(sequences, cds, min_length):
+    guessed, out = 0, []
+    for sequence, given in zip(sequences, cds, strict=True):
+        if given is None:
+            found = longest_orf(sequence)
+            if found is not None and found[1] - found[0] >= min_length:
+                given, guessed = found, guessed + 1
+        out.append(given)
+    if guessed:
+        logger.warning(f"guessed the CDS of {guessed} of {len(out)} sequences: longest ORF")
+    return out
 
 
 def _crop(rows, max_length, keep):

@@ -6,6 +6,7 @@ import pytest
 
 from data_builders.build import GenomeSource, build
 from data_builders.simulate import simulate_clade
+from loopback_hub import LoopbackHub
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,3 +46,10 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A running Hub on 127.0.0.1; its clients are processes, see `run_client`."""
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as running:
+        yield running

@@ -87,6 +87,7 @@ def log_of(folder):
 def test_a_run_leaves_weights_code_recipe_log_and_figure(trained):
     names = {path.name for path in trained.iterdir()}
     assert names == {
+        "README.md",
         "checkpoints",
         "config.json",
         "configuration_isoclr.py",
@@ -94,7 +95,9 @@ def test_a_run_leaves_weights_code_recipe_log_and_figure(trained):
         "log.jsonl",
         "losses_isoclr.py",
         "model.safetensors",
+        "layers_isoclr.py",
         "modeling_isoclr.py",
+        "pipeline_isoclr.py",
         "recipe.yaml",
         "tokenization_isoclr.py",
         "tokenizer_config.json",

@@ -14,7 +14,6 @@ from transformers import AutoModel, AutoTokenizer
 from data_builders.records import InputError, Transcript
 from isoclr.hub import check_source
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
-from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
 
 
 def load_model(model: str | os.PathLike) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
@@ -37,7 +36,6 @@ def load_model(model: str | os.PathLike) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
     return encoder.eval().to(device), AutoTokenizer.from_pretrained(model)
 
 
-@torch.inference_mode()
 def embed_transcripts(
     model: IsoCLRModel,
     tokenizer: IsoCLRTokenizer,
@@ -61,17 +59,12 @@ def embed_transcripts(
     Raises:
         InputError: on a transcript that the tokenizer refuses.
     """
-    out = np.empty((len(transcripts), model.config.pooled_size), dtype=np.float32)
-    lengths = np.array([len(t.sequence) for t in transcripts], dtype=np.int64)
+    rows = [_tokens(tokenizer, transcript) for transcript in transcripts]
+    total = sum(map(len, rows))
     with tqdm(
-        total=int(lengths.sum()), desc="embedding", unit="nt", unit_scale=True, disable=not progress
+        total=total, desc="embedding", unit="nt", unit_scale=True, disable=not progress
     ) as bar:
-        for part in cut_by_tokens(lengths, tokens_per_batch):
-            rows = [_tokens(tokenizer, transcripts[i]) for i in part]
-            batch = torch.from_numpy(pad_tokens(rows)).to(model.device)
-            out[part] = model(batch).pooler_output.float().cpu().numpy()
-            bar.update(int(lengths[part].sum()))
-    return out
+        return model.embed(rows, tokens_per_batch, bar.update)
 
 
 def write_embeddings(

@@ -4,44 +4,9 @@ from torch import nn
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, contrastive_loss
 from modeling_isoclr.modeling_isoclr import track_table
+from toys import PAD, padded, random_tokens, tiny, trained_like
 
-PAD = 7
-NORMS = ("batch", "layer")
-
-
-def tiny(**overrides):
-    sizes = {"filters": [8, 12, 12, 16], "blocks": [1, 2, 2, 1], "projector_sizes": [16, 16, 8]}
-    return IsoCLRConfig(**{**sizes, **overrides})
-
-
-def trained_like(model, seed=0):
-    """Give norms the biases and running statistics that training would, so padding could leak."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(getattr(module, "bias", None), torch.Tensor):
-            module.bias.data.uniform_(-0.5, 0.5, generator=generator)
-        if hasattr(module, "momentum"):
-            module.momentum = 1.0
-    with torch.no_grad():
-        model.train()(torch.stack(random_tokens(*[2048] * 4, seed=seed)))
-    return model
-
-
-def random_tokens(*lengths, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    marks = torch.tensor([0, 0, 0, 8, 16])
-    return [
-        torch.randint(0, 5, (n,), generator=generator)
-        + marks[torch.randint(0, 5, (n,), generator=generator)]
-        for n in lengths
-    ]
-
-
-def padded(rows, length):
-    batch = torch.full((len(rows), length), PAD)
-    for i, row in enumerate(rows):
-        batch[i, : len(row)] = row
-    return batch
+NORMS = ("batch", "layer", "rms")
 
 
 def naive_encoder(model, tokens):
@@ -54,6 +19,12 @@ def naive_encoder(model, tokens):
         return nn.functional.conv1d(x, layer.weight, layer.bias, dilation=layer.dilation)
 
     def norm(x, layer):
+        if config.norm == "rms":
+            return (
+                x
+                / (x.square().mean(1, keepdim=True) + config.norm_eps).sqrt()
+                * layer.weight[:, None]
+            )
         if config.norm == "layer":
             mean, var = x.mean(1, keepdim=True), x.var(1, unbiased=False, keepdim=True)
         else:

@@ -1,7 +1,10 @@
+import logging
+
 import numpy as np
+import polars as pl
 import pytest
 
-from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr import IsoCLRTokenizer, longest_orf
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
 
 
@@ -113,3 +116,48 @@ def test_a_row_over_the_budget_is_a_part_of_its_own():
         [1],
         [0, 2],
     ]
+
+
+def orf_by_walking(sequence):
+    """Every ATG to its stop, one codon at a time."""
+    found = []
+    for start in range(len(sequence) - 2):
+        if sequence[start : start + 3] != "ATG":
+            continue
+        for i in range(start, len(sequence) - 2, 3):
+            codon = sequence[i : i + 3]
+            if "N" in codon:
+                continue
+            if codon in ("TAA", "TAG", "TGA"):
+                found.append((start, i + 3))
+                break
+    return max(found, key=lambda orf: (orf[1] - orf[0], -orf[0]), default=None)
+
+
+def test_the_longest_orf_is_the_one_found_by_walking():
+    rng = np.random.default_rng(0)
+    for length in [0, 2, 5, 6, 9] + [60] * 50 + [300] * 50:
+        sequence = "".join(rng.choice(list("ACGTN"), length, p=[0.3, 0.1, 0.2, 0.35, 0.05]))
+        assert longest_orf(sequence) == orf_by_walking(sequence)
+    assert longest_orf("ccauggccuaacc") == (2, 11)
+
+
+def test_a_cds_is_guessed_only_when_asked_and_says_so(tokenizer, caplog):
+    sequences = ["CCATGGCCTAACC", "CCATGGCCTAACC", "CCCC"]
+    plain = tokenizer(sequences, cds=[None, (-1, -1), None])
+    assert not any(token & 8 for row in plain["input_ids"] for token in row)
+    logging.getLogger("transformers").propagate = True
+    guessed = tokenizer(sequences, cds=[None, (-1, -1), None], guess_cds=9)
+    starts = [[i for i, token in enumerate(row) if token & 8] for row in guessed["input_ids"]]
+    assert starts == [[2, 5, 8], [], []]
+    assert "guessed the CDS of 1 of 3 sequences" in caplog.text
+    assert tokenizer(sequences, guess_cds=12) == tokenizer(sequences)
+
+
+def test_the_longest_orf_is_most_often_the_annotated_cds(real_data):
+    table = pl.read_parquet(real_data / "transcripts" / "transcripts.parquet").filter(
+        species="human", cds_source="annotated", biotype="protein_coding"
+    )
+    rows = table.sample(min(len(table), 1000), seed=0).select("sequence", "cds_start", "cds_end")
+    hits = [longest_orf(sequence) == (start, end) for sequence, start, end in rows.rows()]
+    assert np.mean(hits) > 0.9

@@ -1,0 +1,180 @@
+"""The model card: what the files of a model folder say, in the Hub's form."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import SafetensorError, safe_open
+
+from data_builders.records import InputError
+from isoclr.training.curves import read_log
+from modeling_isoclr import IsoCLRConfig
+
+REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
+_TEMPLATE = Path(__file__).with_name("card_template.md")
+_BUFFERS = (".table", ".running_mean", ".running_var")
+_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size", "n_tracks")
+_ARCHITECTURE += ("norm", "pooling")
+# Of the recipe, what decides the weights and is not said elsewhere in the card.
+_TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
+_TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
+# Key in probe.json, identifier on the Hub, name.
+_METRICS = (
+    ("pearson", "pearsonr", "Pearson r"),
+    ("spearman", "spearmanr", "Spearman ρ"),
+    ("mse", "mse", "mean squared error"),
+)
+_PROBE = ("label", "split", "rows", "groups", "seeds", "summary")
+_MODEL = "a model that train.py wrote"
+
+
+def write_card(
+    folder: str | os.PathLike,
+    *,
+    results: Sequence[str | os.PathLike] = (),
+    datasets: Sequence[str] = (),
+) -> Path:
+    """Write README.md of a model folder, over the one that is there.
+
+    It says what config.json, the weights' header, recipe.yaml, log.jsonl, the report of the
+    isoform groups (when the recipe's `data` is a folder that is still there) and the results say;
+    what no file says is left out. The repository is called `REPOSITORY` until `isoclr.hub.push`.
+
+    Args:
+        folder: of config.json, model.safetensors and, from train.py, the rest.
+        results: `probe.json` files that `isoclr probe` wrote about this model.
+        datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
+            looks like `owner/name` there may be a folder that is gone.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        InputError: a file that is missing or not what it should be.
+    """
+    folder = Path(folder)
+    check_model_folder(folder)
+    config = _read_config(folder / "config.json")
+    recipe = _read_recipe(folder / "recipe.yaml")
+    log = read_log(folder / "log.jsonl")
+    probes = [_read_json(Path(path), _PROBE, "the probe.json of isoclr probe") for path in results]
+    data = ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="feature-extraction",
+        tags=["isoclr", "rna", "biology", "contrastive-learning"],
+        datasets=list(datasets) or None,
+        model_name=REPOSITORY if probes else None,
+        eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(_TEMPLATE),
+        repository=REPOSITORY,
+        config=config,
+        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
+        parameters=count_parameters(folder / "model.safetensors"),
+        recipe={key: recipe[key] for key in _TRAINING if key in recipe},
+        last=log[-1] if log else None,
+        held_out=next((record for record in reversed(log) if "held_out_loss" in record), None),
+        curves=(folder / "curves.png").exists(),
+        report=_read_report(recipe.get("data")),
+        probes=probes,
+    )
+    path = folder / "README.md"
+    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    return path
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse what lacks the two files that every model folder has.
+
+    Raises:
+        InputError: naming the folder and the file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, wanted {_MODEL}")
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: no {name} in it, wanted {_MODEL}")
+
+
+def count_parameters(weights: Path) -> dict[str, int]:
+    """Parameters of the `encoder`, and of the `heads` on it, by the header of a weights file.
+
+    Raises:
+        InputError: a file that is not safetensors.
+    """
+    try:
+        with safe_open(weights, "numpy") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    except SafetensorError as error:
+        raise InputError(f"{weights}: {error}, wanted weights in safetensors form") from error
+    sizes = {n: math.prod(shape) for n, shape in shapes.items() if not n.endswith(_BUFFERS)}
+    inside = {name: size for name, size in sizes.items() if name.startswith("isoclr.")}
+    encoder = sum((inside or sizes).values())  # saved without a head, names have no prefix
+    return {"encoder": encoder, "heads": sum(sizes.values()) - encoder}
+
+
+def _read_config(path: Path) -> IsoCLRConfig:
+    values = _read_json(path, ("model_type",), _MODEL)
+    if values["model_type"] != IsoCLRConfig.model_type:
+        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
+    return IsoCLRConfig.from_dict(values)
+
+
+def _read_recipe(path: Path) -> dict:
+    """Keys and values as they were written; none where there is no recipe."""
+    if not path.exists():
+        return {}
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
+    return recipe
+
+
+def _read_report(data: str | None) -> dict | None:
+    """The report of isoform groups in a folder; None where there is none to be read."""
+    path = Path(data or "") / "report.json"
+    if not data or not path.is_file():
+        return None
+    return _read_json(path, ("sources", "homology", "dataset"), "the report of isoclr build")
+
+
+def _read_json(path: Path, keys: Sequence[str], wanted: str) -> dict:
+    """An object that has the keys; `wanted` says in errors what it should be."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, wanted {wanted}") from None
+    except ValueError:
+        raise InputError(f"{path}: not JSON, wanted {wanted}") from None
+    missing = [key for key in keys if not isinstance(value, dict) or key not in value]
+    if missing:
+        raise InputError(f"{path}: no {missing[0]} in it, wanted {wanted}")
+    return value
+
+
+def _eval_results(probe: dict) -> list[EvalResult]:
+    """Means of the first feature set, which is the model, over the splits."""
+    scores = next(iter(probe["summary"].values()))
+    return [
+        EvalResult(
+            task_type="tabular-regression",
+            task_name="linear probe of frozen embeddings",
+            dataset_type=probe["label"],
+            dataset_name=probe["label"],
+            dataset_config=f"{probe['split']} split",
+            metric_type=identifier,
+            metric_name=f"{name}, mean of {len(probe['seeds'])} splits",
+            metric_value=scores[key][0],
+        )
+        for key, identifier, name in _METRICS
+    ]

@@ -1,0 +1,292 @@
+"""Layers of the IsoCLR encoder.
+
+Inside, a batch is (batch, channels, 1, length) in channels_last memory, which is what the fast
+convolution kernels of CPUs and GPUs want. Padding never leaks: padded positions are zero before
+every convolution, never win a maximum, and take no part in means or in the statistics of a norm.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from .configuration_isoclr import (
+    BASES,
+    CODON_START_BIT,
+    EXON_END_BIT,
+    MASK_BASE,
+    N_BASE,
+    PAD_BASE,
+    VOCABULARY_SIZE,
+    IsoCLRConfig,
+)
+
+
+def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
+    """What each token has in each track: A, C, G, T, codon start, exon end; shape (32, n_tracks).
+
+    N is `unknown_value` in the base tracks. MASK is `unknown_value` in all of the first six, unless
+    the token carries a mark: a known mark stays known. PAD is zero.
+    """
+    tokens = torch.arange(VOCABULARY_SIZE)
+    base = tokens % 8
+    table = torch.zeros(VOCABULARY_SIZE, max(n_tracks, 6))
+    table[:, :BASES] = nn.functional.one_hot(base, 8)[:, :BASES].float()
+    table[(base == N_BASE) | (base == MASK_BASE), :BASES] = unknown_value
+    table[base == MASK_BASE, BASES : BASES + 2] = unknown_value
+    for track, bit in ((BASES, CODON_START_BIT), (BASES + 1, EXON_END_BIT)):
+        table[(tokens & bit > 0) & (base != PAD_BASE), track] = 1.0
+    return table[:, :n_tracks].contiguous()
+
+
+class IsoCLRTrackEmbedding(nn.Module):
+    """Looks the tracks of each token up; nothing in it is learned."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        self.register_buffer("table", track_table(config.n_tracks, config.unknown_value))
+
+    def forward(self, input_ids):
+        """(batch, length) of integers to (batch, length, n_tracks)."""
+        return nn.functional.embedding(input_ids.long(), self.table)
+
+
+class IsoCLRConv(nn.Conv1d):
+    """A convolution whose output is as long as its input; an even kernel looks further 3'."""
+
+    def forward(self, x):
+        """(batch, in, 1, length) to (batch, out, 1, length)."""
+        reach = self.dilation[0] * (self.kernel_size[0] - 1)
+        if reach:
+            x = nn.functional.pad(x, (reach // 2, reach - reach // 2))
+        return nn.functional.conv2d(
+            x, self.weight.unsqueeze(2), self.bias, dilation=(1, self.dilation[0])
+        )
+
+
+class IsoCLRBatchNorm(nn.Module):
+    """Batch normalisation whose statistics see valid positions only."""
+
+    def __init__(self, channels: int, config: IsoCLRConfig):
+        super().__init__()
+        self.eps, self.momentum = config.norm_eps, config.norm_momentum
+        self.update_statistics = True
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x, mask=None):
+        """(batch, channels, 1, length) and a mask of (batch, 1, 1, length), True where valid."""
+        if not self.training or mask is None:
+            statistics = self.running_mean, self.running_var
+            if not self.update_statistics:
+                statistics = (buffer.clone() for buffer in statistics)
+            return nn.functional.batch_norm(
+                x,
+                *statistics,
+                self.weight,
+                self.bias,
+                training=self.training,
+                momentum=self.momentum,
+                eps=self.eps,
+            )
+        dtype = x.dtype
+        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
+        n = mask.sum()
+        mean = (x * mask).sum((0, 2, 3), keepdim=True) / n
+        centred = (x - mean) * mask
+        var = centred.square().sum((0, 2, 3), keepdim=True) / n
+        if self.update_statistics:
+            with torch.no_grad():
+                unbiased = var.flatten() * n / (n - 1).clamp(min=1)
+                self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
+                self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(var + self.eps)
+        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(dtype)
+
+
+class IsoCLRLayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each position."""
+
+    def __init__(self, channels: int, config: IsoCLRConfig):
+        super().__init__(channels, eps=config.norm_eps)
+
+    def forward(self, x, mask=None):
+        """(batch, channels, 1, length); no position sees another, so the mask is not needed."""
+        return _over_channels(super().forward, x, self.weight.dtype)
+
+
+class IsoCLRRMSNorm(nn.RMSNorm):
+    """Root-mean-square normalisation over the channels of each position."""
+
+    def __init__(self, channels: int, config: IsoCLRConfig):
+        super().__init__(channels, eps=config.norm_eps)
+
+    def forward(self, x, mask=None):
+        """(batch, channels, 1, length); no position sees another, so the mask is not needed."""
+        return _over_channels(super().forward, x, self.weight.dtype)
+
+
+class IsoCLRNoNorm(nn.Module):
+    """What is left of a norm that was folded into its convolution."""
+
+    def forward(self, x, mask=None):
+        """`x` as it is."""
+        return x
+
+
+def _over_channels(norm, x, dtype):
+    return norm(x.permute(0, 2, 3, 1).to(dtype)).permute(0, 3, 1, 2).to(x.dtype)
+
+
+NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm, "rms": IsoCLRRMSNorm}
+
+
+def halve(x, mask):
+    """Max-pools pairs of positions; an odd last one stands alone.
+
+    Args:
+        x: (batch, channels, 1, length).
+        mask: (batch, 1, 1, length), True where valid; None: all are.
+
+    Returns:
+        Both at length ceil(length / 2); padded positions are zero.
+    """
+    if mask is None:
+        return nn.functional.max_pool2d(x, (1, 2), ceil_mode=True), None
+    x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
+    x = nn.functional.max_pool2d(x, (1, 2), ceil_mode=True)
+    mask = mask[..., ::2]
+    return x.masked_fill(~mask, 0), mask
+
+
+def masked_mean(x, mask):
+    """Mean over valid positions: (batch, channels, 1, length) to (batch, channels)."""
+    if mask is None:
+        return x.mean((2, 3))
+    return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
+
+
+class IsoCLRBlock(nn.Module):
+    """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU."""
+
+    def __init__(self, channels_in: int, channels: int, dilation: int, config: IsoCLRConfig):
+        super().__init__()
+        norm = NORMS[config.norm]
+        self.conv1 = IsoCLRConv(channels_in, channels, config.kernel_size, dilation=dilation)
+        self.norm1 = norm(channels, config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = IsoCLRConv(channels, channels, config.kernel_size, dilation=dilation)
+        self.norm2 = norm(channels, config)
+        self.shortcut = self.shortcut_norm = None
+        if channels_in != channels:
+            self.shortcut = IsoCLRConv(channels_in, channels, 1)
+            self.shortcut_norm = norm(channels, config)
+
+    def forward(self, x, mask):
+        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
+        residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask)
+        x = self.dropout(self.norm1(self.conv1(x).relu(), mask).relu())
+        if mask is not None:
+            x = x * mask
+        x = self.norm2(self.conv2(x).relu(), mask)
+        x = (x + residual).relu()
+        return x if mask is None else x * mask
+
+
+@contextmanager
+def frozen_statistics(module, frozen=True):
+    """Keep the running statistics of batch norms inside `module` as they are."""
+    norms = [part for part in module.modules() if isinstance(part, IsoCLRBatchNorm)]
+    for norm in norms:
+        norm.update_statistics = not frozen
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.update_statistics = True
+
+
+class IsoCLREncoder(nn.Module):
+    """Stem and stages; every stage and the stem halve the length."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        width = config.stem_kernel_size or config.kernel_size
+        self.stem = IsoCLRConv(config.n_tracks, config.filters[0], width)
+        self.stem_norm = NORMS[config.norm](config.filters[0], config)
+        self.stages = nn.ModuleList()
+        self.gradient_checkpointing = False
+        channels_in = config.filters[0]
+        for channels, blocks, dilation in zip(
+            config.filters, config.blocks, config.dilations, strict=True
+        ):
+            widths = [channels_in] + [channels] * (blocks - 1)
+            self.stages.append(
+                nn.ModuleList(IsoCLRBlock(width, channels, dilation, config) for width in widths)
+            )
+            channels_in = channels
+
+    def forward(self, x, mask):
+        """Tracks to the output of every stage.
+
+        Args:
+            x: (batch, n_tracks, 1, length), zero where padded.
+            mask: (batch, 1, 1, length), True where valid; None: all are.
+
+        Returns:
+            For each stage (batch, channels, 1, ceil(length / 2^(stage + 2))) and its mask.
+        """
+        x, mask = halve(self.stem_norm(self.stem(x), mask), mask)
+        outputs = []
+        for first, *rest in self.stages:
+            x, mask = halve(self._through(first, x, mask), mask)
+            for block in rest:
+                x = self._through(block, x, mask)
+            outputs.append((x, mask))
+        return outputs
+
+    def _through(self, block, x, mask):
+        if not (self.gradient_checkpointing and self.training):
+            return block(x, mask)
+        passes = []
+
+        def forward(x, mask):
+            # The second pass, for the gradient, must not update running statistics again.
+            with frozen_statistics(block, frozen=bool(passes)):
+                passes.append(None)
+                return block(x, mask)
+
+        return self._gradient_checkpointing_func(forward, x, mask)
+
+
+def fold(conv, norm):
+    """Fold a batch norm in evaluation mode into the convolution right before it, in place."""
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    conv.weight.mul_(scale[:, None, None])
+    conv.bias.sub_(norm.running_mean).mul_(scale).add_(norm.bias)
+
+
+class IsoCLRSubPositionDecoder(nn.Module):
+    """Features of every nucleotide from the stages of the encoder.
+
+    A position of stage s stands for 2^(s + 2) nucleotides; a linear layer writes the features of
+    each of them, and the stages add up. No position sees another, so padding cannot leak.
+    """
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        self.size = config.decoder_size
+        self.stages = nn.ModuleList(
+            nn.Linear(channels, 2 ** (stage + 2) * self.size, bias=stage == 0)
+            for stage, channels in enumerate(config.filters)
+        )
+
+    def forward(self, hidden_states, length):
+        """Stages of (batch, positions, channels) to (batch, length, decoder_size)."""
+        parts = [
+            linear(hidden).view(len(hidden), -1, self.size)[:, :length]
+            for linear, hidden in zip(self.stages, hidden_states, strict=True)
+        ]
+        return nn.functional.gelu(sum(parts))

@@ -1,0 +1,85 @@
+"""The pipeline `isoform-embedding`: records in, embeddings out, fast whatever their lengths."""
+
+import numpy as np
+import torch
+from transformers import Pipeline
+
+from .tokenization_isoclr import cut_by_tokens, pad_tokens
+
+
+@torch.inference_mode()
+def embed_tokens(model, rows, tokens_per_batch=1 << 16, report=None):
+    """Embed token rows in batches of like length.
+
+    Args:
+        model: an `IsoCLRModel` in evaluation mode; its device is used.
+        rows: n uint8 arrays of tokens.
+        tokens_per_batch: nucleotides that go through the encoder at once, padding included.
+        report: called with the nucleotides of each batch when it is done.
+
+    Returns:
+        float32 (n, pooled), in the order given.
+    """
+    out = np.empty((len(rows), model.config.pooled_size), dtype=np.float32)
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    for part in cut_by_tokens(lengths, tokens_per_batch):
+        batch = torch.from_numpy(pad_tokens([rows[i] for i in part])).to(model.device)
+        out[part] = model(batch).pooler_output.float().cpu().numpy()
+        if report is not None:
+            report(int(lengths[part].sum()))
+    return out
+
+
+class IsoformEmbeddingPipeline(Pipeline):
+    """Embeds transcripts: sequences, or records with `sequence`, `cds` and `exon_junctions`.
+
+    Called with one of them it returns an embedding, (pooled,); with a list, (n, pooled) in the
+    caller's order. Inside, transcripts are sorted by length and batched by a token budget.
+    """
+
+    _load_tokenizer = True
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+
+    def _sanitize_parameters(self, tokens_per_batch=None):
+        forward = {} if tokens_per_batch is None else {"tokens_per_batch": tokens_per_batch}
+        return {}, forward, {}
+
+    def __call__(self, inputs, tokens_per_batch=None):
+        """Embed one transcript or a list of them.
+
+        Args:
+            inputs: a sequence or a record, or a list of them.
+            tokens_per_batch: nucleotides that go through the encoder at once, padding included.
+
+        Raises:
+            ValueError: naming the record and the value.
+        """
+        single = isinstance(inputs, (str, dict))
+        records = [inputs] if single else inputs
+        rows = [self.preprocess(record, index) for index, record in enumerate(records)]
+        parameters = dict(self._forward_params)
+        if tokens_per_batch is not None:
+            parameters["tokens_per_batch"] = tokens_per_batch
+        embeddings = self._forward(rows, **parameters)
+        return embeddings[0] if single else embeddings
+
+    def preprocess(self, record, index=0):
+        """One record to its tokens."""
+        if isinstance(record, str):
+            record = {"sequence": record}
+        unknown = set(record) - {"sequence", "cds", "exon_junctions"}
+        if unknown or "sequence" not in record:
+            raise ValueError(
+                f"record {index}: got {sorted(record)}, wanted sequence and perhaps cds and "
+                "exon_junctions"
+            )
+        return self.tokenizer.tokenize_transcript(**record, record=f"record {index}")
+
+    def _forward(self, rows, **parameters):
+        return embed_tokens(self.model.eval(), rows, **parameters)
+
+    def postprocess(self, outputs):
+        """Embeddings as they are."""
+        return outputs

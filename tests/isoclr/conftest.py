@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from isoclr.evaluation.probe import ProbeResult
+from isoclr.training.checkpoints import save_checkpoint
+from isoclr.training.curves import RunLog, plot_curves
+from isoclr.training.recipe import Recipe
+from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer
+
+
+@pytest.fixture(scope="session")
+def model_folder(groups_folder, tmp_path_factory) -> Path:
+    """What train.py writes, of a toy encoder that was not trained; copy it to alter it."""
+    folder = tmp_path_factory.mktemp("model_folder")
+    shape = {"filters": [4, 6], "blocks": [1, 1], "dilations": [1, 2], "pooling": "stages"}
+    shape["projector_sizes"] = [8, 8, 4]
+    recipe = Recipe(str(groups_folder), str(folder), steps=2, model=shape, max_length=5000)
+    recipe.save(folder / "recipe.yaml")
+    torch.manual_seed(0)
+    model = IsoCLRForPreTraining(recipe.model_config())
+    model.save_pretrained(folder)
+    IsoCLRTokenizer().save_pretrained(folder)
+    log = RunLog(folder / "log.jsonl", 0)
+    held_out = {"held_out_loss": 2.345, "shuffled_loss": 6.789, "held_out_accuracy": 0.125}
+    log.write(step=1, loss=4.25, accuracy=0.5, lr=0.1, **held_out, held_out_pairs=1024)
+    log.write(step=2, loss=3.125, accuracy=0.5, lr=0.1)
+    plot_curves(log.records, folder / "curves.png")
+    save_checkpoint(folder / "checkpoints", 2, model, torch.optim.AdamW(model.parameters()), {}, 1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probe_file(tmp_path_factory) -> Path:
+    """A probe.json: a model at r = 0.45, and k-mers at 0.56."""
+    scores = {
+        name: {"pearson": r, "spearman": (0.5, 0.5), "mse": (1.5, 1.5), "alpha": (1.0, 1.0)}
+        for name, r in (("IsoCLR", (0.4, 0.5)), ("k-mers", (0.5, 0.62)))
+    }
+    result = ProbeResult("half_life", "homology", 1234, 56, (1, 2), (1.0,), scores)
+    path = tmp_path_factory.mktemp("probe") / "probe.json"
+    result.to_json(path)
+    return path
