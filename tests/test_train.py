@@ -12,30 +12,6 @@ from safetensors.torch import load_file
 
 from data_builders.records import InputError
 
-# A process in which none of our packages can be imported.
-ALONE = """
-import importlib.abc, sys
-class Refuse(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("modeling_isoclr", "isoclr", "data_builders"):
-            raise ImportError(name)
-sys.meta_path.insert(0, Refuse())
-import torch
-from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
-folder, out = sys.argv[1:]
-load = {"trust_remote_code": True}
-tokenizer = AutoTokenizer.from_pretrained(folder, **load)
-model = AutoModel.from_pretrained(folder, **load).eval()
-whole = AutoModelForPreTraining.from_pretrained(folder, **load).eval()
-batch = tokenizer(["ACGUACGTNN", "ATGGCCTAA"], cds=[None, (0, 9)], exon_junctions=[[3], [4]],
-                  padding=True, return_tensors="pt")
-with torch.inference_mode():
-    pooled, inner = model(**batch).pooler_output, whole.isoclr(**batch).pooler_output
-assert torch.equal(pooled, inner)
-from safetensors.torch import save_file
-save_file({"pooled": pooled}, out)
-"""
-
 
 @pytest.fixture(scope="module")
 def train(request):
@@ -154,27 +130,6 @@ def test_two_processes_equal_one(request, train, recipe_file, tmp_path, free_por
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():
         assert (tensor - two[name]).abs().max() < 1e-4
-
-
-@pytest.mark.slow
-def test_what_it_saves_loads_where_no_package_of_ours_is(trained, tmp_path):
-    import torch
-
-    from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
-
-    environment = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "PATH": ""}
-    arguments = [sys.executable, "-c", ALONE, str(trained), str(tmp_path / "out.safetensors")]
-    subprocess.run(arguments, check=True, env=environment, cwd=tmp_path)
-    batch = IsoCLRTokenizer()(
-        ["ACGUACGTNN", "ATGGCCTAA"],
-        cds=[None, (0, 9)],
-        exon_junctions=[[3], [4]],
-        padding=True,
-        return_tensors="pt",
-    )
-    with torch.inference_mode():
-        expected = IsoCLRModel.from_pretrained(trained).eval()(**batch).pooler_output
-    assert torch.equal(load_file(tmp_path / "out.safetensors")["pooled"], expected)
 
 
 @pytest.mark.parametrize(
