@@ -265,17 +265,18 @@ class IsoCLRProjector(nn.Module):
         return self.linear3(x)
 
 
-class IsoCLRMaskedLMHead(nn.Module):
-    """Logits over the 32 tokens for every nucleotide."""
+class IsoCLRNucleotideHead(nn.Module):
+    """Logits for every nucleotide."""
 
-    def __init__(self, config: IsoCLRConfig):
+    def __init__(self, config: IsoCLRConfig, outputs: int, dropout: float = 0.0):
         super().__init__()
         self.decoder = IsoCLRSubPositionDecoder(config)
-        self.classifier = nn.Linear(config.decoder_size, config.vocab_size)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(config.decoder_size, outputs)
 
     def forward(self, hidden_states, length):
-        """Stages of (batch, positions, channels) to (batch, length, 32)."""
-        return self.classifier(self.decoder(hidden_states, length))
+        """Stages of (batch, positions, channels) to (batch, length, outputs)."""
+        return self.classifier(self.dropout(self.decoder(hidden_states, length)))
 
 
 @dataclass
@@ -304,7 +305,9 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         super().__init__(config)
         self.isoclr = IsoCLRModel(config)
         self.projector = IsoCLRProjector(config)
-        self.lm_head = IsoCLRMaskedLMHead(config) if config.masked_lm_weight else None
+        self.lm_head = None
+        if config.masked_lm_weight:
+            self.lm_head = IsoCLRNucleotideHead(config, config.vocab_size)
         self.post_init()
 
     def forward(
@@ -377,61 +380,10 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         return weights if pair_weights is None else weights * pair_weights
 
 
-class IsoCLRForMaskedLM(IsoCLRPreTrainedModel):
-    """Predicts the token of every nucleotide."""
+class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
+    """What the models at nucleotide resolution share; each has a head and knows its problem."""
 
-    def __init__(self, config: IsoCLRConfig):
-        super().__init__(config)
-        self.isoclr = IsoCLRModel(config)
-        self.lm_head = IsoCLRMaskedLMHead(config)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids=None,
-        attention_mask=None,
-        inputs_embeds=None,
-        labels=None,
-        output_hidden_states=None,
-        return_dict=None,
-    ):
-        """Predict masked nucleotides.
-
-        Args:
-            input_ids: (batch, length), see `IsoCLRModel`.
-            attention_mask: (batch, length).
-            inputs_embeds: (batch, length, n_tracks) instead.
-            labels: tokens to predict, (batch, length), -100 elsewhere.
-            output_hidden_states: also return the output of every stage.
-            return_dict: False returns a tuple.
-
-        Returns:
-            `loss`, and `logits` of (batch, length, 32).
-        """
-        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
-        inputs = inputs_embeds if input_ids is None else input_ids
-        logits = self.lm_head(output.hidden_states, inputs.shape[1])
-        loss = None
-        if labels is not None:
-            loss = supervised_loss(logits, labels, "single_label_classification")
-        result = MaskedLMOutput(
-            loss=loss,
-            logits=logits,
-            hidden_states=output.hidden_states if output_hidden_states else None,
-        )
-        return result if return_dict is not False else result.to_tuple()
-
-
-class IsoCLRForTokenClassification(IsoCLRPreTrainedModel):
-    """Predicts a property of every nucleotide."""
-
-    def __init__(self, config: IsoCLRConfig):
-        super().__init__(config)
-        self.isoclr = IsoCLRModel(config)
-        self.decoder = IsoCLRSubPositionDecoder(config)
-        self.dropout = nn.Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.decoder_size, config.num_labels)
-        self.post_init()
+    output_class = TokenClassifierOutput
 
     def forward(
         self,
@@ -448,27 +400,57 @@ class IsoCLRForTokenClassification(IsoCLRPreTrainedModel):
             input_ids: (batch, length), see `IsoCLRModel`.
             attention_mask: (batch, length).
             inputs_embeds: (batch, length, n_tracks) instead.
-            labels: (batch, length) of classes or, by `config.problem_type`, of values; or
-                (batch, length, num_labels). -100 and NaN do not count.
+            labels: (batch, length) of classes (masked nucleotides: of tokens) or, by
+                `config.problem_type`, of values; or (batch, length, num_labels). -100 and NaN do
+                not count.
             output_hidden_states: also return the output of every stage.
             return_dict: False returns a tuple.
 
         Returns:
-            `loss`, and `logits` of (batch, length, num_labels).
+            `loss`, and `logits` of (batch, length, num_labels; masked nucleotides: 32).
         """
         output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
         inputs = inputs_embeds if input_ids is None else input_ids
-        features = self.decoder(output.hidden_states, inputs.shape[1])
-        logits = self.classifier(self.dropout(features))
-        loss = None
-        if labels is not None:
-            loss = supervised_loss(logits, labels, self.config.problem_type)
-        result = TokenClassifierOutput(
-            loss=loss,
+        logits = self.head(output.hidden_states, inputs.shape[1])
+        result = self.output_class(
+            loss=None if labels is None else supervised_loss(logits, labels, self.problem_type),
             logits=logits,
             hidden_states=output.hidden_states if output_hidden_states else None,
         )
         return result if return_dict is not False else result.to_tuple()
+
+
+class IsoCLRForMaskedLM(IsoCLRNucleotideModel):
+    """Predicts the token of masked nucleotides."""
+
+    output_class = MaskedLMOutput
+    problem_type = "single_label_classification"
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(config)
+        self.isoclr = IsoCLRModel(config)
+        self.lm_head = IsoCLRNucleotideHead(config, config.vocab_size)
+        self.post_init()
+
+    @property
+    def head(self):
+        """Under the name that it has in a pre-training checkpoint."""
+        return self.lm_head
+
+
+class IsoCLRForTokenClassification(IsoCLRNucleotideModel):
+    """Predicts a property of every nucleotide."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(config)
+        self.isoclr = IsoCLRModel(config)
+        self.head = IsoCLRNucleotideHead(config, config.num_labels, config.classifier_dropout)
+        self.post_init()
+
+    @property
+    def problem_type(self):
+        """As configured."""
+        return self.config.problem_type
 
 
 class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):

@@ -8,6 +8,10 @@ from data_builders.build import GenomeSource, build
 from data_builders.simulate import simulate_clade
 from loopback_hub import LoopbackHub
 
+# Before torch is imported, and for the processes that tests start: on few cores that others use
+# too, threads that wait for each other cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
