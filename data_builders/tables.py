@@ -20,6 +20,8 @@ _COLUMNS = {
     "cds_end": _INT,
     "exon_junctions": pl.List(_INT),
 }
+ROW = "row"
+"""Column that numbers the rows of a file, from 1, for errors."""
 _STOP_CODONS = ["TAA", "TAG", "TGA"]
 
 
@@ -48,8 +50,18 @@ def read_transcript_table(
             sequence, with a transcript_id used before in its species, with a letter that is no
             nucleotide, a CDS outside the sequence or junctions not ascending inside it.
     """
+    yield from transcripts_of_frame(_read(path).with_row_index(ROW, 1), path, species, tally)
+
+
+def transcripts_of_frame(
+    table: pl.DataFrame,
+    path: str | os.PathLike,
+    species: str | None = None,
+    tally: Tally | None = None,
+) -> Iterator[Transcript]:
+    """As `read_transcript_table`, of rows of `path` that are in memory, their numbers in `ROW`."""
     tally = Tally() if tally is None else tally
-    table = _typed(_read(path), path, species)
+    table = _typed(table, path, species)
     tally.read += table.height
     table = _clean_letters(table, tally)
     _validate(table, path)
@@ -87,9 +99,8 @@ def _typed(table: pl.DataFrame, path, species: str | None) -> pl.DataFrame:
         table = table.with_columns(species=pl.lit(species))
     missing = [name for name in (*_REQUIRED, "species") if name not in table.columns]
     if missing:
-        raise InputError(
-            f"{path}: columns: got {', '.join(table.columns)}, wanted {', '.join(missing)} too"
-        )
+        found = ", ".join(name for name in table.columns if name != ROW)
+        raise InputError(f"{path}: columns: got {found}, wanted {', '.join(missing)} too")
     optional = [name for name in _COLUMNS if name not in table.columns]
     table = table.with_columns(pl.lit(None, dtype=_COLUMNS[name]).alias(name) for name in optional)
     if table.schema["exon_junctions"] == pl.String:
@@ -100,7 +111,7 @@ def _typed(table: pl.DataFrame, path, species: str | None) -> pl.DataFrame:
             )
         )
     try:
-        table = table.select(pl.col(name).cast(kind) for name, kind in _COLUMNS.items())
+        table = table.select(ROW, *(pl.col(name).cast(kind) for name, kind in _COLUMNS.items()))
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: types: got {str(error).splitlines()[0]}") from error
     return table.with_columns(pl.col("cds_start", "cds_end").fill_null(-1))
@@ -148,7 +159,7 @@ def _validate(table: pl.DataFrame, path) -> None:
         ),
     ]
     for name, broken, found, wanted in rules:
-        bad = table.with_row_index("row", 1).filter(broken).select("row", "transcript_id", found)
+        bad = table.filter(broken).select(ROW, "transcript_id", found)
         if bad.height:
             row, transcript, shown = bad.row(0)
             raise InputError(

@@ -5,12 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
 from data_builders.records import InputError, IsoformGroup, Transcript
+from data_builders.tables import ROW, transcripts_of_frame
+from data_builders.text import Tally
 
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null")
 _NOT_A_BASE = re.compile("[^ACGTN]")
@@ -30,7 +31,7 @@ class LabelledTranscripts:
         report: rows of the label table by what became of them: "matched" are here; skipped were
             "label missing", "ambiguous" (a transcript labelled twice, or in two isoform groups) and
             "unmatched" (no such transcript). "without homology" are the matched rows of which no
-            homology group is known.
+            homology group is known; what was changed to read a transcript is counted by reason.
     """
 
     label: str
@@ -84,7 +85,7 @@ def read_labels(
             rows[key] = row
 
     if isoform_groups is None:
-        found = _read_transcripts(table, rows, homology or {}, path)
+        found = _read_transcripts(table, rows, homology or {}, path, report)
     else:
         found = _look_up(isoform_groups, rows)
     matched = [(rows[key], *found[key][0]) for key in rows if len(found[key]) == 1]
@@ -168,53 +169,23 @@ def _as_transcript_columns(table: pl.DataFrame, species: str) -> pl.DataFrame:
 
 
 def _read_transcripts(
-    table: pl.DataFrame, rows: Mapping[_Key, int], homology: Mapping[str, str], path
+    table: pl.DataFrame,
+    rows: Mapping[_Key, int],
+    homology: Mapping[str, str],
+    path,
+    report: Counter[str],
 ) -> dict[_Key, list[tuple[Transcript, str]]]:
     """The transcripts that the label table carries, with their homology groups."""
-    genes = _values(table, "gene_id", pl.String, path)
-    symbols = table["gene_symbol"].to_list() if "gene_symbol" in table.columns else genes
-    sequences = _values(table, "sequence", pl.String, path)
-    starts = _values(table, "cds_start", pl.Int64, path)
-    ends = _values(table, "cds_end", pl.Int64, path)
-    junctions = [None] * len(table)
-    if "exon_junctions" in table.columns:
-        if not table["exon_junctions"].dtype.is_nested():
-            raise InputError(
-                f"{path}: column 'exon_junctions': got {table['exon_junctions'].dtype}, "
-                "wanted lists of integers, which only Parquet has"
-            )
-        junctions = [x if x is None else tuple(x) for x in table["exon_junctions"].to_list()]
+    tally = Tally()
+    table = table.with_row_index(ROW, 1)[list(rows.values())]
+    transcripts = transcripts_of_frame(table, path, tally=tally)
+    symbols = table["gene_symbol" if "gene_symbol" in table.columns else "gene_id"].to_list()
     found = {}
-    for (species, name), row in rows.items():
-        transcript = Transcript(
-            name,
-            genes[row],
-            species,
-            sequences[row],
-            starts[row],
-            ends[row],
-            junctions[row],
-        )
-        problem = _contradiction(transcript)
-        if problem:
-            raise InputError(f"{path}: row {row + 1}: transcript '{name}': {problem}")
-        group = homology.get(symbols[row]) or homology.get(genes[row]) or _own_group(transcript)
-        found[species, name] = [(transcript, group)]
+    for key, symbol, transcript in zip(rows, symbols, transcripts, strict=True):
+        group = homology.get(symbol) or homology.get(transcript.gene_id) or _own_group(transcript)
+        found[key] = [(transcript, group)]
+    report.update(tally.adjusted)
     return found
-
-
-def _contradiction(transcript: Transcript) -> str | None:
-    """What a transcript says that cannot be, None when all is well."""
-    start, end, length = transcript.cds_start, transcript.cds_end, len(transcript.sequence)
-    wrong = _NOT_A_BASE.search(transcript.sequence)
-    if wrong:
-        return f"sequence: got {wrong.group()!r} at {wrong.start()}, wanted A, C, G, T or N"
-    if (start, end) != (-1, -1) and not 0 <= start < end <= length:
-        return f"CDS: got {start} to {end}, wanted it within 0 to {length}, or -1 to -1"
-    edges = (0, *(transcript.exon_junctions or ()), length)
-    if any(left >= right for left, right in pairwise(edges)):
-        return f"exon_junctions: got {edges[1:-1]}, wanted them ascending within 1 to {length - 1}"
-    return None
 
 
 def _look_up(
