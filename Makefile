@@ -13,7 +13,13 @@ BIN := .venv/bin
 demo: .venv/.installed ## the whole path on simulated genomes, in ./demo
 	$(BIN)/isoclr demo --output demo
 
-test: .venv/.installed
+# An older transformers beside the torch of .venv: saved models must load in both.
+.venv-transformers4/.installed: constraints-transformers4.txt .venv/.installed
+	rm -rf .venv-transformers4
+	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target .venv-transformers4 --requirement $<
+	touch $@
+
+test: .venv/.installed .venv-transformers4/.installed
 	$(BIN)/python -m pytest
 
 test-fast: .venv/.installed
@@ -27,5 +33,9 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: .venv/.installed ## speed beside peers, about ten minutes on an idle machine
+	$(BIN)/python benchmarks/tokenizer.py
+	$(BIN)/python benchmarks/encoder.py
+
 clean:
-	rm -rf .venv demo build dist *.egg-info
+	rm -rf .venv .venv-transformers4 demo build dist *.egg-info
