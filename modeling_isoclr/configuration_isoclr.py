@@ -126,6 +126,7 @@ class IsoCLRConfig(PretrainedConfig):
         if _IS_REMOTE_CODE:
             self.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
         kwargs["vocab_size"] = VOCABULARY_SIZE
+        kwargs["tie_word_embeddings"] = False  # transformers 4 would tie a head to the look-up
         kwargs.setdefault("pad_token_id", PAD_BASE)
         super().__init__(**kwargs)
 

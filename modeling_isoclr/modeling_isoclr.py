@@ -30,6 +30,8 @@ from .losses_isoclr import contrastive_loss, supervised_loss
 from .pipeline_isoclr import embed_tokens
 from .tokenization_isoclr import base_codes
 
+_NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm"]
+
 
 class IsoCLRPreTrainedModel(PreTrainedModel):
     """Weights, loading and saving of every IsoCLR model."""
@@ -39,7 +41,13 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["IsoCLRBlock"]
-    _keep_in_fp32_modules_strict = ["norm", "norm1", "norm2", "stem_norm", "shortcut_norm"]
+    _keep_in_fp32_modules_strict = _NORMS_IN_FP32
+
+    def post_init(self):
+        """As in `PreTrainedModel`; transformers 4 refuses to keep what a model does not have."""
+        there = {part for name, _ in self.named_parameters() for part in name.split(".")}
+        self._keep_in_fp32_modules_strict = sorted(there & set(_NORMS_IN_FP32))
+        super().post_init()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
