@@ -144,27 +144,23 @@ NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm, "rms": IsoCLRRMSNor
 
 
 def halve(x, mask):
-    """Max-pools pairs of positions; an odd last one stands alone.
+    """Max-pools pairs of positions; padding never wins.
 
     Args:
-        x: (batch, channels, 1, length).
-        mask: (batch, 1, 1, length), True where valid; None: all are.
+        x: (batch, channels, 1, length), of even length.
+        mask: (batch, 1, 1, length), True where valid.
 
     Returns:
-        Both at length ceil(length / 2); padded positions are zero.
+        Both at half the length; padded positions are zero.
     """
-    if mask is None:
-        return nn.functional.max_pool2d(x, (1, 2), ceil_mode=True), None
     x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
-    x = nn.functional.max_pool2d(x, (1, 2), ceil_mode=True)
+    x = nn.functional.max_pool2d(x, (1, 2))
     mask = mask[..., ::2]
     return x.masked_fill(~mask, 0), mask
 
 
 def masked_mean(x, mask):
     """Mean over valid positions: (batch, channels, 1, length) to (batch, channels)."""
-    if mask is None:
-        return x.mean((2, 3))
     return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
 
 
@@ -187,12 +183,9 @@ class IsoCLRBlock(nn.Module):
     def forward(self, x, mask):
         """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
         residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask)
-        x = self.dropout(self.norm1(self.conv1(x).relu(), mask).relu())
-        if mask is not None:
-            x = x * mask
+        x = self.dropout(self.norm1(self.conv1(x).relu(), mask).relu()) * mask
         x = self.norm2(self.conv2(x).relu(), mask)
-        x = (x + residual).relu()
-        return x if mask is None else x * mask
+        return (x + residual).relu() * mask
 
 
 @contextmanager
@@ -232,11 +225,11 @@ class IsoCLREncoder(nn.Module):
         """Tracks to the output of every stage.
 
         Args:
-            x: (batch, n_tracks, 1, length), zero where padded.
-            mask: (batch, 1, 1, length), True where valid; None: all are.
+            x: (batch, n_tracks, 1, length), zero where padded, of a length that every stage halves.
+            mask: (batch, 1, 1, length), True where valid.
 
         Returns:
-            For each stage (batch, channels, 1, ceil(length / 2^(stage + 2))) and its mask.
+            For each stage (batch, channels, 1, length / 2^(stage + 2)) and its mask.
         """
         x, mask = halve(self.stem_norm(self.stem(x), mask), mask)
         outputs = []

@@ -144,16 +144,21 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             inputs_embeds = self.embeddings(input_ids)
             if attention_mask is None:
                 attention_mask = input_ids != PAD_BASE
+        elif attention_mask is None:
+            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2])
+        length = inputs_embeds.shape[1]
+        spare = -length % self.config.downsampling  # with it, every stage halves an even length
+        mask = nn.functional.pad(attention_mask.bool(), (0, spare))[:, None, None, :]
         x = inputs_embeds.to(self.embeddings.table.dtype)
-        x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length)
-        mask = None
-        if attention_mask is not None:
-            mask = attention_mask.bool()[:, None, None, :]  # (batch, 1, 1, length)
-            x = x * mask
-        stages = self.encoder(x, mask)
+        x = nn.functional.pad(x, (0, 0, 0, spare))
+        x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
+        stages = self.encoder(x * mask, mask)
         pooled = [masked_mean(*stage) for stage in stages]
         pooled = torch.cat(pooled, 1) if self.config.pooling == "stages" else pooled[-1]
-        hidden = [stage.squeeze(2).transpose(1, 2) for stage, _ in stages]
+        hidden = [
+            stage.squeeze(2).transpose(1, 2)[:, : -(-length // 2 ** (number + 2))]
+            for number, (stage, _) in enumerate(stages)
+        ]
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         output = BaseModelOutputWithPooling(

@@ -1,5 +1,7 @@
 """What the encoder has beyond the paper: each option against the plain encoder."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -44,20 +46,21 @@ def test_either_kind_of_checkpointing_leaves_statistics_right(reentrant, batch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_compiles_in_one_graph_for_any_length(norm):
     torch.compiler.reset()
-    model = trained_like(IsoCLRModel(tiny(norm=norm)))
-    # The graph is what is tested; generating code for it would take a minute.
-    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend="eager")
-    graphs = []
+    torch._dynamo.utils.counters.clear()
+    # Two blocks: the generated code is part of the test, since it adds conditions of its own.
+    shape = {"filters": [4, 6], "blocks": [1, 1], "dilations": [1, 2]}
+    model = trained_like(IsoCLRModel(tiny(norm=norm, **shape)))
+    compiled = torch.compile(model, fullgraph=True, dynamic=True)
     with torch.no_grad():
-        for length in (512, 700, 1333):
+        for length in (512, 704, 1333, 98):
             tokens = padded(random_tokens(length, length // 2, 40), length)
             expected, found = model(tokens).pooler_output, compiled(tokens).pooler_output
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-            graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-    assert graphs[1] == graphs[2]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, contrastive_loss
-from modeling_isoclr.modeling_isoclr import track_table
+from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, track_table
 from toys import PAD, padded, random_tokens, tiny, trained_like
 
 NORMS = ("batch", "layer", "rms")
@@ -147,18 +147,20 @@ def test_training_statistics_do_not_depend_on_padding():
         torch.testing.assert_close(first, second, atol=1e-10, rtol=1e-9)
 
 
-def test_masked_batch_norm_without_padding_is_torchs():
+def test_masked_batch_norm_is_torchs_over_the_valid_positions():
     torch.manual_seed(0)
-    model = IsoCLRModel(tiny(dropout=0.0)).double().train()
-    other = IsoCLRModel(tiny(dropout=0.0)).double().train()
-    other.load_state_dict(model.state_dict())
-    tokens = torch.stack(random_tokens(64, 64, 64))
-    masked = model(tokens).pooler_output
-    plain = other(inputs_embeds=other.embeddings(tokens)).pooler_output
-    torch.testing.assert_close(masked, plain, atol=1e-10, rtol=0)
-    torch.testing.assert_close(
-        dict(model.named_buffers()), dict(other.named_buffers()), atol=1e-12, rtol=1e-9
-    )
+    norm = IsoCLRBatchNorm(5, tiny()).double()
+    nn.init.uniform_(norm.weight)
+    nn.init.uniform_(norm.bias)
+    expected = nn.BatchNorm1d(5, eps=0.01).double()
+    expected.load_state_dict(norm.state_dict(), strict=False)
+    x = torch.randn(3, 5, 1, 40, dtype=torch.float64)
+    mask = torch.arange(40) < torch.tensor([40, 7, 21])[:, None]
+    found = norm(x, mask[:, None, None])
+    valid = x.squeeze(2).transpose(1, 2)[mask]
+    torch.testing.assert_close(found.squeeze(2).transpose(1, 2)[mask], expected(valid))
+    torch.testing.assert_close(norm.running_mean, expected.running_mean)
+    torch.testing.assert_close(norm.running_var, expected.running_var)
 
 
 def test_pre_training_loss_is_that_of_its_projections():
