@@ -29,7 +29,6 @@ from isoclr.training.recipe import Recipe, read_recipe
 from modeling_isoclr import (
     IsoCLRForPreTraining,
     IsoCLRTokenizer,
-    contrastive_loss,
     pair_accuracy,
     transcript_count_weights,
 )
@@ -198,11 +197,8 @@ def objective(
     projections: torch.Tensor, counts: torch.Tensor, model: IsoCLRForPreTraining, recipe: Recipe
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and pair accuracy of projections (2 · pairs, projected) and counts (pairs,)."""
-    first, second = projections.chunk(2)
     weights = transcript_count_weights(counts) if recipe.count_weights else None
-    config = model.config
-    loss = contrastive_loss(first, second, config.loss_form, config.loss_temperature, weights)
-    return loss, pair_accuracy(first, second)
+    return model.contrast(projections, weights), pair_accuracy(*projections.chunk(2))
 
 
 @torch.no_grad()
