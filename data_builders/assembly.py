@@ -4,8 +4,8 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
-from data_builders.annotation import Annotation, TranscriptModel
 from data_builders.fasta import read_fasta
+from data_builders.models import Annotation, TranscriptModel
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
 
@@ -77,7 +77,11 @@ def assemble(
         )
     for chromosome, models in on_chromosome.items():
         if chromosome not in found:
-            tally.skipped["chromosome not in the genome"] += len(models)
+            tally.skip(
+                "chromosome not in the genome",
+                f"{annotation.path}:{models[0].line}: '{chromosome}', wanted in {genome_path}",
+                len(models),
+            )
 
 
 def transcripts_from_fasta(
@@ -118,9 +122,9 @@ def transcripts_from_fasta(
         model = models.pop(name, None)
         if model is None:
             tally.read += 1
-            tally.skipped["not in the annotation"] += 1
+            tally.skip("not in the annotation", f"{fasta_path}: '{name}'")
         elif len(sequence) != sum(end - start for start, end in model.exons):
-            tally.skipped["length is not that of the exons"] += 1
+            tally.skip("length is not that of the exons", f"{fasta_path}: '{name}'")
         else:
             yield _transcript(model, sequence, species, tally)
     if len(models) == in_annotation:
@@ -129,7 +133,12 @@ def transcripts_from_fasta(
             f"{_some(names)} against {_some(models)}"
         )
     if models:
-        tally.skipped["not in the transcript FASTA"] += len(models)
+        first = next(iter(models.values()))
+        tally.skip(
+            "not in the transcript FASTA",
+            f"{annotation.path}:{first.line}: '{first.transcript_id}', wanted in {fasta_path}",
+            len(models),
+        )
 
 
 def splice_coordinates(

@@ -70,7 +70,7 @@ def group_transcripts(
     for transcript in transcripts:
         tally.read += 1
         if len(transcript.sequence) > max_length:
-            tally.skipped[f"longer than {max_length} nt"] += 1
+            tally.skip(f"longer than {max_length} nt", _named(transcript))
             continue
         gene = transcript.species, transcript.gene_id
         group_id = None
@@ -87,8 +87,12 @@ def group_transcripts(
             transcript.exon_junctions,
         )
         if groups.setdefault(group_id, {}).setdefault(content, transcript) is not transcript:
-            tally.skipped["duplicate in its group"] += 1
+            tally.skip("duplicate in its group", _named(transcript))
     return [IsoformGroup(name, tuple(unique.values())) for name, unique in groups.items()]
+
+
+def _named(transcript: Transcript) -> str:
+    return f"{transcript.species} {transcript.transcript_id}"
 
 
 def write_groups(

@@ -24,11 +24,28 @@ class Tally:
         read: records found.
         skipped: reason -> records left out for it; the others were kept.
         adjusted: reason -> times that a kept record was changed for it.
+        strict: whether a skip is an error.
     """
 
     read: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     adjusted: Counter[str] = field(default_factory=Counter)
+    strict: bool = False
+
+    def skip(self, reason: str, where: str, records: int = 1) -> None:
+        """Counts records that are left out.
+
+        Args:
+            reason: why.
+            where: file, line and name of the (first) record.
+            records: how many.
+
+        Raises:
+            InputError: the tally is strict.
+        """
+        if self.strict:
+            raise InputError(f"{where}: {reason}")
+        self.skipped[reason] += records
 
     @property
     def kept(self) -> int:

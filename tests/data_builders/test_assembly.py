@@ -4,8 +4,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_builders.annotation import Annotation, TranscriptModel, read_annotation
+from data_builders.annotation import read_annotation
 from data_builders.assembly import assemble, splice_coordinates, transcripts_from_fasta
+from data_builders.models import Annotation, TranscriptModel
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
 
