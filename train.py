@@ -4,28 +4,30 @@ A run whose output folder holds a checkpoint of the same recipe goes on from it.
 """
 
 import dataclasses
-import math
+import json
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from datasets import Dataset, load_dataset
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_builders.records import InputError
 from isoclr.card import write_card
-from isoclr.hub import check_source
+from isoclr.hub import push
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
+from isoclr.training.held_out import evaluate
 from isoclr.training.microbatches import PairEncoder
-from isoclr.training.pairs import PairBatch, PairBatches, index_groups
-from isoclr.training.processes import gather_rows, gather_views
-from isoclr.training.recipe import Recipe, read_recipe
+from isoclr.training.pairs import PairBatch, PairBatches
+from isoclr.training.processes import share_statistics, sum_over_processes
+from isoclr.training.recipe import Recipe, duration, read_recipe
+from isoclr.training.schedule import learning_rate
+from isoclr.training.signals import StopRequest
+from isoclr.training.sources import build_batches
+from isoclr.training.speed import Speed
 from modeling_isoclr import (
     IsoCLRForPreTraining,
     IsoCLRTokenizer,
@@ -44,120 +46,123 @@ def main(arguments: list[str]) -> None:
 
 def train(recipe: Recipe) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
-    accelerator = Accelerator(
-        # Without a GPU and without being told, accelerate takes every process for the only one.
-        cpu=not torch.accelerator.is_available(),
-        # Ranks differ in the number of micro-batches, so a forward must not communicate.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
+    stop = StopRequest()
+    accelerator = build_accelerator(recipe)
+    main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)
     tokenizer = IsoCLRTokenizer()
+    batches = build_batches(recipe, tokenizer, accelerator)
+    probe = build_probe(recipe, tokenizer) if main_process and recipe.probe else None
+    held_out = batches.held_out()
+    held_out = held_out and held_out.to(device)
+
     torch.manual_seed(recipe.seed)
-    model = IsoCLRForPreTraining(recipe.model_config())
-    encoder = PairEncoder(model).to(accelerator.device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
-
+    model = IsoCLRForPreTraining(recipe.model_config()).to(device).train()
+    if recipe.micro_batch_tokens is None and accelerator.num_processes > 1:
+        share_statistics(model)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), weight_decay=recipe.weight_decay, fused=device.type == "cuda"
+    )
     start = resume(accelerator, recipe, output, model, optimizer)
-    batches = build_batches(accelerator, recipe, tokenizer)
-    held_out = batches.held_out() if len(batches.index.held_out) > 1 else None
-    log = RunLog(output / "log.jsonl", start) if accelerator.is_main_process else None
+    encoder = accelerator.prepare_model(
+        PairEncoder(model, gradient_cache=recipe.gradient_cache, compile_encoder=recipe.compile)
+    )
+    rate_of = rates(recipe, batches)
+    steps = duration(recipe, "steps", batches.source.order.steps_per_epoch)
+    log = RunLog(output / "log.jsonl", start) if main_process else None
+    speed = Speed()
 
-    encoder = accelerator.prepare_model(encoder)
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=range(start, recipe.steps),
+        sampler=range(start, steps),
         num_workers=recipe.workers,
-        pin_memory=accelerator.device.type == "cuda",
+        pin_memory=device.type == "cuda",
     )
     progress = tqdm(
-        loader,
+        speed.waiting_for(loader),
         initial=start,
-        total=recipe.steps,
+        total=steps,
         desc="training",
         unit="step",
-        disable=not accelerator.is_main_process,
+        disable=not main_process,
     )
     for step, batch in enumerate(progress, start=start + 1):
-        began = time.perf_counter()
-        seed_step(recipe.seed, step, accelerator.process_index)
-        rate = learning_rate(recipe, step - 1)
+        rate = rate_of(step - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = batch.to(accelerator.device)
-        loss, accuracy = objective(
-            gather_views(encoder(batch).float()), gather_rows(batch.counts), model, recipe
-        )
+        batch = batch.to(device)
+        loss, record = objective(encoder, model, batch, recipe)
         if not torch.isfinite(loss):
-            raise InputError(f"step {step}: the loss is {loss.item()}; the learning rate is {rate}")
+            stop_at_nonfinite(accelerator, batches, step, loss.item(), rate, output)
         accelerator.backward(loss)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+        if not torch.isfinite(norm):
+            stop_at_nonfinite(accelerator, batches, step, norm.item(), rate, output)
         optimizer.step()
         optimizer.zero_grad()
 
-        last = step == recipe.steps
-        if accelerator.is_main_process:
-            seconds = time.perf_counter() - began
-            progress.set_postfix(
-                loss=f"{loss.item():.3f}",
-                accuracy=f"{accuracy.item():.2f}",
-                kb_s=f"{batch.nucleotides * accelerator.num_processes / seconds / 1e3:.0f}",
-                padding=f"{batch.padding:.0%}",
-            )
-            record = {"step": step, "loss": loss.item(), "accuracy": accuracy.item(), "lr": rate}
-            if held_out is not None and (last or step % recipe.evaluate_every == 0):
-                record |= evaluate(model, held_out.to(accelerator.device), recipe)
+        last = step == steps
+        speed.did(batch)
+        record |= {"step": step, "lr": rate, "gradient_norm": norm.item()}
+        record["padding"] = batch.padding
+        if main_process:
+            progress.set_postfix(speed.shown(record))
+            if last or step % recipe.evaluate_every == 0:
+                if held_out is not None:
+                    record |= evaluate(model, held_out, count_weights(held_out, recipe))
+                if probe is not None:
+                    record |= probe(model.isoclr)
             log.write(**record)
-            if last or step % recipe.checkpoint_every == 0:
-                save_checkpoint(
-                    output / "checkpoints",
-                    step,
-                    model,
-                    optimizer,
-                    {"recipe": dataclasses.asdict(recipe)},
-                    recipe.keep_checkpoints,
-                )
+        accelerator.log(record | speed.rates(), step=step)
+        signal = stop.agreed(device)
+        if main_process and (last or signal or step % recipe.checkpoint_every == 0):
+            save_checkpoint(
+                output / "checkpoints",
+                step,
+                model,
+                optimizer,
+                {"recipe": dataclasses.asdict(recipe)},
+                recipe.keep_checkpoints,
+            )
+            if recipe.push_to_hub and not (last or signal):
+                write_model(recipe, model, tokenizer, log, speed)
+                push_if_possible(recipe)
+        if signal:
+            accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
+            accelerator.end_training()
+            sys.exit(128 + signal)
         accelerator.wait_for_everyone()
 
-    if accelerator.is_main_process:
-        model.save_pretrained(output)
-        tokenizer.save_pretrained(output)
-        recipe.save(output / "recipe.yaml")
-        plot_curves(log.records, output / "curves.png")
-        write_card(output, datasets=[] if Path(recipe.data).is_dir() else [recipe.data])
-        print_summary(log.records, output)
+    if main_process:
+        write_model(recipe, model, tokenizer, log, speed)
+        print_summary(log.records, output, speed)
+        if recipe.push_to_hub:
+            print(push(output, recipe.push_to_hub))
     accelerator.end_training()
 
 
-def build_batches(
-    accelerator: Accelerator, recipe: Recipe, tokenizer: IsoCLRTokenizer
-) -> PairBatches:
-    """The training data, and a word on what of it takes part."""
-    groups = load_groups(recipe.data)
-    index = index_groups(groups, recipe.max_length, recipe.held_out_groups, recipe.seed)
-    batches = PairBatches(
-        groups,
-        index,
-        tokenizer,
-        batch_size=recipe.batch_size,
-        mask_fraction=recipe.mask_fraction,
-        micro_batch_tokens=recipe.micro_batch_tokens,
-        seed=recipe.seed,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+def build_accelerator(recipe: Recipe) -> Accelerator:
+    """Processes, precision and trackers, as accelerate was launched and the recipe says."""
+    accelerator = Accelerator(
+        # Without a GPU and without being told, accelerate takes every process for the only one.
+        cpu=not torch.accelerator.is_available(),
+        mixed_precision="bf16" if recipe.precision == "bfloat16" else "no",
+        log_with=recipe.tracker,
+        project_config=ProjectConfiguration(recipe.output, str(Path(recipe.output) / "logs")),
+        # Ranks differ in the number of micro-batches, so a forward must not communicate.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
-    left_out = ", ".join(f"{n} {reason}" for reason, n in index.left_out.items() if n)
-    accelerator.print(
-        f"{len(index.train)} groups to train on ({batches.steps_per_epoch} steps an epoch), "
-        f"{len(index.held_out)} held out; left out: {left_out or 'nothing'}",
-        file=sys.stderr,
-    )
-    return batches
+    if recipe.tracker is not None:
+        accelerator.init_trackers("isoclr")
+    return accelerator
 
 
-def load_groups(data: str) -> Dataset:
-    """Isoform groups from a folder of `isoclr build`, or from the Hub."""
-    check_source(data, "isoform groups that isoclr build wrote", "data/train-*.parquet")
-    return load_dataset(data, split="train")
+def build_probe(recipe: Recipe, tokenizer: IsoCLRTokenizer):
+    """The probe of a recipe that asks for one; its reading of tables is of no use to others."""
+    from isoclr.training.label_probe import LabelProbe
+
+    return LabelProbe(tokenizer, **recipe.probe)
 
 
 def resume(accelerator, recipe, output, model, optimizer) -> int:
@@ -168,7 +173,8 @@ def resume(accelerator, recipe, output, model, optimizer) -> int:
         return 0
     state = load_checkpoint(checkpoint, model, optimizer)
     # What a run leaves behind may change; what it computes may not.
-    free = {"output", "data", "workers", "keep_checkpoints", "checkpoint_every"}
+    free = {"output", "data", "token_cache", "workers", "keep_checkpoints", "checkpoint_every"}
+    free |= {"tracker", "push_to_hub", "gradient_cache"}
     for key, value in dataclasses.asdict(recipe).items():
         if key not in free and state["recipe"][key] != value:
             raise InputError(
@@ -179,46 +185,94 @@ def resume(accelerator, recipe, output, model, optimizer) -> int:
     return state["step"]
 
 
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Dropout of a step is a function of (seed, step, rank), so that nothing needs saving."""
-    (state,) = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
-    torch.manual_seed(int(state) >> 1)
+def rates(recipe: Recipe, batches: PairBatches):
+    """The learning rate as a function of the step, counted from 0."""
+    per_epoch = batches.source.order.steps_per_epoch
+    durations = {
+        name: duration(recipe, name, per_epoch)
+        for name in ("steps", "warmup_steps", "cooldown_steps")
+    }
+    return lambda step: learning_rate(
+        step,
+        schedule=recipe.schedule,
+        peak=recipe.learning_rate,
+        steps_per_epoch=per_epoch,
+        **durations,
+    )
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a half cosine to zero; `step` counts from 0."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    done = (step - recipe.warmup_steps) / max(recipe.steps - recipe.warmup_steps, 1)
-    return recipe.learning_rate * (1 + math.cos(math.pi * done)) / 2
+def count_weights(batch: PairBatch, recipe: Recipe) -> torch.Tensor | None:
+    """Weights of the positive terms by the transcripts of their groups, (pairs,)."""
+    return transcript_count_weights(batch.counts) if recipe.count_weights else None
 
 
 def objective(
-    projections: torch.Tensor, counts: torch.Tensor, model: IsoCLRForPreTraining, recipe: Recipe
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and pair accuracy of projections (2 · pairs, projected) and counts (pairs,)."""
-    weights = transcript_count_weights(counts) if recipe.count_weights else None
-    return model.contrast(projections, weights), pair_accuracy(*projections.chunk(2))
+    encoder: torch.nn.Module, model: IsoCLRForPreTraining, batch: PairBatch, recipe: Recipe
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The loss whose gradient, averaged over processes, is that of the whole batch; and its terms.
+
+    Every process takes the contrastive term over all views (see `gather_rows`). The
+    masked-nucleotide term is a sum over this process's nucleotides, scaled to the mean over all.
+    """
+    projections, masked_lm = encoder(batch)
+    projections = projections.float()
+    types = None if model.config.pair_type_weights is None else batch.types
+    weights = model.positive_weights(count_weights(batch, recipe), types)
+    loss = contrastive = model.contrast(projections, weights)
+    record = {"contrastive_loss": contrastive.item()}
+    if masked_lm is not None:
+        hidden = sum((labels != -100).sum() for labels in batch.labels)
+        sums = sum_over_processes(torch.stack([masked_lm.detach().double(), hidden.double()]))
+        record["masked_lm_loss"] = (sums[0] / sums[1]).item()
+        share, world_size = model.config.masked_lm_weight, len(batch.rows_of_rank)
+        masked_lm = masked_lm * (world_size / sums[1])
+        loss = share * masked_lm + (1 - share) * contrastive
+        record["loss"] = share * record["masked_lm_loss"] + (1 - share) * contrastive.item()
+    else:
+        record = {"loss": contrastive.item()}
+    return loss, record | {"accuracy": pair_accuracy(*projections.chunk(2)).item()}
 
 
-@torch.no_grad()
-def evaluate(model: IsoCLRForPreTraining, batch: PairBatch, recipe: Recipe) -> dict[str, float]:
-    """Loss and accuracy on held-out pairs, and the loss when their partners are shuffled."""
-    model.eval()
-    projections = PairEncoder(model)(batch).float()
-    model.train()
-    first, second = projections.chunk(2)
-    loss, accuracy = objective(projections, batch.counts, model, recipe)
-    shuffled = torch.cat([first, second.roll(1, 0)])
-    return {
-        "held_out_loss": loss.item(),
-        "shuffled_loss": objective(shuffled, batch.counts, model, recipe)[0].item(),
-        "held_out_accuracy": accuracy.item(),
-        "held_out_pairs": len(first),
-    }
+def stop_at_nonfinite(
+    accelerator: Accelerator, batches: PairBatches, step: int, value: float, rate: float, output
+) -> None:
+    """Write down what the batch held, and end the run before the step is taken."""
+    path = output / f"nonfinite-step-{step}.json"
+    if accelerator.is_main_process:
+        found = {
+            "step": step,
+            "value": str(value),
+            "lr": rate,
+            "records": batches.records(step - 1),
+        }
+        path.write_text(json.dumps(found, indent=1))
+    raise InputError(
+        f"step {step}: got a loss or gradient of {value} at a learning rate of {rate}, wanted a "
+        f"finite one; the batch is in {path}, the weights are those of the last checkpoint"
+    )
 
 
-def print_summary(records: list[dict], output: Path) -> None:
+def write_model(recipe: Recipe, model, tokenizer, log: RunLog, speed: Speed) -> None:
+    """Make the output folder one that transformers loads and the Hub shows."""
+    output = Path(recipe.output)
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    recipe.save(output / "recipe.yaml")
+    plot_curves(log.records, output / "curves.png")
+    (output / "speed.json").write_text(json.dumps(speed.rates(), indent=1) + "\n")
+    on_the_hub = [path for path, _ in recipe.datasets() if not Path(path).is_dir()]
+    write_card(output, datasets=on_the_hub)
+
+
+def push_if_possible(recipe: Recipe) -> None:
+    """Share a checkpoint; the run goes on when the Hub is away, and the next push has it all."""
+    try:
+        push(recipe.output, recipe.push_to_hub)
+    except InputError as error:
+        print(f"not pushed, will try again: {error}", file=sys.stderr)
+
+
+def print_summary(records: list[dict], output: Path, speed: Speed) -> None:
     """What came out, in a few lines."""
     last = records[-1]
     print(f"model: {output}; curves: {output / 'curves.png'}")
@@ -228,6 +282,7 @@ def print_summary(records: list[dict], output: Path) -> None:
             f"held-out pairs: loss {last['held_out_loss']:.3f} "
             f"(shuffled {last['shuffled_loss']:.3f}), accuracy {last['held_out_accuracy']:.3f}"
         )
+    print(speed.summary())
 
 
 if __name__ == "__main__":

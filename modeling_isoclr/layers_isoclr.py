@@ -71,6 +71,7 @@ class IsoCLRBatchNorm(nn.Module):
         super().__init__()
         self.eps, self.momentum = config.norm_eps, config.norm_momentum
         self.update_statistics = True
+        self.over_processes = None  # a sum over processes, where statistics are shared
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -93,10 +94,11 @@ class IsoCLRBatchNorm(nn.Module):
             )
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
-        n = mask.sum()
-        mean = (x * mask).sum((0, 2, 3), keepdim=True) / n
+        total = self.over_processes or (lambda values: values)
+        n = total(mask.sum())
+        mean = total((x * mask).sum((0, 2, 3), keepdim=True)) / n
         centred = (x - mean) * mask
-        var = centred.square().sum((0, 2, 3), keepdim=True) / n
+        var = total(centred.square().sum((0, 2, 3), keepdim=True)) / n
         if self.update_statistics:
             with torch.no_grad():
                 unbiased = var.flatten() * n / (n - 1).clamp(min=1)

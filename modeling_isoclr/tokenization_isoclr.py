@@ -33,7 +33,7 @@ for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_B
 _START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
 _STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
 
-_PADDED_MULTIPLE = 64  # padded lengths come from a small set
+_SHORTEST_STEP = 32  # of padded lengths
 
 _CROPS = ("five_prime", "three_prime", "cds_centre")
 
@@ -316,19 +316,21 @@ def cut_by_tokens(lengths, budget):
     order = np.argsort(-np.asarray(lengths), kind="stable")
     parts, start = [], 0
     while start < len(order):
-        rows = max(budget // _padded(lengths[order[start]]), 1)
+        rows = max(budget // padded_length(lengths[order[start]]), 1)
         parts.append(order[start : start + rows])
         start += rows
     return parts
 
 
-def pad_tokens(rows):
-    """Token rows to one uint8 array of shape (rows, longest, rounded up to 64)."""
-    out = np.full((len(rows), _padded(max(map(len, rows)))), PAD_BASE, dtype=np.uint8)
+def pad_tokens(rows, padding=PAD_BASE):
+    """Token rows to one uint8 array of shape (rows, longest, rounded up to one of few lengths)."""
+    out = np.full((len(rows), padded_length(max(map(len, rows)))), padding, dtype=np.uint8)
     for target, row in zip(out, rows, strict=True):
         target[: len(row)] = row
     return out
 
 
-def _padded(length):
-    return -(-int(length) // _PADDED_MULTIPLE) * _PADDED_MULTIPLE
+def padded_length(length):
+    """A length in nt, rounded up to one of few: at most 32 between a number and its double."""
+    step = max(_SHORTEST_STEP, (1 << int(length).bit_length()) // 64)
+    return -(-int(length) // step) * step

@@ -1,7 +1,10 @@
-"""Checkpoints that are whole or not there: written beside, synced, then renamed.
+"""Checkpoints that are whole or not there, whatever moment the process dies at.
 
 A checkpoint is a folder `step-N` of `model.safetensors`, `optimizer.safetensors` and `state.json`,
-whose checksums of the other two make it complete. No random state is kept: each step seeds its own.
+whose checksums of the other two make it complete. It is written beside, synced, then renamed; what
+is pruned is renamed away first. Every random state, the schedule and the position in the data are
+functions of the step (and of the recipe, which `state.json` holds), so nothing else needs saving,
+and a run may go on with another number of processes.
 """
 
 import hashlib
@@ -12,6 +15,8 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from data_builders.records import InputError
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
 
@@ -36,24 +41,38 @@ def save_checkpoint(
 
     Returns:
         The checkpoint's folder.
+
+    Raises:
+        InputError: it cannot be written: a full disk, a folder that is not writable. The checkpoint
+            before it is as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     target, beside = folder / f"step-{step:08d}", folder / f".step-{step:08d}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    save_file(model.state_dict(), beside / _FILES[0])
-    save_file(_flat(optimizer), beside / _FILES[1])
-    checksums = {name: _checksum(beside / name) for name in _FILES}
-    manifest = {"step": step, "sha256": checksums, **state}
-    (beside / "state.json").write_text(json.dumps(manifest, indent=1))
-    for path in beside.iterdir():
-        _sync(path)
-    _sync(beside)
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
-    _sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-keep]:
-        shutil.rmtree(old)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _discard_leftovers(folder)
+        beside.mkdir()
+        save_file(model.state_dict(), beside / _FILES[0])
+        save_file(_flat(optimizer), beside / _FILES[1])
+        checksums = {name: _checksum(beside / name) for name in _FILES}
+        manifest = {"step": step, "sha256": checksums, **state}
+        (beside / "state.json").write_text(json.dumps(manifest, indent=1))
+        for path in beside.iterdir():
+            sync(path)
+        sync(beside)
+        _move_away(target)  # only a damaged one, or one that this run has not seen, can be there
+        beside.rename(target)
+        sync(folder)
+        for old in sorted(folder.glob("step-*"))[:-keep]:
+            _move_away(old)
+    # safetensors reports a full disk by an error of its own.
+    except Exception as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error)
+        kept = newest_checkpoint(folder)
+        raise InputError(
+            f"{target}: cannot be written: {reason}; "
+            f"{'there is no checkpoint yet' if kept is None else f'{kept.name} is as it was'}"
+        ) from error
     return target
 
 
@@ -77,6 +96,15 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
     return json.loads((path / "state.json").read_text())
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold what was written to a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     return {
         f"{index}.{key}": tensor
@@ -93,14 +121,19 @@ def _is_complete(path: Path) -> bool:
         return False
 
 
+def _move_away(path: Path) -> None:
+    """Delete a checkpoint so that at no moment half of it has its name."""
+    if path.exists():
+        away = path.with_name(f".{path.name}-away")
+        path.rename(away)
+        shutil.rmtree(away)
+
+
+def _discard_leftovers(folder: Path) -> None:
+    for path in folder.glob(".step-*"):
+        shutil.rmtree(path)
+
+
 def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

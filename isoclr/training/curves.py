@@ -20,7 +20,9 @@ class RunLog:
     def __init__(self, path: Path, steps_done: int):
         self.path = path
         self.records = [r for r in read_log(path) if r["step"] <= steps_done]
-        path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        beside = path.with_name(f".{path.name}")
+        beside.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+        beside.replace(path)
 
     def write(self, **record) -> None:
         """Append a record; it must have a `step`."""

@@ -1,42 +1,78 @@
-"""Embeddings of all processes, with exact gradients."""
+"""What processes tell each other: embeddings, with exact gradients, and sums."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
+
+from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
 
 
 class _GatherRows(torch.autograd.Function):
     """All-gather whose backward sums what every process asks of these rows."""
 
     @staticmethod
-    def forward(ctx, rows):
-        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+    def forward(ctx, rows, sizes):
+        ctx.sizes = sizes
+        longest = max(sizes)
+        padded = rows.new_zeros(longest, *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
     def backward(ctx, grad):
         grad = grad.contiguous()
         dist.all_reduce(grad)
-        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+        return grad.split(ctx.sizes)[dist.get_rank()], None
 
 
-def gather_rows(rows: torch.Tensor) -> torch.Tensor:
+def is_alone() -> bool:
+    """Whether this process has no others to talk to."""
+    return not dist.is_initialized() or dist.get_world_size() == 1
+
+
+def gather_rows(rows: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     """Rows of all processes, in the order of their ranks.
 
     Every process takes the same loss over all rows, so the gradient that reaches its own is
     world_size times that of the loss; the mean that DDP takes over processes divides it again.
 
     Args:
-        rows: (rows, dim), the same shape in every process.
+        rows: (rows, ...), of this process.
+        sizes: rows of every process.
 
     Returns:
-        (world_size · rows, dim); `rows` itself where there is one process.
+        (sum of sizes, ...); `rows` itself where one process has all.
     """
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return rows
-    return _GatherRows.apply(rows)
+    return rows if len(sizes) == 1 else _GatherRows.apply(rows, list(sizes))
 
 
-def gather_views(views: torch.Tensor) -> torch.Tensor:
-    """Views of all processes: (2 · pairs, dim), first views first, here and in the result."""
-    return torch.cat([gather_rows(half) for half in views.chunk(2)])
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all processes, in place."""
+    if not is_alone():
+        dist.all_reduce(values)
+    return values
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes whose backward is one too."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return sum_over_processes(values.clone())
+
+    @staticmethod
+    def backward(ctx, grad):
+        return sum_over_processes(grad.clone())
+
+
+def share_statistics(model: torch.nn.Module) -> None:
+    """Have batch norms take their statistics over all processes.
+
+    Every process must then run the same number of forward passes.
+    """
+    for part in model.modules():
+        if isinstance(part, IsoCLRBatchNorm):
+            part.over_processes = _Sum.apply

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from data_builders.records import InputError
+from isoclr.training.schedule import SCHEDULES
 from modeling_isoclr import IsoCLRConfig
 
 
@@ -18,47 +20,106 @@ from modeling_isoclr import IsoCLRConfig
 class Recipe:
     """Everything that decides a contrastive pre-training run.
 
+    A duration is a number of steps, or text: `10 epochs`, `10 %` (of all steps).
+
     Attributes:
-        data: folder of isoform groups as `isoclr build` writes it, or a dataset on the Hub.
+        data: folder of isoform groups as `isoclr build` writes it, or a dataset on the Hub; or a
+            list of such, each perhaps as `{path: ..., weight: 2}`: the times that a group of it
+            comes in an epoch.
         output: folder of the model, its checkpoints and its log.
         model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders.
-        steps: optimiser steps.
-        batch_size: groups a step, over all processes; each gives one pair.
+        steps: duration of the run, in optimiser steps or epochs.
+        batch_size: groups a step, over all processes, at most; each gives one pair.
         learning_rate: peak, of AdamW.
+        schedule: after the warm-up: cosine, inverse_sqrt or constant (`learning_rate` in
+            `isoclr.training.schedule`).
+        warmup_steps: duration of the linear warm-up.
+        cooldown_steps: duration of the last stretch, in which the rate is blended into 1e-8.
         weight_decay: of AdamW.
-        warmup_steps: linear warm-up; then a half cosine to zero.
-        mask_fraction: positions of every view whose tracks are hidden.
+        pairs: arguments of `PairSampler`: which two transcripts of a group make a pair.
+        mask_fraction: nucleotides of every view that are hidden; or two numbers, between which
+            each view draws.
+        mark_mask_fraction: codon starts and exon ends that are hidden, each on its own, as Orthrus
+            does. None: those of the hidden nucleotides are, as IsoCLR does.
         count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
         max_length: transcripts over this many nt are left out, and counted.
         micro_batch_tokens: nucleotides, padding included, that go through the encoder at once; the
             batch is cut by length, so statistics of a `batch` norm are those of a micro-batch.
-            None: the whole batch at once, as the paper.
+            None: all that a process has at once, as the paper; a batch norm then takes its
+            statistics over all processes.
+        gradient_cache: encode each micro-batch twice, so that memory does not grow with the batch.
+            False: once, and keep all graphs.
+        precision: float32, or bfloat16 (autocast: weights and statistics stay float32).
+        compile: run the encoder through torch.compile.
+        token_cache: folder of a local cache of tokens, one byte a nucleotide, for fast disks.
+        streaming: read datasets of the Hub while training, without a local copy.
         held_out_groups: groups of two transcripts and more that are never trained on.
         evaluate_every: steps between evaluations on the held-out groups.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: newest checkpoints that are kept.
         workers: processes that make batches ahead; 0: the main one does.
+        tracker: an experiment tracker of accelerate's, by name; None: only log.jsonl.
+        probe: arguments of `LabelProbe`, to follow a linear probe over the steps; {}: none.
+        push_to_hub: repository that the model goes to at every checkpoint and at the end.
         seed: of the weights, the order, the pairs, the masks and dropout.
     """
 
-    data: str
+    data: str | list
     output: str
-    steps: int
+    steps: int | str
     model: dict = field(default_factory=dict)
     batch_size: int = 768
     learning_rate: float = 0.005
+    schedule: str = "cosine"
+    warmup_steps: int | str = 0
+    cooldown_steps: int | str = 0
     weight_decay: float = 1e-5
-    warmup_steps: int = 0
-    mask_fraction: float = 0.15
+    pairs: dict = field(default_factory=dict)
+    mask_fraction: float | list = 0.15
+    mark_mask_fraction: float | None = None
     count_weights: bool = True
     max_length: int = 12288
     micro_batch_tokens: int | None = None
+    gradient_cache: bool = True
+    precision: str = "float32"
+    compile: bool = False
+    token_cache: str | None = None
+    streaming: bool = False
     held_out_groups: int = 256
     evaluate_every: int = 100
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
     workers: int = 0
+    tracker: str | None = "tensorboard"
+    probe: dict = field(default_factory=dict)
+    push_to_hub: str | None = None
     seed: int = 0
+
+    def datasets(self) -> list[tuple[str, float]]:
+        """Path or repository, and weight, of each dataset."""
+        entries = [self.data] if isinstance(self.data, str) else self.data
+        named = []
+        for entry in entries:
+            entry = {"path": entry} if isinstance(entry, str) else entry
+            weight = entry.get("weight", 1) if isinstance(entry, dict) else None
+            if (
+                not isinstance(entry, dict)
+                or not isinstance(entry.get("path"), str)
+                or entry.keys() - {"path", "weight"}
+                or type(weight) not in (int, float)
+                or weight <= 0
+            ):
+                raise InputError(f"data: got {entry!r}, wanted a path, or path and weight > 0")
+            named.append((entry["path"], weight))
+        if not named:
+            raise InputError("data: got an empty list, wanted a path")
+        return named
+
+    def mask_fractions(self) -> tuple[float, float]:
+        """The least and the greatest fraction of hidden nucleotides."""
+        bounds = self.mask_fraction
+        low, high = bounds if isinstance(bounds, list) else (bounds, bounds)
+        return float(low), float(high)
 
     def model_config(self) -> IsoCLRConfig:
         """The encoder's configuration."""
@@ -134,13 +195,74 @@ def _checked(path, values: dict) -> Recipe:
     if missing:
         raise InputError(f"{path}: missing {', '.join(missing)}")
     recipe = Recipe(**values)
-    for name in ("steps", "batch_size", "max_length", "evaluate_every", "checkpoint_every"):
-        if getattr(recipe, name) < 1:
-            raise InputError(f"{path}: {name}: got {getattr(recipe, name)}, wanted at least 1")
-    if not 0 <= recipe.mask_fraction < 1:
-        raise InputError(f"{path}: mask_fraction: got {recipe.mask_fraction}, wanted 0 <= it < 1")
-    recipe.model_config()
+    try:
+        _check_values(recipe)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return recipe
+
+
+def _check_values(recipe: Recipe) -> None:
+    for name in (
+        "batch_size",
+        "max_length",
+        "evaluate_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "held_out_groups",
+        "workers",
+    ):
+        least = 0 if name in ("held_out_groups", "workers") else 1
+        if getattr(recipe, name) < least:
+            raise InputError(f"{name}: got {getattr(recipe, name)}, wanted at least {least}")
+    for name in ("steps", "warmup_steps", "cooldown_steps"):
+        duration(recipe, name, steps_per_epoch=1)
+    for name, allowed in (("schedule", SCHEDULES), ("precision", ("float32", "bfloat16"))):
+        if getattr(recipe, name) not in allowed:
+            raise InputError(
+                f"{name}: got {getattr(recipe, name)!r}, wanted one of {', '.join(allowed)}"
+            )
+    fractions = recipe.mask_fraction
+    fractions = fractions if isinstance(fractions, list) else [fractions] * 2
+    numbers = all(type(fraction) in (int, float) for fraction in fractions)
+    if not (numbers and len(fractions) == 2 and 0 <= fractions[0] <= fractions[1] < 1):
+        raise InputError(
+            f"mask_fraction: got {recipe.mask_fraction}, wanted 0 <= it < 1, or two such"
+        )
+    if recipe.mark_mask_fraction is not None and not 0 <= recipe.mark_mask_fraction < 1:
+        raise InputError(f"mark_mask_fraction: got {recipe.mark_mask_fraction}, wanted 0 <= it < 1")
+    if recipe.streaming and recipe.token_cache:
+        raise InputError("token_cache: got one beside streaming, wanted one of them")
+    recipe.datasets()
+    recipe.model_config()
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(epochs?|%)")
+
+
+def duration(recipe: Recipe, name: str, steps_per_epoch: int) -> int:
+    """A duration of a recipe in steps.
+
+    Args:
+        recipe: that has it.
+        name: of the attribute.
+        steps_per_epoch: of its data.
+
+    Raises:
+        InputError: it is no duration, negative, or, for `steps`, zero or a percentage.
+    """
+    value = getattr(recipe, name)
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    steps = value
+    if found:
+        whole = steps_per_epoch
+        if found[2] == "%":
+            whole = None if name == "steps" else duration(recipe, "steps", steps_per_epoch) / 100
+        steps = None if whole is None else round(float(found[1]) * whole)
+    least = 1 if name == "steps" else 0
+    if type(steps) is not int or steps < least:
+        raise InputError(f"{name}: got {value!r}, wanted steps, '10 epochs' or '10 %' (of steps)")
+    return steps
 
 
 def _has_no_default(f: dataclasses.Field) -> bool:
@@ -149,7 +271,7 @@ def _has_no_default(f: dataclasses.Field) -> bool:
 
 def _is_a(value, hint) -> bool:
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return type(value) in allowed
+    return type(value) in allowed or (type(value) is int and float in allowed)
 
 
 def _nearest(name: str, names) -> str:

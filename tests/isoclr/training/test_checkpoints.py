@@ -1,8 +1,11 @@
 import copy
+import resource
+import signal
 
 import pytest
 import torch
 
+from data_builders.records import InputError
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 
 
@@ -46,21 +49,40 @@ def test_the_newest_complete_checkpoint_counts(tmp_path):
     assert newest_checkpoint(tmp_path).name == "step-00000001"
 
 
-def test_a_save_cut_short_leaves_the_last_one(tmp_path, monkeypatch):
+def test_a_full_disk_is_one_clear_error_and_leaves_the_last_one(tmp_path):
     model, optimizer = trained(1)
     save_checkpoint(tmp_path, 1, model, optimizer, {}, keep=2)
-
-    def full(*arguments):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("isoclr.training.checkpoints._sync", full)
-        with pytest.raises(OSError, match="No space left"):
-            save_checkpoint(tmp_path, 2, model, optimizer, {}, keep=2)
-    assert newest_checkpoint(tmp_path).name == "step-00000001"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))  # files grow no further
+    try:
+        with pytest.raises(InputError) as error:
+            save_checkpoint(tmp_path, 2, model, optimizer, {"long": "x" * 4096}, keep=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "step-00000002: cannot be written: File too large" in str(error.value)
+    assert "step-00000001 is as it was" in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
     save_checkpoint(tmp_path, 2, model, optimizer, {}, keep=2)
     assert newest_checkpoint(tmp_path).name == "step-00000002"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000001", "step-00000002"]
+
+
+def test_a_place_that_is_no_folder_is_one_clear_error(tmp_path):
+    model, optimizer = trained(1)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written: .*; there is no checkpoint yet"):
+        save_checkpoint(tmp_path / "file" / "checkpoints", 1, model, optimizer, {}, keep=2)
+
+
+def test_what_a_killed_save_left_is_cleared_away(tmp_path):
+    model, optimizer = trained(1)
+    for name in (".step-00000002", ".step-00000000-away"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.safetensors").touch()
+    assert newest_checkpoint(tmp_path) is None
+    save_checkpoint(tmp_path, 2, model, optimizer, {}, keep=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
 
 
 def test_old_checkpoints_are_pruned(tmp_path):

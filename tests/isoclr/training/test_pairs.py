@@ -1,50 +1,59 @@
-from collections import Counter
-
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
-from datasets import Dataset, load_dataset
+from datasets import load_dataset
 
-from data_builders.records import InputError
-from isoclr.training.pairs import PairBatches, draw_pair, index_groups
+from isoclr.training.groups import ArrowGroups
+from isoclr.training.pairs import PairBatches
+from isoclr.training.sampling import PairSampler
+from isoclr.training.sources import MappedGroups
 from modeling_isoclr import IsoCLRTokenizer
 
 MASK, PAD = 5, 7
 
 
 @pytest.fixture(scope="module")
-def groups(groups_folder):
+def dataset(groups_folder):
     return load_dataset(str(groups_folder), split="train")
 
 
-def batches(groups, held_out=4, **overrides):
-    arguments = {"batch_size": 4, "mask_fraction": 0.15, "micro_batch_tokens": 4096, "seed": 3}
-    index = index_groups(groups, 12288, held_out, seed=3)
-    return PairBatches(groups, index, IsoCLRTokenizer(), **{**arguments, **overrides})
+@pytest.fixture(scope="module")
+def source(dataset):
+    groups = ArrowGroups(dataset.data.table.to_batches(), IsoCLRTokenizer())
+    options = {"batch_size": 4, "max_length": 12288, "held_out": 4, "seed": 3}
+    return MappedGroups(groups, [len(dataset)], [1], **options)
 
 
-def views(batch):
-    """Tokens of each view without padding, in the order of the pairs."""
-    rows = [row[row != PAD] for part in batch.micro_batches for row in part]
-    return [rows[i].tolist() for i in batch.order]
+def batches(source, sampler=None, **overrides):
+    arguments = {
+        "mask_fractions": (0.15, 0.15),
+        "mark_mask_fraction": None,
+        "predict_masked": False,
+        "micro_batch_tokens": 4096,
+        "seed": 3,
+    }
+    return PairBatches(source, sampler or PairSampler(3), **{**arguments, **overrides})
 
 
-def test_pairs_are_uniform_and_differ_when_they_can():
-    rng = np.random.default_rng(0)
-    drawn = Counter(draw_pair(3, rng) for _ in range(6000))
-    assert set(drawn) == {(a, b) for a in range(3) for b in range(3) if a != b}
-    assert all(850 < n < 1150 for n in drawn.values())
-    assert draw_pair(1, rng) == (0, 0)
+def parts(batch):
+    """Rows of every micro-batch, without padding."""
+    return [[row[row != PAD].tolist() for row in part] for part in batch.tokens]
 
 
-def test_a_batch_holds_two_unmasked_views_of_each_group(groups):
-    made = batches(groups, mask_fraction=0.0, micro_batch_tokens=None)
-    batch = made[0]
-    order = np.random.default_rng((3, 0)).permutation(made.index.train)[:4]
-    tokenizer = IsoCLRTokenizer()
+def views(*of_ranks):
+    """Tokens of each view, in the order of the pairs, from the batches of all processes."""
+    rows = [row for batch in of_ranks for part in parts(batch) for row in part]
+    return [rows[i] for i in of_ranks[0].order]
+
+
+def test_a_batch_holds_two_views_of_each_group(source, dataset):
+    made = batches(source, mask_fractions=(0.0, 0.0), micro_batch_tokens=None)
+    batch, tokenizer = made[0], IsoCLRTokenizer()
     rows = views(batch)
-    for i, group in enumerate(order):
-        row = groups[int(group)]
+    pairs = len(batch.counts)
+    for i, group in enumerate(source.locate(0).rows):
+        row = dataset[int(group)]
         isoforms = [
             tokenizer.tokenize_transcript(sequence, (start, end), junctions).tolist()
             for sequence, start, end, junctions in zip(
@@ -55,99 +64,122 @@ def test_a_batch_holds_two_unmasked_views_of_each_group(groups):
                 strict=True,
             )
         ]
-        assert rows[i] in isoforms and rows[i + 4] in isoforms
+        assert rows[i] in isoforms and rows[i + pairs] in isoforms
         assert batch.counts[i] == len(isoforms)
+        assert made.records(0)[i].startswith(f"{row['group_id']}: ")
     assert batch.nucleotides == sum(map(len, rows))
+    assert batch.encoded == sum(part.numel() for part in batch.tokens)
 
 
-def test_micro_batches_change_nothing_but_the_cut(groups):
-    whole, cut = (batches(groups, micro_batch_tokens=tokens)[1] for tokens in (None, 2048))
-    assert len(whole.micro_batches) == 1 < len(cut.micro_batches)
+def test_micro_batches_change_nothing_but_the_cut(source):
+    whole, cut = (batches(source, micro_batch_tokens=tokens)[1] for tokens in (None, 2048))
+    assert len(whole.tokens) == 1 < len(cut.tokens)
     assert views(whole) == views(cut)
     assert cut.padding < whole.padding
-    assert all(part.numel() <= 2048 for part in cut.micro_batches)
+    assert all(part.numel() <= 2048 or len(part) == 1 for part in cut.tokens)
 
 
-def test_masks_hide_the_stated_fraction_and_differ_between_epochs(groups):
-    made = batches(groups)
-    tokens = torch.tensor(sum(views(made[0]), []))
-    assert (tokens == MASK).float().mean().item() == pytest.approx(0.15, abs=0.02)
-    plain = batches(groups, mask_fraction=0.0)
-    assert views(made[0]) != views(made[made.steps_per_epoch])
-    hidden, shown = (torch.tensor(sum(views(m[2]), [])) for m in (made, plain))
-    assert torch.equal(hidden[hidden != MASK], shown[hidden != MASK])
-
-
-def test_every_epoch_has_each_group_at_most_once_and_never_a_held_out_one(groups):
-    made = batches(groups, mask_fraction=0.0)
-    group_of = {}
-    for number, row in enumerate(groups):
-        for sequence in row["sequence"]:
-            group_of[tuple(IsoCLRTokenizer().tokenize_transcript(sequence))] = number
-    orders = []
-    for epoch in range(3):
-        seen = []
-        for step in range(epoch * made.steps_per_epoch, (epoch + 1) * made.steps_per_epoch):
-            bases = [tuple(token & 7 for token in row) for row in views(made[step])]
-            first, second = ([group_of[row] for row in half] for half in (bases[:4], bases[4:]))
-            assert first == second
-            seen += first
-        assert len(seen) == len(set(seen)) == len(made.index.train) // 4 * 4
-        assert not set(seen) & set(made.index.held_out)
-        orders.append(seen)
-    assert orders[0] != orders[1] != orders[2]
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_any_number_of_processes_sees_the_same_pairs(groups, world_size):
-    together = views(batches(groups)[5])
-    parts = [batches(groups, rank=r, world_size=world_size)[5] for r in range(world_size)]
-    pairs = [
-        (rows[i], rows[i + len(rows) // 2])
-        for rows in map(views, parts)
-        for i in range(len(rows) // 2)
+@pytest.mark.parametrize("world_size", [2, 3, 50])
+def test_processes_share_the_micro_batches_of_one(source, world_size):
+    alone = batches(source, micro_batch_tokens=2048)[2]
+    ranks = [
+        batches(source, micro_batch_tokens=2048, rank=rank, world_size=world_size)[2]
+        for rank in range(world_size)
     ]
-    assert sorted(pairs) == sorted(zip(together[:4], together[4:], strict=True))
+    assert views(*ranks) == views(alone)
+    shared = [(p, s) for r in ranks for p, s in zip(parts(r), r.seeds, strict=True)]
+    assert sorted(shared) == sorted(zip(parts(alone), alone.seeds, strict=True))
+    for rank, batch in enumerate(ranks):
+        assert batch.rows_of_rank[rank] == sum(map(len, batch.tokens))
+        assert batch.rows_of_rank == ranks[0].rows_of_rank
+        assert (batch.nucleotides, batch.encoded) == (alone.nucleotides, alone.encoded)
 
 
-def test_held_out_pairs_are_the_same_at_every_call(groups):
-    made = batches(groups)
-    first, second = views(made.held_out()), views(made.held_out())
-    assert first == second
-    assert not any(MASK in row for row in first)
-    assert all(a != b for a, b in zip(first[:4], first[4:], strict=True))
+def test_without_a_budget_every_process_has_one_part_of_like_size(source):
+    ranks = [
+        batches(source, micro_batch_tokens=None, rank=rank, world_size=2)[0] for rank in (0, 1)
+    ]
+    assert [len(batch.tokens) for batch in ranks] == [1, 1]
+    assert views(*ranks) == views(batches(source, micro_batch_tokens=None)[0])
 
 
-def rows(*sequences):
-    return Dataset.from_list(
-        [
-            {
-                "group_id": f"g{i}",
-                "transcript_id": [f"g{i}t{j}" for j in range(len(group))],
-                "sequence": list(group),
-                "cds_start": [-1] * len(group),
-                "cds_end": [-1] * len(group),
-                "exon_junctions": [None] * len(group),
-            }
-            for i, group in enumerate(sequences)
-        ]
-    )
+def test_masks_hide_the_stated_fraction_and_differ_between_epochs(source):
+    made, plain = batches(source), batches(source, mask_fractions=(0.0, 0.0))
+    per_epoch = source.order.steps_per_epoch
+    everything = [views(made[step]) for step in range(per_epoch)]
+    tokens = torch.tensor([t for rows in everything for row in rows for t in row])
+    assert (tokens == MASK).float().mean().item() == pytest.approx(0.15, abs=0.01)
+    assert views(made[0]) != views(made[per_epoch])
+    for hidden, shown in zip(everything[2], views(plain[2]), strict=True):
+        hidden, shown = torch.tensor(hidden), torch.tensor(shown)
+        assert torch.equal(hidden[hidden != MASK], shown[hidden != MASK])
 
 
-def test_long_transcripts_are_left_out_and_counted():
-    index = index_groups(rows(["A" * 5, "A" * 20], ["C" * 30], ["G"]), 10, 0, seed=0)
-    assert index.train.tolist() == [0, 2]
-    assert [eligible.tolist() for eligible in index.short_enough] == [[0], [], [0]]
-    assert index.left_out == {"transcripts over 10 nt": 2, "groups with no transcript left": 1}
+def test_two_fractions_bound_each_views_own(source):
+    made = batches(source, mask_fractions=(0.1, 0.4))
+    rows = [np.array(row) for step in range(6) for row in views(made[step])]
+    fractions = [(row == MASK).mean() for row in rows if len(row) > 500]
+    assert min(fractions) > 0.05 and max(fractions) < 0.45
+    assert np.ptp(fractions) > 0.15
 
 
-def test_nothing_left_is_an_error():
-    with pytest.raises(InputError, match="at most 3 nt"):
-        index_groups(rows(["ACGT"]), 3, 0, seed=0)
+def test_marks_are_hidden_on_their_own_when_asked(source):
+    plain = batches(source, mask_fractions=(0.0, 0.0))
+    made = batches(source, mark_mask_fraction=0.3)
+    counts = np.zeros((2, 2))
+    for step in range(source.order.steps_per_epoch):
+        for hidden, shown in zip(views(made[step]), views(plain[step]), strict=True):
+            hidden, shown = np.array(hidden), np.array(shown)
+            for i, mark in enumerate((8, 16)):
+                assert not ((hidden & mark) & ~(shown & mark)).any()
+                counts[i] += (hidden & mark).astype(bool).sum(), (shown & mark).astype(bool).sum()
+            chosen = (hidden & 7) == MASK
+            assert np.array_equal((hidden & 7)[~chosen], (shown & 7)[~chosen])
+    assert counts[:, 0] / counts[:, 1] == pytest.approx([0.7, 0.7], abs=0.1)
 
 
-def test_a_batch_that_does_not_fit_is_an_error(groups):
-    with pytest.raises(InputError, match="batch_size: got 999, wanted at most 20"):
-        batches(groups, batch_size=999)
-    with pytest.raises(InputError, match="batch_size: got 4, wanted a multiple of 3"):
-        batches(groups, world_size=3)
+def test_labels_are_the_hidden_bases_and_nothing_else(source):
+    plain = batches(source, mask_fractions=(0.0, 0.0))[1].to("cpu")
+    batch = batches(source, predict_masked=True)[1].to("cpu")
+    for tokens, labels, shown in zip(batch.tokens, batch.labels, plain.tokens, strict=True):
+        known = (shown & 7) < 4
+        assert torch.equal(labels != -100, (tokens == MASK) & known)
+        assert torch.equal(labels[labels != -100], (shown & 7)[labels != -100].long())
+    assert batches(source)[1].labels == [None] * len(plain.tokens)
+
+
+def test_masks_and_pairs_do_not_depend_on_the_cut_or_the_step_before(source):
+    fresh = views(batches(source)[5])
+    used = batches(source, micro_batch_tokens=1024)
+    for step in (0, 9, 5):
+        again = views(used[step])
+    assert again == fresh
+
+
+def test_held_out_pairs_are_two_transcripts_unmasked_and_always_the_same(source):
+    made = batches(source, rank=1, world_size=2, predict_masked=True)
+    batch = made.held_out()
+    assert views(batch) == views(made.held_out())
+    rows = views(batch)
+    assert len(rows) == 8 and not any(MASK in row for row in rows)
+    assert batch.rows_of_rank == [8] and batch.labels == [None] * len(batch.tokens)
+    trained = {int(row) for step in range(40) for row in source.locate(step).rows}
+    assert not trained & set(source.held_out().rows.tolist())
+
+
+def test_a_grafted_view_is_as_long_as_was_planned(source, dataset):
+    """Partners known by their CDS alone come between the UTRs of the first."""
+    whole, cds = "CC" + "ATGAAATAA" + "GGGG", "ATGCCCCCCTAA"
+    values = {"sequence": [whole, cds], "cds_start": [2, 0], "cds_end": [11, 12]}
+    values |= {"transcript_id": ["a", "b"], "gene_id": ["a", "b"], "species": ["x", "y"]}
+    row = {"group_id": ["g"], "exon_junctions": [[[4], None]]}
+    row |= {name: [value] for name, value in values.items()}
+    batch = pa.RecordBatch.from_pydict(row, schema=dataset.data.table.schema)
+    groups = ArrowGroups([batch, batch], IsoCLRTokenizer())
+    options = {"batch_size": 2, "max_length": 100, "held_out": 0, "seed": 0}
+    grafting = MappedGroups(groups, [2], [1], **options)
+    made = batches(grafting, PairSampler(0, graft=True, max_length=100), mask_fractions=(0.0, 0.0))
+    rows = views(made[0])
+    letters = ["".join("ACGTN"[t & 7] for t in row) for row in rows]
+    assert letters == [whole, whole, "CC" + cds + "GGGG", "CC" + cds + "GGGG"]
+    assert made[0].nucleotides == sum(map(len, rows))

@@ -1,84 +1,120 @@
+"""Any number of processes is one: loss, gradients and statistics."""
+
+import json
+
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from toys import padded, random_tokens, tiny
 
-from isoclr.training.processes import gather_rows, gather_views
-from modeling_isoclr import contrastive_loss
+from isoclr.training import processes
+from isoclr.training.microbatches import PairEncoder
+from isoclr.training.pairs import PairBatch
+from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
+from modeling_isoclr import IsoCLRForPreTraining
 
-PAIRS, DIM = 6, 5
-
-
-def setting():
-    generator = torch.Generator().manual_seed(0)
-    views = torch.randn(2, PAIRS, DIM, generator=generator, dtype=torch.float64)
-    weight = torch.randn(DIM, 3, generator=generator, dtype=torch.float64)
-    return views, weight
+LENGTHS = (40, 300, 75, 64, 310, 90, 33, 128, 70, 200, 65, 130)  # two views of six pairs
+CUT = [[4, 1], [9, 11, 7], [5, 2, 8, 10], [3, 0, 6]]
 
 
-def gradient_of_part(rank, world_size, port, reduced, queue):
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size
+def batch_of(parts, rank, world_size):
+    """The part of one process; `parts` are micro-batches of the whole batch."""
+    rows = random_tokens(*LENGTHS)
+    dealt = [parts[r::world_size] for r in range(world_size)]
+    tokens = [
+        padded([rows[i] for i in part], max(LENGTHS[i] for i in part)).to(torch.uint8)
+        for part in dealt[rank]
+    ]
+    return PairBatch(
+        tokens,
+        [None] * len(tokens),
+        [100 + parts.index(part) for part in dealt[rank]],
+        [sum(map(len, mine)) for mine in dealt],
+        torch.tensor([i for mine in dealt for part in mine for i in part]).argsort(),
+        torch.ones(6, dtype=torch.long),
+        torch.zeros(6, dtype=torch.long),
+        sum(LENGTHS),
+        sum(LENGTHS),
     )
-    views, weight = setting()
-    weight.requires_grad_()
-    mine = views[:, rank::world_size].reshape(-1, DIM) @ weight
-    if reduced:
-        gathered = gather_views(mine)
-    else:  # the gather without its reduce: gradients of this process's own loss alone
-        parts = [torch.empty_like(mine) for _ in range(world_size)]
-        dist.all_gather(parts, mine.detach())
-        parts[rank] = mine
-        gathered = torch.cat([part.chunk(2)[view] for view in (0, 1) for part in parts])
-    loss = contrastive_loss(*gathered.chunk(2))
+
+
+def one_step(setting, rank=0, world_size=1):
+    """Loss, and every gradient and running statistic, as DDP would leave them."""
+    torch.manual_seed(0)
+    config = tiny(norm=setting["norm"], dropout=0.2 if setting["cut"] else 0.0)
+    model = IsoCLRForPreTraining(config).double().train()
+    if not setting["cut"] and world_size > 1:
+        share_statistics(model)
+    order = list(range(len(LENGTHS)))
+    parts = CUT if setting["cut"] else [order[r::world_size] for r in range(world_size)]
+    batch = batch_of(parts, rank, world_size)
+    projections, _ = PairEncoder(model)(batch)
+    loss = model.contrast(projections)
     loss.backward()
-    dist.all_reduce(weight.grad)
-    queue.put((rank, loss.item(), (weight.grad / world_size).tolist()))
+    gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+    buffers = [b.flatten() for n, b in model.named_buffers() if "running" in n]
+    statistics = torch.cat([torch.zeros(0, dtype=torch.float64), *buffers])
+    return loss.item(), sum_over_processes(gradients) / world_size, statistics
+
+
+SETTINGS = (
+    {"norm": "layer", "cut": True},
+    {"norm": "batch", "cut": True},
+    {"norm": "batch", "cut": False},
+)
+
+
+def in_process(rank, world_size, folder):
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
+    results = [one_step(setting, rank, world_size) for setting in SETTINGS]
+    # The bug of the closest peer: each process keeps the gradient of its own loss alone.
+    processes._GatherRows.backward = staticmethod(
+        lambda ctx, grad: (grad.split(ctx.sizes)[rank], None)
+    )
+    results.append(one_step(SETTINGS[0], rank, world_size))
+    found = [(loss, grads.tolist(), stats.tolist()) for loss, grads, stats in results]
+    (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()
 
 
-def in_processes(world_size, port, reduced=True):
-    context = mp.get_context("spawn")
-    queue = context.SimpleQueue()
-    arguments = (world_size, port, reduced, queue)
-    mp.spawn(gradient_of_part, arguments, nprocs=world_size)
-    return [queue.get() for _ in range(world_size)]
+@pytest.fixture(scope="module", params=[2, 3])
+def results(request, tmp_path_factory):
+    """Of every setting, and of the first without the reduce, from each process."""
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(in_process, (request.param, folder), nprocs=request.param)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(request.param)]
 
 
-@pytest.fixture(scope="module")
-def expected():
-    views, weight = setting()
-    weight.requires_grad_()
-    loss = contrastive_loss(*(view @ weight for view in views))
-    loss.backward()
-    return loss.item(), weight.grad
+def error(got, wanted):
+    return float((torch.tensor(got, dtype=torch.float64) - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.distributed
 @pytest.mark.slow
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_loss_and_gradient_equal_those_of_one_process(world_size, expected, free_port):
-    loss, gradient = expected
-    results = in_processes(world_size, free_port)
-    assert sorted(rank for rank, _, _ in results) == list(range(world_size))
-    for _, part_loss, part_gradient in results:
-        assert part_loss == pytest.approx(loss, abs=1e-12)
-        torch.testing.assert_close(
-            torch.tensor(part_gradient, dtype=torch.float64), gradient, rtol=0, atol=1e-12
-        )
-
-
 @pytest.mark.distributed
+@pytest.mark.parametrize("number", range(len(SETTINGS)))
+def test_loss_gradient_and_statistics_equal_those_of_one(results, number):
+    loss, gradients, statistics = one_step(SETTINGS[number])
+    for of_rank in results:
+        got = of_rank[number]
+        assert got[0] == pytest.approx(loss, rel=1e-12)
+        assert error(got[1], gradients) < 1e-11
+        if SETTINGS[number]["norm"] == "batch":
+            assert error(got[2], statistics) < 1e-11
+
+
 @pytest.mark.slow
-def test_a_gather_without_its_reduce_would_be_noticed(expected, free_port):
-    loss, gradient = expected
-    for _, part_loss, part_gradient in in_processes(2, free_port, reduced=False):
-        assert part_loss == pytest.approx(loss, abs=1e-12)
-        error = (torch.tensor(part_gradient, dtype=torch.float64) - gradient).norm()
-        assert error > 0.05 * gradient.norm()
+@pytest.mark.distributed
+def test_a_gather_without_its_reduce_would_be_noticed(results):
+    loss, gradients, _ = one_step(SETTINGS[0])
+    for of_rank in results:
+        assert of_rank[-1][0] == pytest.approx(loss, rel=1e-12)
+        assert error(of_rank[-1][1], gradients) > 0.05
 
 
 def test_one_process_gathers_nothing():
     rows = torch.ones(2, 3)
-    assert gather_rows(rows) is rows
+    assert gather_rows(rows, [2]) is rows
+    assert sum_over_processes(rows) is rows

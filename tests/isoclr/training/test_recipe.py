@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from data_builders.records import InputError
-from isoclr.training.recipe import Recipe, read_recipe
+from isoclr.training.recipe import Recipe, duration, read_recipe
 
 MINIMAL = "data: groups\noutput: out\nsteps: 10\n"
 
@@ -50,10 +50,23 @@ def test_a_saved_recipe_reads_back(recipe_file, tmp_path):
         (MINIMAL + "batchsize: 3\n", [], "batchsize: unknown key; did you mean batch_size?"),
         (MINIMAL, ["--lerning_rate", "1"], "lerning_rate: unknown key; did you mean learning_rate"),
         (MINIMAL, ["--model.kernelsize", "3"], "kernelsize: unknown key; did you mean kernel_size"),
-        (MINIMAL, ["--steps", "many"], "steps: got 'many', wanted int"),
+        (MINIMAL, ["--steps", "many"], "steps: got 'many', wanted steps, '10 epochs' or '10 %'"),
         (MINIMAL, ["--steps", "true"], "steps: got True, wanted int"),
-        (MINIMAL, ["--steps", "0"], "steps: got 0, wanted at least 1"),
-        (MINIMAL, ["--mask_fraction", "1"], "mask_fraction: got 1.0"),
+        (MINIMAL, ["--steps", "0"], "steps: got 0, wanted steps"),
+        (MINIMAL, ["--steps", "10 %"], "steps: got '10 %', wanted steps"),
+        (MINIMAL, ["--warmup_steps", "-1"], "warmup_steps: got -1, wanted steps"),
+        (MINIMAL, ["--batch_size", "0"], "batch_size: got 0, wanted at least 1"),
+        (MINIMAL, ["--workers", "-1"], "workers: got -1, wanted at least 0"),
+        (MINIMAL, ["--mask_fraction", "1"], "mask_fraction: got 1, wanted 0 <= it < 1"),
+        (MINIMAL, ["--mask_fraction", "[0.3, 0.1]"], "mask_fraction: got [0.3, 0.1]"),
+        (MINIMAL, ["--mask_fraction", "[a, b]"], "mask_fraction: got ['a', 'b']"),
+        (MINIMAL, ["--mark_mask_fraction", "2"], "mark_mask_fraction: got 2"),
+        (MINIMAL, ["--schedule", "step"], "schedule: got 'step', wanted one of cosine, inv"),
+        (MINIMAL, ["--precision", "half"], "precision: got 'half', wanted one of float32, bf"),
+        (MINIMAL, ["--data", "[]"], "data: got an empty list"),
+        (MINIMAL, ["--data", "[{path: a, wait: 2}]"], "data: got {'path': 'a', 'wait': 2}"),
+        (MINIMAL, ["--data", "[{path: a, weight: 0}]"], "wanted a path, or path and weight > 0"),
+        (MINIMAL, ["--token_cache", "c", "--streaming", "true"], "token_cache: got one beside"),
         (MINIMAL, ["--model.norm", "group"], "model.norm: got 'group'"),
         (MINIMAL, ["--steps"], "--steps: wanted a value"),
         (MINIMAL, ["steps", "3"], "got 'steps', wanted --key value"),
@@ -67,6 +80,21 @@ def test_a_wrong_recipe_is_one_clear_line(recipe_file, text, words, message):
         read_recipe(recipe_file(text), words)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_durations_are_steps_epochs_or_shares(recipe_file):
+    words = ["--steps", "40 epochs", "--warmup_steps", "2.5 epochs", "--cooldown_steps", "10 %"]
+    recipe = read_recipe(recipe_file(MINIMAL), words)
+    names = ("steps", "warmup_steps", "cooldown_steps")
+    assert [duration(recipe, name, steps_per_epoch=30) for name in names] == [1200, 75, 120]
+    assert duration(read_recipe(recipe_file(MINIMAL)), "steps", 30) == 10
+
+
+def test_data_is_one_path_or_several_with_weights(recipe_file):
+    words = ["--data", "[a, {path: b, weight: 0.5}]"]
+    recipe = read_recipe(recipe_file(MINIMAL), words)
+    assert recipe.datasets() == [("a", 1), ("b", 0.5)]
+    assert read_recipe(recipe_file(MINIMAL)).datasets() == [("groups", 1)]
 
 
 def test_a_missing_recipe_is_named(tmp_path):

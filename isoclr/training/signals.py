@@ -1,0 +1,29 @@
+"""Pre-emption: a scheduler's signal becomes a checkpoint at the end of the step."""
+
+import signal
+
+import torch
+
+from isoclr.training.processes import sum_over_processes
+
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Notes SIGTERM and SIGUSR1 instead of dying of them."""
+
+    def __init__(self):
+        self.received = 0
+        for number in _SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number, frame) -> None:
+        self.received = number
+
+    def agreed(self, device: torch.device) -> int:
+        """The signal that any process got, 0 when none did; every process hears the same."""
+        votes = torch.zeros(len(_SIGNALS), device=device)
+        if self.received:
+            votes[_SIGNALS.index(self.received)] = 1
+        first = sum_over_processes(votes).nonzero()
+        return int(_SIGNALS[first[0]]) if len(first) else 0
