@@ -1,29 +1,40 @@
-"""Which genes are homologous: HomoloGene, or any table of groups."""
+"""Which genes are homologous, from any number of tables."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
+from data_builders.homology_tables import HomologyTable, orthodb_names, rows_of
 from data_builders.records import InputError
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally
 
-# The taxa of HomoloGene build 68, by the names that people give them.
+# The taxa of HomoloGene build 68 and some more mammals, by the names that people, Ensembl and
+# BioMart give them.
 _TAXA = {
     "9606": "human homo_sapiens",
     "9598": "chimpanzee chimp pan_troglodytes",
+    "9593": "gorilla gorilla_gorilla",
     "9544": "rhesus macaque macaca_mulatta",
     "9615": "dog canis_lupus_familiaris canis_familiaris",
+    "9685": "cat felis_catus",
     "9913": "cow bos_taurus",
+    "9940": "sheep ovis_aries",
+    "9823": "pig sus_scrofa",
+    "9796": "horse equus_caballus",
+    "9986": "rabbit oryctolagus_cuniculus",
+    "10141": "guinea_pig cavia_porcellus",
     "10090": "mouse mus_musculus",
     "10116": "rat rattus_norvegicus",
+    "13616": "opossum monodelphis_domestica",
     "9031": "chicken gallus_gallus",
-    "8364": "frog xenopus_tropicalis",
+    "8364": "frog tropical_clawed_frog xenopus_tropicalis",
     "7955": "zebrafish danio_rerio",
     "7227": "fly fruit_fly drosophila_melanogaster d_melanogaster",
     "7165": "mosquito anopheles_gambiae",
     "6239": "worm c_elegans caenorhabditis_elegans",
-    "4932": "yeast s_cerevisiae saccharomyces_cerevisiae",
+    "4932": "559292 yeast s_cerevisiae saccharomyces_cerevisiae",
     "28985": "kluyveromyces_lactis",
     "33169": "eremothecium_gossypii",
     "4896": "s_pombe schizosaccharomyces_pombe",
@@ -33,8 +44,11 @@ _TAXA = {
     "4530": "rice oryza_sativa",
 }
 _TAXON_OF = {name: taxon for taxon, names in _TAXA.items() for name in names.split()}
-_GENERIC = ("group_id", "species", "gene_id")
-_HOMOLOGENE = ("homologene_id", "taxonomy_id", "ncbi_gene_id", "gene_symbol")
+_REMARK = re.compile(r"_*\(.*\)")  # BioMart: Drosophila melanogaster (Fruit fly)
+_VERSIONED = re.compile(r"(ENS[A-Z]*[GT]\d{11})\.\d+")
+
+Name = tuple[str, str]
+"""What `taxon` makes of a species, and a name of a gene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,107 +56,159 @@ class Homology:
     """A partition of genes.
 
     Attributes:
-        groups: (taxon, gene) -> group; the taxon is what `taxon` makes of a species, the gene an
-            identifier or, of HomoloGene, the NCBI gene id and the symbol.
+        groups: (taxon, gene) -> group; the taxon is what `taxon` makes of a species, the gene the
+            identifier that the table gives it.
+        names: (taxon, name) -> group of other names that genes go by: symbols of HomoloGene,
+            transcripts of TOGA, ids that OrthoDB lists.
     """
 
-    groups: Mapping[tuple[str, str], str]
+    groups: Mapping[Name, str]
+    names: Mapping[Name, str] = field(default_factory=dict)
 
     def group(self, species: str, *genes: str) -> str | None:
-        """The group of the first of a gene's names that has one, None when none has."""
+        """The group of the first of a gene's names that has one, None when none has.
+
+        An Ensembl gene id with a version, as GENCODE writes it, is also tried without.
+        """
         key = taxon(species)
-        return next((self.groups[key, g] for g in genes if (key, g) in self.groups), None)
+        for gene in genes:
+            group = self._of(key, gene)
+            if group is None:
+                group = self._of(key, without_version(gene))
+            if group is not None:
+                return group
+        return None
+
+    def _of(self, key: str, gene: str) -> str | None:
+        return self.groups.get((key, gene)) or self.names.get((key, gene))
 
 
 @cache
 def taxon(species: str) -> str:
     """One key for the names of a species: the NCBI taxonomy id where known, else its own name."""
-    name = species.strip().lower().replace(" ", "_").replace(".", "")
+    name = _REMARK.sub("", species.strip().lower().replace(" ", "_").replace(".", ""))
     return _TAXON_OF.get(name, name)
 
 
-def read_homology(path: str | os.PathLike, tally: Tally | None = None) -> Homology:
-    """Reads homology groups, plain or gzip.
+def without_version(name: str) -> str:
+    """An Ensembl gene or transcript id without its version, any other name as it is."""
+    versioned = _VERSIONED.fullmatch(name) if name.startswith("ENS") else None
+    return versioned[1] if versioned else name
+
+
+def read_homology(
+    tables: str | os.PathLike | HomologyTable | Sequence[str | os.PathLike | HomologyTable],
+    tally: Tally | None = None,
+) -> Homology:
+    """Reads homology from one table, or joins that of several by union-find.
+
+    Tables of groups: `group_id, species, gene_id`; HomoloGene; OrthoFinder; OrthoDB. Tables of
+    pairs, where homologs of homologs are homologs: Ensembl Compara, BioMart, TOGA. The layouts are
+    listed in docs/HOMOLOGY.md and told apart by content; files may be gzip.
+
+    The name of a group depends on its members alone, never on the order of rows or files: of one
+    table of groups it is the table's own; else `taxon:gene` of the smallest member by text.
 
     Args:
-        path: a tab-separated table: with the columns group_id, species, gene_id; or HomoloGene,
-            with the columns homologene_id, taxonomy_id, ncbi_gene_id, gene_symbol or as the
-            original `homologene.data` (those four and two more, no header).
-        tally: where rows are counted. A HomoloGene symbol that means two groups of one species
-            names neither; such symbols are counted as adjusted.
+        tables: a path, or a `HomologyTable` where the file leaves something unsaid, or several.
+        tally: where rows are counted. A symbol, transcript or other name that means two groups of
+            one species names neither; such names are counted as adjusted.
 
     Raises:
-        InputError: no such header, a row with another number of columns or an empty field, or a
-            gene in two groups.
+        InputError: no table, a layout that is not known, a row with another number of columns or
+            an empty field, or a gene in two groups of one table.
     """
+    if isinstance(tables, str | os.PathLike | HomologyTable):
+        tables = [tables]
+    tables = [t if isinstance(t, HomologyTable) else HomologyTable(t) for t in tables]
+    if not tables:
+        raise InputError("homology: got no table, wanted one or more")
     tally = Tally() if tally is None else tally
-    groups: dict[tuple[str, str], str] = {}
-    symbols: dict[tuple[str, str], str | None] = {}
-    for line, group, species, gene, symbol in _rows(path):
-        tally.read += 1
-        key = taxon(species)
-        known = groups.setdefault((key, gene), group)
-        if known != group:
-            raise InputError(
-                f"{path}:{line}: gene '{gene}' of {species}: got group '{group}', "
-                f"wanted '{known}' as above: one group a gene"
-            )
-        if symbol and symbols.setdefault((key, symbol), group) != group:
-            symbols[key, symbol] = None
-    for name, group in symbols.items():
-        if group is None:
-            tally.adjusted["symbol of two groups not used"] += 1
-        else:
-            groups.setdefault(name, group)
-    return Homology(groups)
+    union = _UnionFind()
+    for table in tables:
+        own_groups = _add(union, table, tally)
+    groups = own_groups if len(tables) == 1 and own_groups else union.groups()
+    if not groups:
+        raise InputError(f"{tables[0].path}: got no homologous genes, wanted some")
+    return Homology(groups, _unambiguous(union, groups, tally))
 
 
-def homologene_symbols(path: str | os.PathLike, taxonomy_id: int) -> dict[str, str]:
-    """The HomoloGene group of each gene symbol of one taxon, for tables that carry symbols.
+class _UnionFind:
+    """Sets of genes, and the other names of genes."""
 
-    A symbol that means two groups is left out.
+    def __init__(self):
+        self.names: dict[Name, Name] = {}
+        self.further_names: list[tuple[Name, Name]] = []
+        self._node: dict[Name, int] = {}
+        self._parent: list[int] = []
 
-    Raises:
-        InputError: as in `read_homology`, or the table has no symbol of this taxon.
-    """
-    symbols: dict[str, set[str]] = {}
-    for _, group, species, _, symbol in _rows(path):
-        if symbol and species == str(taxonomy_id):
-            symbols.setdefault(symbol, set()).add(group)
-    if not symbols:
-        raise InputError(f"{path}: got no symbol of taxon {taxonomy_id}, wanted some")
-    return {symbol: next(iter(found)) for symbol, found in symbols.items() if len(found) == 1}
+    def __contains__(self, gene: Name) -> bool:
+        return gene in self._node
+
+    def join(self, a: Name, b: Name) -> None:
+        """Makes the sets of two genes, new or old, one."""
+        first = self._root(self._add(a))
+        if a != b:
+            second = self._root(self._add(b))
+            self._parent[max(first, second)] = min(first, second)
+
+    def name(self, name: Name, gene: Name) -> None:
+        """Notes another name of a gene."""
+        if self.names.setdefault(name, gene) != gene:
+            self.further_names.append((name, gene))
+
+    def groups(self) -> dict[Name, str]:
+        """The set of every gene, by its smallest member."""
+        smallest: dict[int, Name] = {}
+        roots = {gene: self._root(node) for gene, node in self._node.items()}
+        for gene, root in roots.items():
+            smallest[root] = min(gene, smallest.get(root, gene))
+        return {gene: ":".join(smallest[root]) for gene, root in roots.items()}
+
+    def _add(self, gene: Name) -> int:
+        node = self._node.setdefault(gene, len(self._parent))
+        if node == len(self._parent):
+            self._parent.append(node)
+        return node
+
+    def _root(self, node: int) -> int:
+        parent = self._parent
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]
+        return node
 
 
-def _rows(path):
-    """Yields line, group, species, gene and symbol ('' in a table without one)."""
-    columns = None
-    for number, raw in numbered_lines(path):
-        fields = decode(raw, path, number).rstrip("\r\n").split("\t")
-        if columns is None:
-            columns, is_header = _columns(fields, path)
-            width = len(fields)
-            if is_header:
-                continue
-        if fields == [""]:
-            continue
-        if len(fields) != width:
-            raise InputError(f"{path}:{number}: columns: got {len(fields)}, wanted {width}")
-        group, species, gene, *symbol = (fields[column] for column in columns)
-        if not (group and species and gene):
-            raise InputError(f"{path}:{number}: got an empty field, wanted group, species and gene")
-        yield number, group, species, gene, "".join(symbol)
-    if columns is None:
-        raise InputError(f"{path}: got an empty file, wanted homology groups")
+def _add(union: _UnionFind, table: HomologyTable, tally: Tally) -> dict[Name, str]:
+    """Joins what a table joins; the group of each gene, empty of a table of pairs."""
+    own_groups: dict[Name, str] = {}
+    first_member: dict[str, Name] = {}
+    for row in rows_of(table, tally):
+        genes = [(taxon(species), gene) for species, gene in row.genes]
+        first = genes[0] if row.group is None else first_member.setdefault(row.group, genes[0])
+        for gene, (species, name) in zip(genes, row.genes, strict=True):
+            union.join(first, gene)
+            if row.group is not None and (g := own_groups.setdefault(gene, row.group)) != row.group:
+                raise InputError(
+                    f"{table.path}:{row.line}: gene '{name}' of {species}: got group "
+                    f"'{row.group}', wanted '{g}' as above: one group a gene"
+                )
+        for place, name in row.names:
+            union.name((genes[place][0], name), genes[place])
+    if table.genes is not None:
+        for (species, gene), names in orthodb_names(table.genes):
+            key = taxon(species)
+            if (key, gene) in union:
+                for name in names:
+                    union.name((key, name), (key, gene))
+    return own_groups
 
 
-def _columns(fields: list[str], path) -> tuple[list[int], bool]:
-    for names in (_GENERIC, _HOMOLOGENE):
-        if set(names) <= set(fields):
-            return [fields.index(name) for name in names], True
-    if len(fields) == 6 and all(field.isdigit() for field in fields[:3]):
-        return [0, 1, 2, 3], False
-    raise InputError(
-        f"{path}:1: header: got '{' '.join(fields)[:60]}', wanted the columns "
-        f"{', '.join(_GENERIC)} or those of HomoloGene"
-    )
+def _unambiguous(union: _UnionFind, groups: Mapping[Name, str], tally: Tally) -> dict[Name, str]:
+    """The other names that mean one group."""
+    names = {name: groups[gene] for name, gene in union.names.items()}
+    ambiguous = {name for name, gene in union.further_names if groups[gene] != names[name]}
+    for name in ambiguous:
+        del names[name]
+    if ambiguous:
+        tally.adjusted["name of two groups not used"] += len(ambiguous)
+    return names

@@ -11,9 +11,9 @@ from scipy.stats import pearsonr, spearmanr, ttest_rel
 from sklearn.linear_model import RidgeCV
 from tqdm import tqdm
 
+from data_builders.labels import LabelSet
 from data_builders.records import InputError
-from isoclr.evaluation.labels import LabelledTranscripts
-from isoclr.evaluation.splits import SEEDS, homology_split, random_split
+from data_builders.splits import SEEDS, homology_split, random_split
 
 # Half a decade apart. The published 1e-3 ... 10 stops short: standardised codon frequencies were
 # best at 100 and thousands of k-mers at 10,000.
@@ -101,7 +101,7 @@ class ProbeResult:
 
 def probe(
     features: Mapping[str, np.ndarray],
-    labels: LabelledTranscripts,
+    labels: LabelSet,
     *,
     seeds: Sequence[int] = SEEDS,
     alphas: Sequence[float] = ALPHAS,
@@ -142,7 +142,7 @@ def probe(
     with tqdm(total=len(features) * len(seeds), desc="probe", disable=not progress) as bar:
         for name, matrix in features.items():
             for train, _, test in splits:
-                values = _fit_and_score(name, matrix, labels.targets, train, test, alphas)
+                values = fit_and_score(name, matrix, labels.targets, train, test, alphas)
                 for metric, value in zip(METRICS, values, strict=True):
                     scores[name][metric].append(value)
                 bar.update()
@@ -173,7 +173,7 @@ def _check(features: Mapping[str, np.ndarray], seeds: Sequence[int], n: int) -> 
             raise InputError(f"features '{name}': row {row}: got NaN or infinity, wanted numbers")
 
 
-def _fit_and_score(
+def fit_and_score(
     name: str,
     matrix: np.ndarray,
     targets: np.ndarray,

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from data_builders.groups import read_groups
-from data_builders.homology import homologene_symbols
+from data_builders.homology import read_homology
+from data_builders.labels import read_labels
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.features import baseline_features
 from isoclr.evaluation.figures import plot_probe
-from isoclr.evaluation.labels import read_labels
 from isoclr.evaluation.probe import ProbeResult, probe
 from modeling_isoclr import IsoCLRModel
 
@@ -37,8 +37,8 @@ def probe_model(
         label: column of the labels.
         output: folder to write into.
         isoform_groups: folder of the transcripts, when the labels do not carry them.
-        homology: HomoloGene table, when they do.
-        taxonomy: of the species in it.
+        homology: table for `read_homology`, when they do.
+        taxonomy: NCBI id of the species of labels without a column species.
         split: as `probe` takes it.
 
     Returns:
@@ -47,8 +47,9 @@ def probe_model(
     labelled = read_labels(
         labels,
         label,
-        homology=None if homology is None else homologene_symbols(homology, taxonomy),
+        homology=None if homology is None else read_homology(homology),
         isoform_groups=None if isoform_groups is None else read_groups(isoform_groups),
+        species=str(taxonomy),
     )
     encoder, tokenizer = load_model(model)
     features: dict[str, np.ndarray] = {}

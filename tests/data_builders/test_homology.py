@@ -1,8 +1,11 @@
 import gzip
+import random
+from collections import defaultdict
 
 import pytest
 
-from data_builders.homology import homologene_symbols, read_homology, taxon
+from data_builders.homology import Homology, read_homology, taxon, without_version
+from data_builders.homology_tables import HomologyTable
 from data_builders.records import InputError
 from data_builders.text import Tally
 
@@ -40,17 +43,15 @@ def test_homologene_with_and_without_header_by_id_and_symbol(tmp_path):
         assert homology.group("human", "34") == homology.group("human", "ACADM") == "3"
         assert homology.group("mouse", "Acadm") == "3"
         assert homology.group("human", "ACADVL") == "5"
-        assert homologene_symbols(tmp_path / "h.tsv", 9606) == {"ACADM": "3", "ACADVL": "5"}
 
 
 def test_symbol_of_two_groups_names_neither(tmp_path):
     path = write(tmp_path, HEADER + "1\t9606\t10\tX\n2\t9606\t11\tX\n")
     tally = Tally()
     homology = read_homology(path, tally)
-    assert (tally.read, tally.adjusted) == (2, {"symbol of two groups not used": 1})
+    assert (tally.read, tally.adjusted) == (2, {"name of two groups not used": 1})
     assert homology.group("human", "X") is None
     assert homology.group("human", "10") == "1"
-    assert homologene_symbols(path, 9606) == {}
 
 
 @pytest.mark.parametrize(
@@ -71,17 +72,113 @@ def test_what_is_no_homology(tmp_path, text, message):
         read_homology(write(tmp_path, text))
 
 
-def test_taxon_without_symbols(tmp_path):
-    with pytest.raises(InputError, match="got no symbol of taxon 1, wanted some"):
-        homologene_symbols(write(tmp_path, HEADER + "3\t9606\t34\tA\n"), 1)
-
-
 def test_real_homologene(real_data):
     path = real_data / "homology" / "homologene_build68.tsv.gz"
     with gzip.open(path, "rt") as file:
         rows = [line.rstrip("\n").split("\t") for line in file][1:]
-    homology = read_homology(path)
-    assert {(tax, gene): group for group, tax, gene, _ in rows}.items() <= homology.groups.items()
-    symbols = homologene_symbols(path, 9606)
-    assert len(symbols) > 19_000
-    assert all(homology.group("human", symbol) == group for symbol, group in symbols.items())
+    tally = Tally()
+    homology = read_homology(path, tally)
+    assert tally.read == len(rows) == 275_237
+    assert homology.groups == {(tax, gene): group for group, tax, gene, _ in rows}
+    meanings = defaultdict(set)
+    for group, tax, _, symbol in rows:
+        meanings[tax, symbol].add(group)
+    clear = {name: found.pop() for name, found in meanings.items() if len(found) == 1}
+    assert homology.names == clear
+    assert tally.adjusted["name of two groups not used"] == len(meanings) - len(clear) > 0
+
+
+def pairs_table(tmp_path, name, pairs, species="human", query="mouse"):
+    path = tmp_path / name
+    rows = "".join(f"{a}\t\t{b}\t\tone2one\n" for a, b in pairs)
+    path.write_text("t_gene\tt_transcript\tq_gene\tq_transcript\torthology_class\n" + rows)
+    return HomologyTable(path, species, query)
+
+
+def components(edges):
+    """The oracle: flood fill over an adjacency table."""
+    near = defaultdict(set)
+    for a, b in edges:
+        near[a].add(b)
+        near[b].add(a)
+    left, found = set(near), set()
+    while left:
+        ahead, members = [left.pop()], set()
+        while ahead:
+            gene = ahead.pop()
+            members.add(gene)
+            ahead += near[gene] - members
+        left -= members
+        found.add(frozenset(members))
+    return found
+
+
+def partition(homology):
+    groups = defaultdict(set)
+    for gene, group in homology.groups.items():
+        groups[group].add(gene)
+    return {group: frozenset(members) for group, members in groups.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pairs_of_several_tables_are_joined_whatever_their_order(tmp_path, seed):
+    rng = random.Random(seed)
+    tables, edges = [], set()
+    for number, query in enumerate(("mouse", "rat", "zz")):
+        pairs = [(f"h{rng.randrange(60)}", f"q{rng.randrange(60)}") for _ in range(40)]
+        tables.append(pairs_table(tmp_path, f"{number}.tsv", pairs, query=query))
+        edges |= {(("9606", a), (taxon(query), b)) for a, b in pairs}
+    homology = read_homology(tables)
+    groups = partition(homology)
+    assert set(groups.values()) == components(edges)
+    assert all(group == ":".join(min(members)) for group, members in groups.items())
+    rng.shuffle(tables)
+    assert read_homology(tables).groups == homology.groups
+    apart = [partition(read_homology(table)) for table in tables]
+    assert set().union(*(part.values() for part in apart)) != set(groups.values())
+
+
+def test_a_group_table_keeps_its_ids_alone_but_not_beside_another(tmp_path):
+    groups = write(tmp_path, "group_id\tspecies\tgene_id\nH\thuman\th1\nH\trat\tr1\nI\thuman\th2\n")
+    assert set(read_homology(groups).groups.values()) == {"H", "I"}
+    pairs = pairs_table(tmp_path, "p.tsv", [("h2", "m2"), ("h1", "m1")])
+    joined = read_homology([groups, pairs])
+    assert partition(joined) == {
+        "10090:m1": {("9606", "h1"), ("10116", "r1"), ("10090", "m1")},
+        "10090:m2": {("9606", "h2"), ("10090", "m2")},
+    }
+    assert joined.groups == read_homology([pairs, groups]).groups
+
+
+def test_two_group_tables_may_disagree_and_are_joined(tmp_path):
+    a = write(tmp_path, "group_id\tspecies\tgene_id\nA\thuman\th1\nA\thuman\th2\n")
+    b = tmp_path / "b.tsv"
+    b.write_text("group_id\tspecies\tgene_id\nA\thuman\th3\nB\thuman\th3x\nB\thuman\th2\n")
+    # The tables' "A" are not the same group.
+    assert partition(read_homology([a, b])) == {
+        "9606:h1": {("9606", "h1"), ("9606", "h2"), ("9606", "h3x")},
+        "9606:h3": {("9606", "h3")},
+    }
+
+
+def test_no_table():
+    with pytest.raises(InputError, match="homology: got no table, wanted one or more"):
+        read_homology([])
+
+
+def test_versions_of_ensembl_ids_do_not_count():
+    homology = Homology({("9606", "ENSG00000000001"): "H", ("9606", "g.1"): "I"})
+    assert homology.group("human", "ENSG00000000001.17") == "H"
+    assert homology.group("human", "ENSG00000000001") == "H"
+    assert homology.group("human", "ENSG00000000001.x") is None
+    assert homology.group("human", "g.2") is None
+    assert without_version("ENSMUST00000000012.3") == "ENSMUST00000000012"
+    assert without_version("NM_000014.6") == "NM_000014.6"
+
+
+def test_groups_depend_on_no_hash_seed_or_row_order(tmp_path):
+    pairs = [(f"h{i // 2}", f"m{i // 3}") for i in range(30)]
+    forward = read_homology(pairs_table(tmp_path, "f.tsv", pairs)).groups
+    backward = read_homology(pairs_table(tmp_path, "b.tsv", pairs[::-1])).groups
+    assert forward == backward
+    assert len(set(forward.values())) < 15

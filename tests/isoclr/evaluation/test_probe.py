@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data_builders.homology import homologene_symbols
+from data_builders.homology import read_homology
+from data_builders.labels import LabelSet, read_labels
 from data_builders.records import InputError, Transcript
+from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation.features import codon_frequencies, structure_features
-from isoclr.evaluation.labels import LabelledTranscripts, read_labels
 from isoclr.evaluation.probe import METRICS, ProbeResult, probe
-from isoclr.evaluation.splits import SEEDS, homology_split
 
 N = 400
 
@@ -19,7 +19,7 @@ def labelled(targets, groups=None):
     n = len(targets)
     groups = tuple(groups) if groups is not None else tuple(map(str, range(n)))
     transcripts = tuple(Transcript(f"t{i}", f"g{i}", "s", "A") for i in range(n))
-    return LabelledTranscripts("half_life", transcripts, np.asarray(targets), groups, Counter())
+    return LabelSet("half_life", transcripts, np.asarray(targets), groups, Counter())
 
 
 def planted(noise, seed=0):
@@ -165,7 +165,7 @@ def test_bad_input_is_named(features, targets, seeds, message):
 
 
 def test_real_half_lives_from_codons_and_structure(real_data):
-    homology = homologene_symbols(real_data / "homology" / "homologene_build68.tsv.gz", 9606)
+    homology = read_homology(real_data / "homology" / "homologene_build68.tsv.gz")
     table = real_data / "rna_property" / "half_life_human.parquet"
     labels = read_labels(table, "half_life_pc1", homology=homology, species="human")
     structure = structure_features(labels.transcripts)

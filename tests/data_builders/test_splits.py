@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_builders.records import InputError
-from isoclr.evaluation.splits import SEEDS, homology_split, random_split
+from data_builders.splits import SEEDS, homology_split, random_split
 
 
 def walked(groups, seed, fractions):

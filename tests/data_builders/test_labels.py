@@ -4,9 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_builders.homology import homologene_symbols
+from data_builders.homology import Homology, read_homology
+from data_builders.labels import read_labels
 from data_builders.records import InputError, IsoformGroup, Transcript
-from isoclr.evaluation.labels import read_labels
+
+HOMOLOGY = Homology({("9606", "g3"): "7"}, {("9606", "ABC1"): "12"})
 
 
 def table(**changes):
@@ -31,9 +33,7 @@ def written(folder, frame):
 
 
 def test_table_that_carries_transcripts(tmp_path):
-    found = read_labels(
-        written(tmp_path, table()), "half_life", homology={"ABC1": "12", "g3": "7"}, species="human"
-    )
+    found = read_labels(written(tmp_path, table()), "half_life", homology=HOMOLOGY, species="human")
     assert found.label == "half_life"
     assert found.transcripts == (
         Transcript("t1", "g1", "human", "CCATGTAAGG", 2, 8, (3, 5)),
@@ -45,7 +45,9 @@ def test_table_that_carries_transcripts(tmp_path):
 
 
 def test_row_without_homology_is_its_own_group(tmp_path):
-    found = read_labels(written(tmp_path, table()), "half_life", homology={"ABC1": "12"})
+    found = read_labels(
+        written(tmp_path, table()), "half_life", homology=Homology({("unknown", "ABC1"): "12"})
+    )
     assert found.groups == ("12", "unknown:g3")
     assert found.report == {"matched": 2, "label missing": 1, "without homology": 1}
 
@@ -134,7 +136,7 @@ def test_unknown_label_names_the_columns_there_are(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not parquet"])
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 and no more"])
 def test_unreadable_file(tmp_path, content):
     path = tmp_path / "labels.parquet"
     if content is not None:
@@ -144,9 +146,12 @@ def test_unreadable_file(tmp_path, content):
 
 
 def test_real_human_half_lives(real_data):
-    homology = homologene_symbols(real_data / "homology" / "homologene_build68.tsv.gz", 9606)
+    homology = read_homology(real_data / "homology" / "homologene_build68.tsv.gz")
     found = read_labels(
-        real_data / "rna_property" / "half_life_human.parquet", "half_life_pc1", homology=homology
+        real_data / "rna_property" / "half_life_human.parquet",
+        "half_life_pc1",
+        homology=homology,
+        species="human",
     )
     assert found.report == {
         "matched": 3225,

@@ -1,0 +1,134 @@
+"""Damaged tables of homology and labels: read, or refused in one line that names the file."""
+
+import gzip
+import random
+from functools import partial
+
+import pytest
+
+from data_builders.homology import read_homology
+from data_builders.homology_tables import HomologyTable
+from data_builders.label_sets import (
+    gene_ontology_annotations,
+    gene_ontology_sets,
+    half_life,
+    mean_ribosome_load,
+    protein_localisation,
+)
+from data_builders.records import InputError, IsoformGroup, Transcript
+
+GROUPS = [
+    IsoformGroup("h1", (Transcript("t1", "g1", "human", "ATGTAACCCC", 0, 6),)),
+    IsoformGroup("h2", (Transcript("t2", "g2", "human", "ACGT"),)),
+]
+TERM = "[Term]\nid: GO:000000{0}\nnamespace: cellular_component\nis_a: GO:000000{1} ! x\n\n"
+OBO = TERM.format(1, 2) + TERM.format(2, 2)
+GAF = "".join(
+    f"U\t{gene}\tS\t{qualifier}\tGO:000000{n}\tP:1\tIDA\t\tC\t\t\tprotein\ttaxon:9606\t2020\tU\t\t\n"
+    for gene, qualifier, n in [("g1", "", 1), ("g2", "NOT", 2), ("g2", "", 2)]
+)
+PAIR = "gene_stable_id\tspecies\thomology_type\thomology_gene_stable_id\thomology_species\n"
+TOGA = "t_gene\tt_transcript\tq_gene\tq_transcript\torthology_class\n"
+CARRIED = "transcript_id\tgene_id\tsequence\tcds_start\tcds_end\texon_junctions\thalf_life\n"
+
+
+def homology(path, **options):
+    read_homology(HomologyTable(path, **options))
+
+
+def on_groups(builder, path):
+    builder(path, isoform_groups=GROUPS, species="human")
+
+
+def gaf(path):
+    obo = path.with_suffix(".obo")
+    obo.write_text(OBO)
+    gene_ontology_annotations(path, obo, GROUPS)
+
+
+def obo(path):
+    annotations = path.with_suffix(".gaf")
+    annotations.write_text(GAF)
+    try:
+        gene_ontology_annotations(annotations, path, GROUPS)
+    except InputError as error:
+        # With terms gone, it is the annotations that have nothing to say.
+        raise InputError(str(error).replace(str(annotations), str(path))) from error
+
+
+CASES = {
+    "generic": ("group_id\tspecies\tgene_id\nH\thuman\tg1\nH\tmouse\tm1\n", homology),
+    "homologene": ("3\t9606\t34\tACADM\t118\tNP_1\n3\t10090\t7\tAcadm\t1\tNP_2\n", homology),
+    "compara": (PAIR + "g1\thuman\tortholog_one2one\tm1\tmouse\n", homology),
+    "biomart": (
+        '"Gene stable ID","Mouse gene stable ID"\n"g1","m1"\n"g2",""\n',
+        partial(homology, species="human"),
+    ),
+    "toga": (TOGA + "g1\tt1\tq1\tt1.5\tone2one\n", partial(homology, species="a", query="b")),
+    "orthofinder": ("Orthogroup\ta\tb\nOG1\tx, y\tz\nOG2\t\tw\n", homology),
+    "orthodb": ("5at1\t9606_0:00a\n5at1\t10090_0:00b\n", homology),
+    "genes": ("gene_id\thalf_life\ng1\t1e1\ng2\tNA\n", partial(on_groups, half_life)),
+    "transcripts": ("transcript_id\tmrl\nt1\t1\nt2\t2\n", partial(on_groups, mean_ribosome_load)),
+    "carried": (CARRIED + "t1\tg1\tACGATGTAA\t3\t9\t[4]\t1.5\n", half_life),
+    "library": (",utr,rl\n0,ACGT,1.5\n1,ACGA,2\n", mean_ribosome_load),
+    "localisation": (
+        "gene_id\tn\tc\ng1\t1\t0\ng2\t0\t1\n",
+        partial(on_groups, protein_localisation),
+    ),
+    "gmt": ("T1\tx\tg1\tg2\nT2\tx\tg1\n", lambda path: gene_ontology_sets(path, GROUPS)),
+    "gaf": (GAF, gaf),
+    "obo": (OBO, obo),
+}
+PIECES = (b"\t", b"\n", b"\0", b'"', b",", b"\xff", b"NaN", b"-1", b"1e999", b"\xef\xbb\xbf")
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(content) + 1)
+        lines = content.split(b"\n")
+        line = rng.randrange(len(lines))
+        fields = lines[line].split(b"\t")
+        rng.shuffle(fields)
+        content = rng.choice(
+            [
+                content[:at],
+                content[:at] + bytes([rng.randrange(256)]) + content[at + 1 :],
+                content[:at] + content[at + rng.randint(1, 9) :],
+                content[:at] + rng.choice(PIECES) + content[at:],
+                content.replace(b"\n", b"\r\n"),
+                b"\n".join([*lines, lines[line]]),
+                b"\n".join([*lines[:line], b"\t".join(fields), *lines[line + 1 :]]),
+            ]
+        )
+    if rng.random() < 0.3:
+        content = gzip.compress(content)
+        content = content[: rng.randrange(len(content) + 1)] if rng.random() < 0.5 else content
+    return content
+
+
+def check(tmp_path, name, seeds):
+    content, read = CASES[name]
+    path = tmp_path / "table"
+    path.write_text(content)
+    read(path)
+    refused = 0
+    for seed in seeds:
+        path.write_bytes(damaged(content.encode(), random.Random(f"{name} {seed}")))
+        try:
+            read(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error), seed
+            assert "\n" not in str(error), seed
+    assert 0 < refused < len(seeds)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_damaged_tables(tmp_path, name):
+    check(tmp_path, name, range(40))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_many_damaged_tables(tmp_path, name):
+    check(tmp_path, name, range(40, 440))
