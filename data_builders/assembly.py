@@ -2,9 +2,10 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from data_builders.fasta import read_fasta
+from data_builders.genome import read_genome
 from data_builders.models import Annotation, TranscriptModel
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
@@ -20,48 +21,57 @@ def assemble(
     genome_path: str | os.PathLike,
     species: str,
     tally: Tally | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> Iterator[Transcript]:
     """Splices the transcripts of an annotation out of its genome, which is read once.
 
     The CDS follows `splice_coordinates`; where it lacks its stop codon and the next codon is one
     (GTF without stop_codon lines), it is extended by that and counted. A chromosome that the
-    annotation names otherwise is found by the usual rule (chr1 is 1, chrM is MT, in any case);
-    each use of the rule is counted.
+    annotation names otherwise is found by the aliases, else by the usual rule (chr1 is 1, chrM is
+    MT, in any case); each use of either is counted.
 
     Args:
         annotation: what `read_annotation` returned.
-        genome_path: FASTA, plain or gzip.
+        genome_path: what `read_genome` reads.
         species: given to every transcript.
         tally: where transcripts of chromosomes that the genome lacks are counted as skipped, and
             changes as adjusted. What the annotation read or skipped is in its own tally.
+        aliases: what `read_aliases` returned.
 
     Yields:
         Transcripts, chromosome by chromosome in the order of the genome.
 
     Raises:
-        InputError: the files have no chromosome in common, two sequences of the genome are the
-            same chromosome, or an exon ends past its chromosome: the genome is of another assembly.
+        InputError: as in `read_genome`; the files have no chromosome in common, two sequences of
+            the genome are the same chromosome, a sequence may be two chromosomes of the annotation,
+            or an exon ends past its chromosome: the genome is of another assembly.
     """
     tally = Tally() if tally is None else tally
     on_chromosome: dict[str, list[TranscriptModel]] = defaultdict(list)
     for model in annotation.transcripts:
         on_chromosome[model.chromosome].append(model)
-    names = _NameRule(on_chromosome)
+    names = _Names(on_chromosome, {} if aliases is None else aliases)
     found: dict[str, str] = {}
     sequences: list[str] = []
-    for sequence_name, sequence in read_fasta(genome_path, tally):
+    for sequence_name, sequence in read_genome(genome_path, tally):
         sequences.append(sequence_name)
-        chromosome = names.find(sequence_name)
-        if chromosome is None:
+        alike, change = names.find(sequence_name)
+        if not alike:
             continue
+        if len(alike) > 1:
+            raise InputError(
+                f"{genome_path}: '{sequence_name}': got '{alike[0]}' and '{alike[1]}' of "
+                f"{annotation.path} for it, wanted one"
+            )
+        chromosome = alike[0]
         if chromosome in found:
             raise InputError(
                 f"{genome_path}: got '{found[chromosome]}' and '{sequence_name}' for chromosome "
                 f"'{chromosome}' of {annotation.path}, wanted one"
             )
         found[chromosome] = sequence_name
-        if chromosome != sequence_name:
-            tally.adjusted["chromosome found under another name"] += 1
+        if change:
+            tally.adjusted[change] += 1
         for model in on_chromosome[chromosome]:
             if model.exons[-1][1] > len(sequence):
                 raise InputError(
@@ -198,20 +208,29 @@ def _splice(model: TranscriptModel, chromosome: str) -> str:
     return spliced if model.strand == "+" else spliced.translate(_COMPLEMENT)[::-1]
 
 
-class _NameRule:
-    """Finds a sequence's name among the annotation's chromosomes: exact, else by the usual rule."""
+class _Names:
+    """Finds a sequence's name among the annotation's: as it is, by aliases, or by the rule."""
 
-    def __init__(self, chromosomes):
+    def __init__(self, chromosomes: Iterable[str], aliases: Mapping[str, str]):
+        self.aliases = aliases
         self.exact = set(chromosomes)
+        self.by_alias: dict[str, list[str]] = defaultdict(list)
         self.by_key: dict[str, list[str]] = defaultdict(list)
         for name in chromosomes:
+            if name in aliases:
+                self.by_alias[aliases[name]].append(name)
             self.by_key[_key(name)].append(name)
 
-    def find(self, name: str) -> str | None:
+    def find(self, name: str) -> tuple[list[str], str | None]:
+        """The annotation's names for a sequence, and what to count if it is another."""
         if name in self.exact:
-            return name
-        alike = self.by_key.get(_key(name), ())
-        return alike[0] if len(alike) == 1 else None
+            return [name], None
+        if alike := self.by_alias.get(self.aliases.get(name, ""), []):
+            return alike, "chromosome found by its alias"
+        alike = self.by_key.get(_key(name), [])
+        if name in self.aliases:  # which knows better of the names that are in it too
+            alike = [other for other in alike if other not in self.aliases]
+        return alike, "chromosome found under another name"
 
 
 def _key(name: str) -> str:

@@ -4,40 +4,43 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import pyarrow as pa
 
+from data_builders.aliases import read_aliases
 from data_builders.annotation import read_annotation
 from data_builders.assembly import assemble, transcripts_from_fasta
-from data_builders.groups import MAX_LENGTH, group_transcripts, write_groups
+from data_builders.grouping import group_tables
+from data_builders.groups import MAX_LENGTH, ROWS_PER_FILE, write_tables
 from data_builders.homology import read_homology
-from data_builders.records import InputError, IsoformGroup, Transcript
+from data_builders.records import InputError, Transcript
+from data_builders.report import Summary, draw_report
+from data_builders.staging import MAX_SHARDS, Shard, finish, replacing, shard_name
 from data_builders.tables import read_gene_symbols, read_transcript_table
 from data_builders.text import Tally
-
-_MANY = 20
-_BINS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class GenomeSource:
-    """A genome (FASTA) and its annotation (GTF or GFF3)."""
+    """A genome, its annotation, and a table of its chromosomes' aliases if they need one."""
 
     genome: str | os.PathLike
     annotation: str | os.PathLike
     species: str
+    aliases: str | os.PathLike | None = None
 
     def read(self, tally: Tally, symbols: dict[tuple[str, str], str]) -> Iterator[Transcript]:
         """Yields its transcripts; counts them, and notes (species, gene_id) -> symbol."""
-        annotation = read_annotation(self.annotation)
+        annotation = read_annotation(self.annotation, strict=tally.strict)
         tally.update(annotation.tally)
         symbols.update({(self.species, g): s for g, s in annotation.gene_symbols.items()})
-        yield from assemble(annotation, self.genome, self.species, tally)
+        aliases = None if self.aliases is None else read_aliases(self.aliases)
+        yield from assemble(annotation, self.genome, self.species, tally, aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class FastaSource:
         """Yields its transcripts; counts them, and notes (species, gene_id) -> symbol."""
         annotation = None
         if self.annotation is not None:
-            annotation = read_annotation(self.annotation)
+            annotation = read_annotation(self.annotation, strict=tally.strict)
             tally.update(annotation.tally)
             symbols.update({(self.species, g): s for g, s in annotation.gene_symbols.items()})
         yield from transcripts_from_fasta(self.transcripts, annotation, self.species, tally)
@@ -85,126 +88,151 @@ def build(
     homology: str | os.PathLike | None = None,
     merge: Literal["across", "within"] = "across",
     max_length: int = MAX_LENGTH,
-    rows_per_shard: int = 10_000,
+    rows_per_file: int = ROWS_PER_FILE,
+    shard: Shard | None = None,
+    strict: bool = False,
     overwrite: bool = False,
 ) -> dict:
     """Builds a dataset of isoform groups that `datasets.load_dataset(output)` opens.
 
     Writes `data/*.parquet`, `report.json` (what was read, kept and skipped, why, and the sha256
-    of every input) and `report.png` into the output folder. All transcripts are held in memory.
+    of every input) and `report.png` into the output folder; the reports of a shard are
+    `reports/0000i-of-0000n.json` and `.png`. Groups are in the order of `group_tables`.
+
+    In memory are the annotation of one source, its largest chromosome, the homology and the gene
+    symbols that it needs; a table is read whole. On the disk of the output, all transcripts lie
+    uncompressed meanwhile. What a build left that was interrupted while it replaced a dataset is
+    put in place first.
 
     Args:
         sources: at least one; their transcripts are pooled in this order.
         output: the folder, made if absent.
         homology: a table for `read_homology`; None: groups are genes.
-        merge: as in `group_transcripts`.
-        max_length: as in `group_transcripts`.
-        rows_per_shard: as in `write_groups`.
-        overwrite: replace a dataset that is there.
+        merge: as in `group_tables`.
+        max_length: as in `group_tables`.
+        rows_per_file: groups a Parquet file.
+        shard: (i, n), i from 0: one of n parts that need not know of each other and, put into one
+            folder, are the dataset. Where no group has two species (no homology, or merge
+            "within") species are dealt out, and a shard needs only the files of its own. Else, or
+            when a table says its species itself, every shard reads all sources and keeps the
+            groups that their hash gives it; transcripts of others count as read by the sources,
+            not by the grouping. A shard may be empty.
+        strict: a skipped record is an error.
+        overwrite: replace the dataset, or the shard, that is there.
 
     Returns:
         The report, as written.
 
     Raises:
-        InputError: no source, a missing file, a dataset in the output folder already, nothing
-            left to write, or what the readers raise.
+        InputError: no source, a shard that does not exist, a missing file, a dataset in the output
+            folder already, nothing left to write, or what the readers raise.
     """
     output = Path(output)
-    _check_inputs(sources, homology, output, overwrite)
-    symbols: dict[tuple[str, str], str] = {}
-    tallies = [Tally() for _ in sources]
-    grouping, homology_tally = Tally(), Tally()
-    groups = group_transcripts(
-        (t for s, tally in zip(sources, tallies, strict=True) for t in s.read(tally, symbols)),
-        None if homology is None else read_homology(homology, homology_tally),
-        merge,
-        max_length=max_length,
-        gene_symbols=symbols,
-        tally=grouping,
-    )
-    if not groups:
-        reasons = sum((t.skipped for t in (*tallies, grouping)), Counter())
-        raise InputError(f"{output}: got no transcript to write, wanted some: {_listed(reasons)}")
-    report = {
-        "sources": [
-            {"kind": type(s).__name__, "species": s.species, "files": _digests(_files(s))}
-            | _counts(tally)
-            for s, tally in zip(sources, tallies, strict=True)
-        ],
-        "homology": None
-        if homology is None
-        else {"merge": merge, "files": _digests({"homology": homology})} | _counts(homology_tally),
-        "grouping": {"max_length": max_length} | _counts(grouping),
-        "dataset": summarise(groups),
-    }
-    write_groups(groups, output, rows_per_shard)
-    (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    draw_report(groups, output / "report.png")
+    if shard is not None and not 0 <= shard[0] < shard[1] <= MAX_SHARDS:
+        raise InputError(
+            f"{output}: shard: got {shard[0]}/{shard[1]}, wanted i/n, 0 <= i < n <= {MAX_SHARDS}"
+        )
+    if not sources:
+        raise InputError(f"{output}: got no source, wanted a genome, transcripts or a table")
+    finish(output, shard)
+    crossing = homology is not None and merge == "across"
+    sources, share = _dealt(sources, crossing, shard)
+    _check_inputs(sources, homology)
+    _check_output(output, shard, overwrite)
+    tallies = [Tally(strict=strict) for _ in sources]
+    homology_tally, grouping = Tally(strict=strict), Tally(strict=strict)
+    symbols: dict[tuple[str, str], str] | None = None if homology is None else {}
+    summary = Summary()
+    with replacing(output, shard) as partial:
+        with TemporaryDirectory(prefix="spill-", dir=partial) as workspace:
+            tables = group_tables(
+                _transcripts(sources, tallies, symbols),
+                workspace,
+                None if homology is None else read_homology(homology, homology_tally),
+                merge,
+                max_length=max_length,
+                gene_symbols=symbols,
+                shard=share,
+                tally=grouping,
+            )
+            write_tables(_counted(tables, summary), partial / "data", rows_per_file, shard)
+        if not summary.groups and shard is None:
+            reasons = sum((t.skipped for t in (*tallies, grouping)), Counter())
+            raise InputError(
+                f"{output}: got no transcript to write, wanted some: {_listed(reasons)}"
+            )
+        report = {
+            "shard": None if shard is None else {"number": shard[0], "of": shard[1]},
+            "sources": [
+                {"kind": type(s).__name__, "species": s.species, "files": _digests(_files(s))}
+                | _counts(tally)
+                for s, tally in zip(sources, tallies, strict=True)
+            ],
+            "homology": None
+            if homology is None
+            else {"merge": merge, "files": _digests({"homology": homology})}
+            | _counts(homology_tally),
+            "grouping": {"max_length": max_length} | _counts(grouping),
+            "dataset": summary.as_dict(),
+        }
+        path = partial / ("report" if shard is None else f"reports/{shard_name(shard)}")
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+        draw_report(summary, path.with_suffix(".png"))
     return report
 
 
-def summarise(groups: Sequence[IsoformGroup]) -> dict:
-    """Counts of groups, transcripts, CDS and junctions; and transcripts per group -> groups."""
-    transcripts = [t for group in groups for t in group.transcripts]
-    structured = [t for t in transcripts if t.exon_junctions is not None]
-    sizes = Counter(len(group.transcripts) for group in groups)
-    return {
-        "groups": len(groups),
-        "transcripts": len(transcripts),
-        "genes": len({(t.species, t.gene_id) for t in transcripts}),
-        "nucleotides": sum(len(t.sequence) for t in transcripts),
-        "species": dict(sorted(Counter(t.species for t in transcripts).items())),
-        "with_cds": sum(t.cds_start >= 0 for t in transcripts),
-        "with_exon_structure": len(structured),
-        "exon_junctions": sum(len(t.exon_junctions) for t in structured),
-        "transcripts_per_group": {str(size): sizes[size] for size in sorted(sizes)},
-    }
+def _dealt(
+    sources: Sequence[Source], crossing: bool, shard: Shard | None
+) -> tuple[Sequence[Source], Shard]:
+    """The sources that a shard reads, and the share of their groups that it keeps."""
+    if shard is None:
+        return sources, (0, 1)
+    species = list(dict.fromkeys(source.species for source in sources))
+    if crossing or None in species:
+        return sources, shard
+    number, shards = shard
+    return [s for s in sources if species.index(s.species) % shards == number], (0, 1)
 
 
-def draw_report(groups: Sequence[IsoformGroup], path: str | os.PathLike) -> None:
-    """Draws transcripts per group, their lengths and their exons as one PNG."""
-    transcripts = [t for group in groups for t in group.transcripts]
-    exons = [len(t.exon_junctions) + 1 for t in transcripts if t.exon_junctions is not None]
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    per_group, lengths, structure = figure.subplots(1, 3)
-    _bars(per_group, [len(group.transcripts) for group in groups])
-    per_group.set(xlabel="transcripts in a group", ylabel="groups", yscale="log")
-    per_group.set_ylim(bottom=0.5)  # a single group is seen too
-    coding = [len(t.sequence) for t in transcripts if t.cds_start >= 0]
-    other = [len(t.sequence) for t in transcripts if t.cds_start < 0]
-    lengths.hist([coding, other], bins=_BINS, stacked=True, label=["with CDS", "without"])
-    lengths.set(xlabel="length (nt)", ylabel="transcripts")
-    lengths.legend(frameon=False)
-    if exons:
-        _bars(structure, exons)
-    unknown = len(transcripts) - len(exons)
-    structure.set(xlabel=f"exons ({unknown:,} transcripts unknown)", ylabel="transcripts")
-    for axes in (per_group, lengths, structure):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{len(groups):,} isoform groups, {len(transcripts):,} transcripts")
-    figure.savefig(path, dpi=120)
+def _transcripts(
+    sources: Sequence[Source],
+    tallies: Sequence[Tally],
+    symbols: dict[tuple[str, str], str] | None,
+) -> Iterator[Transcript]:
+    for source, tally in zip(sources, tallies, strict=True):
+        yield from source.read(tally, {} if symbols is None else symbols)
 
 
-def _bars(axes, values: list[int]) -> None:
-    counts = Counter(min(value, _MANY) for value in values)
-    axes.bar(list(counts), list(counts.values()), width=0.85)
-    axes.set_xticks([1, 5, 10, 15, _MANY], ["1", "5", "10", "15", f"≥{_MANY}"])
+def _counted(tables: Iterable[pa.Table], summary: Summary) -> Iterator[pa.Table]:
+    for table in tables:
+        summary.add(table)
+        yield table
 
 
-def _check_inputs(sources, homology, output: Path, overwrite: bool) -> None:
-    if not sources:
-        raise InputError(f"{output}: got no source, wanted a genome, transcripts or a table")
+def _check_inputs(sources: Sequence[Source], homology: str | os.PathLike | None) -> None:
     paths = [path for source in sources for path in _files(source).values()]
     for path in [*paths, *([] if homology is None else [homology])]:
         if not Path(path).is_file():
             raise InputError(f"{path}: got no such file, wanted an input")
-    if (output / "data").exists() and not overwrite:
-        raise InputError(f"{output}: got a dataset already, wanted an empty folder or overwrite")
+
+
+def _check_output(output: Path, shard: Shard | None, overwrite: bool) -> None:
+    data = output / "data"
+    there = data.exists()
+    if shard is not None:
+        names = [path.name for path in data.glob("*")]
+        shards = f"-of-{shard[1]:05d}-part-"
+        if others := [name for name in names if shards not in name]:
+            raise InputError(f"{data}: got '{others[0]}', wanted nothing but shards of {shard[1]}")
+        there = any(name.startswith(f"train-{shard_name(shard)}-part-") for name in names)
+    if there and not overwrite:
+        what = "a dataset" if shard is None else f"shard {shard[0]}/{shard[1]}"
+        raise InputError(f"{output}: got {what} already, wanted an empty folder or overwrite")
 
 
 def _files(source: Source) -> dict[str, str | os.PathLike]:
-    fields = ("genome", "transcripts", "table", "annotation")
+    fields = ("genome", "transcripts", "table", "annotation", "aliases")
     named = {name: getattr(source, name, None) for name in fields}
     return {name: path for name, path in named.items() if path is not None}
 

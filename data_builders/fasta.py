@@ -1,18 +1,16 @@
 """FASTA to sequences, one in memory at a time."""
 
 import os
-import re
 from collections.abc import Iterator
 
 from data_builders.records import InputError
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally, decode, line_blocks
 
 AMBIGUOUS = "RYSWKMBDHV"
 _TO_BASES = bytes.maketrans(
     b"acgtnUu" + AMBIGUOUS.encode() + AMBIGUOUS.lower().encode(),
     b"ACGTNTT" + b"N" * (2 * len(AMBIGUOUS)),
 )
-_NOT_A_BASE = re.compile(rb"[^ACGTN]")
 _BLANKS = b" \t\r\n"
 _GREATER = ord(">")
 
@@ -36,7 +34,7 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
     tally = Tally() if tally is None else tally
     names: set[str] = set()
     name, header_line, sequence = None, 0, bytearray()
-    for number, line in numbered_lines(path):
+    for number, line in _headers_and_bases(path):
         if line[0] != _GREATER:
             sequence += line
             if name is None and line.strip():
@@ -56,19 +54,29 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
     yield name, _bases(sequence, path, header_line, name, tally)
 
 
+def _headers_and_bases(path) -> Iterator[tuple[int, bytes]]:
+    """Lines; many as one where no header is among them, nor missed."""
+    for first, lines in line_blocks(path):
+        joined = b"".join(lines)
+        if first == 1 or b">" in joined:
+            yield from enumerate(lines, first)
+        else:
+            yield first, joined
+
+
 def _bases(raw: bytearray, path, header_line: int, name: str, tally: Tally) -> str:
     bases = raw.translate(_TO_BASES, _BLANKS)
     if not bases:
         raise InputError(f"{path}:{header_line}: sequence: got none for '{name}', wanted bases")
-    unknown = bases.count(b"N")
-    if unknown + sum(map(bases.count, (b"A", b"C", b"G", b"T"))) != len(bases):
-        letter = _NOT_A_BASE.search(bases).group()
+    others = bases.translate(None, b"ACGTN")
+    if others:
+        letter = others[:1]
         line = header_line + 1 + raw.count(b"\n", 0, raw.index(letter))
         raise InputError(
             f"{path}:{line}: sequence of '{name}': got {letter.decode('latin-1')!r}, "
             "wanted a nucleotide"
         )
-    if unknown:
+    if unknown := bases.count(b"N"):
         ambiguous = unknown - raw.count(b"N") - raw.count(b"n")
         if ambiguous:
             tally.adjusted["ambiguous base read as N"] += ambiguous

@@ -1,19 +1,17 @@
-"""Transcripts to isoform groups, in memory and as Parquet."""
+"""Isoform groups as Parquet: their schema, their files, writing and reading."""
 
 import os
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_builders.homology import Homology
 from data_builders.records import InputError, IsoformGroup, Transcript
-from data_builders.text import Tally
+from data_builders.staging import Shard, replacing, shard_name, unfinished
 
 MAX_LENGTH = 12_288
 """Longest transcript kept, in nt (IsoCLR, arXiv 2310.08738)."""
@@ -32,81 +30,26 @@ SCHEMA = pa.schema(
 )
 """One row a group: every column but the first has one entry a transcript."""
 
-_TRACKS = SCHEMA.names[1:]
-_SHARD = re.compile(r"train-(\d{5})-of-(\d{5})\.parquet")
+TRACKS = SCHEMA.names[1:]
+"""The columns with one entry a transcript, named as the fields of `Transcript`."""
+
+ROWS_PER_FILE = 10_000
 _ROWS_PER_ROW_GROUP = 1_000
-
-
-def group_transcripts(
-    transcripts: Iterable[Transcript],
-    homology: Homology | None = None,
-    merge: Literal["across", "within"] = "across",
-    *,
-    max_length: int = MAX_LENGTH,
-    gene_symbols: Mapping[tuple[str, str], str] | None = None,
-    tally: Tally | None = None,
-) -> list[IsoformGroup]:
-    """Groups transcripts by gene, or by homology group where their gene has one.
-
-    Args:
-        transcripts: of any number of species.
-        homology: groups of homologous genes; None: a group is a gene, `species:gene_id`.
-        merge: "across" joins homologous genes of all species, as IsoCLR's first build did;
-            "within" only those of one species, as its final build (group_id `group:species`).
-        max_length: in nt; longer transcripts are dropped, as the paper does.
-        gene_symbols: (species, gene_id) -> symbol, tried where homology does not know the gene_id;
-            may be filled while `transcripts` is read.
-        tally: where transcripts are counted. Skipped are those too long and those whose sequence,
-            CDS and junctions equal an earlier one's of the same group.
-
-    Returns:
-        Groups in the order of their first transcript.
-    """
-    if merge not in ("across", "within"):
-        raise ValueError(f"merge: got {merge!r}, wanted 'across' or 'within'")
-    tally = Tally() if tally is None else tally
-    symbols = {} if gene_symbols is None else gene_symbols
-    groups: dict[str, dict[tuple, Transcript]] = {}
-    for transcript in transcripts:
-        tally.read += 1
-        if len(transcript.sequence) > max_length:
-            tally.skip(f"longer than {max_length} nt", _named(transcript))
-            continue
-        gene = transcript.species, transcript.gene_id
-        group_id = None
-        if homology is not None:
-            group_id = homology.group(transcript.species, transcript.gene_id, symbols.get(gene, ""))
-        if group_id is None:
-            group_id = ":".join(gene)
-        elif merge == "within":
-            group_id = f"{group_id}:{transcript.species}"
-        content = (
-            transcript.sequence,
-            transcript.cds_start,
-            transcript.cds_end,
-            transcript.exon_junctions,
-        )
-        if groups.setdefault(group_id, {}).setdefault(content, transcript) is not transcript:
-            tally.skip("duplicate in its group", _named(transcript))
-    return [IsoformGroup(name, tuple(unique.values())) for name, unique in groups.items()]
-
-
-def _named(transcript: Transcript) -> str:
-    return f"{transcript.species} {transcript.transcript_id}"
+# datasets takes the last '-ddddd-of-ddddd' for the end of the split's name, so parts have less.
+_FILE = re.compile(r"train-(\d{5})-of-(\d{5})(?:-part-(\d{4})-of-(\d{4}))?\.parquet")
 
 
 def write_groups(
-    groups: Iterable[IsoformGroup], folder: str | os.PathLike, rows_per_shard: int = 10_000
+    groups: Iterable[IsoformGroup],
+    folder: str | os.PathLike,
+    rows_per_file: int = ROWS_PER_FILE,
 ) -> list[Path]:
     """Writes groups to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
 
-    The shards are written beside `data`, which is then swapped by two renames: an error while
-    writing leaves what was there as it was.
-
     Args:
         groups: at least one.
-        folder: made if absent; its `data` is replaced.
-        rows_per_shard: groups a file.
+        folder: made if absent; its `data` is replaced once all is written (`staging`).
+        rows_per_file: groups a file.
 
     Returns:
         The files, in order.
@@ -114,40 +57,61 @@ def write_groups(
     Raises:
         InputError: no groups.
     """
-    folder = Path(folder)
-    partial, data, replaced = (folder / name for name in (".data-partial", "data", ".data-old"))
-    for leftover in (partial, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
-    groups, shards = iter(groups), 0
-    while rows := list(islice(groups, rows_per_shard)):
-        pq.write_table(
-            _table(rows),
-            partial / str(shards),
+    groups = iter(groups)
+    batches = iter(lambda: list(islice(groups, _ROWS_PER_ROW_GROUP)), [])
+    with replacing(folder) as partial:
+        files = write_tables(map(_table, batches), partial / "data", rows_per_file)
+        if not pq.read_metadata(files[0]).num_rows:
+            raise InputError(f"{folder}: got no isoform group to write, wanted at least one")
+    return [Path(folder) / "data" / path.name for path in files]
+
+
+def write_tables(
+    tables: Iterable[pa.Table],
+    data: Path,
+    rows_per_file: int = ROWS_PER_FILE,
+    shard: Shard | None = None,
+) -> list[Path]:
+    """Writes tables of `SCHEMA` to Parquet files whose names say how many there are.
+
+    Args:
+        tables: their rows make at least one file, if an empty one.
+        data: the folder, made here.
+        rows_per_file: groups a file.
+        shard: None: the files are `train-00000-of-0000N.parquet`; (i, n): they are parts of that
+            shard, `train-0000i-of-0000n-part-0000-of-000N.parquet`.
+
+    Returns:
+        The files, in order.
+    """
+    data.mkdir()
+    written = []
+    for number, pieces in groupby(_placed(tables, rows_per_file), key=itemgetter(0)):
+        written.append(data / str(number))
+        with pq.ParquetWriter(
+            written[-1],
+            SCHEMA,
             compression="zstd",
-            row_group_size=_ROWS_PER_ROW_GROUP,
-        )
-        shards += 1
-    if not shards:
-        partial.rmdir()
-        raise InputError(f"{folder}: got no isoform group to write, wanted at least one")
-    names = [f"train-{shard:05d}-of-{shards:05d}.parquet" for shard in range(shards)]
-    for shard, name in enumerate(names):
-        (partial / str(shard)).rename(partial / name)
-    if data.exists():
-        data.rename(replaced)
-    partial.rename(data)
-    shutil.rmtree(replaced, ignore_errors=True)
-    return [data / name for name in names]
+            use_dictionary=["species.list.element", "gene_id.list.element"],
+        ) as writer:
+            for _, piece in pieces:
+                if not piece.num_rows:
+                    continue  # datasets fails on an empty row group, not on a file without any
+                writer.write_table(piece, row_group_size=_ROWS_PER_ROW_GROUP)
+    return [
+        path.rename(data / _file_name(number, len(written), shard))
+        for number, path in enumerate(written)
+    ]
 
 
 def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
-    """Reads what `write_groups` wrote, a thousand groups in memory at a time.
+    """Reads what `write_groups` or `build` wrote, a thousand groups in memory at a time.
 
     Raises:
-        InputError: no shards, one missing, or a file that is no Parquet of this schema.
+        InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
+            one that is no Parquet of this schema, or a build interrupted while it replaced `data`.
     """
-    for path in _shards(Path(folder) / "data"):
+    for path in _files(Path(folder)):
         try:
             file = pq.ParquetFile(path)
             schema = file.schema_arrow
@@ -167,25 +131,70 @@ def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
                     yield _group(row)
 
 
-def _shards(data: Path) -> list[Path]:
-    shards = sorted(path for path in data.glob("*.parquet") if _SHARD.fullmatch(path.name))
-    if not shards:
+def _placed(tables: Iterable[pa.Table], rows_per_file: int) -> Iterator[tuple[int, pa.Table]]:
+    """Yields the number of a file and rows that go there."""
+    placed = 0
+    for table in tables:
+        at = 0
+        while at < table.num_rows:
+            number, taken = divmod(placed, rows_per_file)
+            piece = table.slice(at, rows_per_file - taken)
+            yield number, piece
+            at += piece.num_rows
+            placed += piece.num_rows
+    if not placed:
+        yield 0, SCHEMA.empty_table()
+
+
+def _file_name(number: int, files: int, shard: Shard | None) -> str:
+    if shard is None:
+        return f"train-{shard_name((number, files))}.parquet"
+    return f"train-{shard_name(shard)}-part-{number:04d}-of-{files:04d}.parquet"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a dataset, in order, after a look whether all are there."""
+    data = folder / "data"
+    if left := unfinished(folder):
+        raise InputError(
+            f"{left[0]}: got a dataset that an interrupted build did not move into place, "
+            "wanted that build run again"
+        )
+    found = {match[0]: match for path in data.glob("*") if (match := _FILE.fullmatch(path.name))}
+    if not found:
         raise InputError(f"{data}: got no train-*.parquet, wanted isoform groups")
-    wanted = int(_SHARD.fullmatch(shards[0].name)[2])
-    if len(shards) != wanted:
-        raise InputError(f"{data}: got {len(shards)} shards, wanted {wanted}")
-    return shards
+    wanted = _wanted(list(found.values()))
+    if others := sorted(found.keys() - set(wanted)):
+        raise InputError(f"{data}: got '{others[0]}' beside '{wanted[0]}', wanted one dataset")
+    if missing := [name for name in wanted if name not in found]:
+        raise InputError(
+            f"{data}: got {len(found)} of {len(wanted)} files, wanted {missing[0]} too"
+        )
+    return [data / name for name in wanted]
+
+
+def _wanted(found: list[re.Match]) -> list[str]:
+    """The names of all files of the dataset that one of the files found is of."""
+    total, parts = int(found[0][2]), {int(match[1]): match[4] for match in found}
+    if found[0][4] is None:
+        return [_file_name(number, total, None) for number in range(total)]
+    return [
+        _file_name(part, files, (shard, total))
+        for shard in range(total)
+        for files in [int(parts.get(shard) or 1)]
+        for part in range(files)
+    ]
 
 
 def _table(groups: list[IsoformGroup]) -> pa.Table:
     columns = {"group_id": [group.group_id for group in groups]}
-    for track in _TRACKS:
+    for track in TRACKS:
         columns[track] = [[getattr(t, track) for t in group.transcripts] for group in groups]
     return pa.table(columns, schema=SCHEMA)
 
 
 def _group(row: dict) -> IsoformGroup:
     row["exon_junctions"] = [None if j is None else tuple(j) for j in row["exon_junctions"]]
-    members = zip(*(row[track] for track in _TRACKS), strict=True)
-    transcripts = (Transcript(**dict(zip(_TRACKS, m, strict=True))) for m in members)
+    members = zip(*(row[track] for track in TRACKS), strict=True)
+    transcripts = (Transcript(**dict(zip(TRACKS, m, strict=True))) for m in members)
     return IsoformGroup(row["group_id"], tuple(transcripts))

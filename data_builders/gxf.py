@@ -1,87 +1,58 @@
 """GTF and GFF3 to transcript models: what is spliced from where, and what of it is translated."""
 
+import gc
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 from urllib.parse import unquote
 
-from data_builders.models import (
-    Annotation,
-    Interval,
-    Odd,
-    TranscriptModel,
-    coding_pieces,
-    ordered_exons,
-)
+from data_builders.drafts import Draft, add_part, build_model, missing, trans_spliced
+from data_builders.features import PARTS, UTRS, Line, feature_lines
+from data_builders.gff3 import read_gff3
+from data_builders.models import Annotation, Odd
 from data_builders.records import InputError
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally, decode
 
-_PARTS = frozenset({b"exon", b"pseudogenic_exon", b"CDS", b"stop_codon"})
-_GTF_TRANSCRIPT = frozenset({b"transcript", b"mRNA"})
-_PROTEIN = frozenset({b"protein", b"polypeptide"})
-# Numerous in FlyBase and WormBase, and never what a part belongs to.
-_EVIDENCE = (b"intron", b"match", b"match_part")
-_HASH = ord("#")
-_STRANDS = frozenset({b"+", b"-", b".", b"?"})
-_PHASES = frozenset({b"0", b"1", b"2", b"."})
+_TRANSCRIPTS = frozenset({b"transcript", b"mRNA"})
+_READ = PARTS | UTRS | _TRANSCRIPTS
 
 _GTF_ATTRIBUTES = re.compile(rb"\s*[\w.]+\s+[^\s=;]")
 _GFF3_ATTRIBUTES = re.compile(rb"\s*[^\s=;]+=")
-_GTF_TRANSCRIPT_ID = re.compile(rb'\btranscript_id\s+"?([^";\r\n]+)')
-_GTF_GENE_ID = re.compile(rb'\bgene_id\s+"?([^";\r\n]+)')
-_GTF_SYMBOL = re.compile(rb'\b(?:gene_name|gene)\s+"?([^";\r\n]+)')
-_GTF_BIOTYPE = re.compile(rb'\btranscript_(?:bio)?type\s+"?([^";\r\n]+)')
-_GFF3_ID = re.compile(rb"(?:^|;)\s*ID=([^;\r\n]+)")
-_GFF3_PARENT = re.compile(rb"(?:^|;)\s*Parent=([^;\r\n]+)")
-_GFF3_SYMBOL = re.compile(rb"(?:^|;)\s*(?:gene|Name)=([^;\r\n]+)")
-_GFF3_GENE_ID = re.compile(rb"(?:^|;)\s*(?:geneID|gene_id|gene)=([^;\r\n]+)")
+# The name first, what may not be before it second: a search for a literal is the faster one.
+_TRANSCRIPT_ID = re.compile(rb'transcript_id(?<!\wtranscript_id)\s+"?([^";\r\n]+)')
+_GENE_ID = re.compile(rb'gene_id(?<!\wgene_id)\s+"?([^";\r\n]+)')
+_SYMBOL = re.compile(rb'\b(?:gene_name|gene)\s+"?([^";\r\n]+)')
+_BIOTYPE = re.compile(rb'transcript_(?:bio)?type\s+"?([^";\r\n]+)')
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A transcript while its lines come in; still in the bytes of the file."""
-
-    line: int
-    gene: bytes | None = None
-    symbol: bytes | None = None
-    biotype: bytes | None = None
-    definitions: int = 0
-    locus: tuple[bytes, bytes] | None = None
-    oddity: str | None = None
-    exons: list[Interval] = field(default_factory=list)
-    cds: list[tuple[int, int, bytes]] = field(default_factory=list)
-    stops: list[Interval] = field(default_factory=list)
+@contextmanager
+def _without_cycle_collection() -> Iterator[None]:
+    """Millions of tuples have no cycles; to look for them takes a sixth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
-class _Node(NamedTuple):
-    """A GFF3 feature that may be a gene or a transcript.
-
-    `label` is the symbol of a gene, or the gene that a feature without parents names.
-    """
-
-    kind: bytes
-    parents: tuple[bytes, ...]
-    label: bytes | None
-    line: int
-
-
+@_without_cycle_collection()
 def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
     """Reads GTF or GFF3, told apart by the attributes, plain or gzip.
 
     A transcript is what exons belong to, or a child of a gene, whatever its feature type. The CDS
     is joined with its stop codon where that is listed apart. Lines that repeat a part of the same
-    transcript count once.
+    transcript count once. Where a transcript has a CDS and no exons, that and its UTRs are its
+    exons; where it is a gene that has, each CDS of it is a transcript.
 
     A malformed line is an error. What biology or an annotator's habit makes odd costs only the
-    transcript and is counted in `tally.skipped`: no exons; parts of a transcript that GFF3 does
-    not define (its gene is then unknown) or that is defined twice; exons on two chromosomes or
-    strands (trans-splicing); strand unknown; exons that overlap; a CDS that leaves the exons, or
-    is not one run on the transcript (a programmed frameshift).
+    transcript and is counted in `tally.skipped`; changes to kept transcripts in `tally.adjusted`.
+    docs/FORMATS.md has them all, with what each dialect means.
 
     Args:
         path: the file.
@@ -90,269 +61,108 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
     Raises:
         InputError: a line without nine columns; coordinates that are no integers or not
             1 <= start <= end; a strand or phase that does not exist; a part that names no
-            transcript, or a GTF transcript no gene; GFF3 parents that form a cycle; a file
-            without transcripts.
+            transcript or chromosome, or a GTF transcript no gene; GFF3 parents that form a cycle;
+            a file without transcripts.
     """
     features: Counter[bytes] = Counter()
-    reader = None
-    for number, columns in _feature_lines(path):
-        kind, attributes = columns[2], columns[8]
-        features[kind] += 1
-        if reader is None:
-            reader = _reader(kind, attributes, path, number)
-            if reader is None:
-                continue
-        for draft in reader.owners(kind, attributes, number):
-            _add_part(draft, columns, path, number)
-    drafts = reader.resolve() if reader else {}
+    lines = feature_lines(path, features)
+    first, read, plain = _format(lines, path)
+    drafts, symbols = read(chain(first, lines), path)
     if not drafts:
         raise InputError(f"{path}: got no transcript, wanted GTF or GFF3 with exons")
+    texts: dict[bytes, str] = {}
+
+    def text(value: bytes, line: int) -> str:
+        if value not in texts:
+            texts[value] = plain(decode(value, path, line))
+        return texts[value]
+
     tally = Tally(read=len(drafts), strict=strict)
-    transcripts, symbols = [], {}
-    for key, draft in drafts.items():
+    transcripts, gene_symbols = [], {}
+    for key in list(drafts):
+        draft = drafts.pop(key)  # gives its memory back
         try:
-            model = _model(key, draft, reader.text, tally)
+            model = build_model(plain(decode(key, path, draft.line)), draft, text, tally)
         except Odd as reason:
             name = key.decode("utf-8", "replace")
             tally.skip(str(reason), f"{path}:{draft.line}: transcript '{name}'")
             continue
         transcripts.append(model)
-        if draft.symbol:
-            symbols[model.gene_id] = reader.text(draft.symbol, draft.line)
+        if symbol := symbols.get(draft.gene):
+            gene_symbols[model.gene_id] = text(symbol, draft.line)
     return Annotation(
         path=Path(path),
         transcripts=tuple(transcripts),
-        gene_symbols=symbols,
+        gene_symbols=gene_symbols,
         features=Counter({kind.decode("utf-8", "replace"): n for kind, n in features.items()}),
         tally=tally,
     )
 
 
-def _feature_lines(path) -> Iterator[tuple[int, list[bytes]]]:
-    for number, line in numbered_lines(path):
-        columns = line.split(b"\t")
-        if len(columns) == 9 and line[0] != _HASH:
-            yield number, columns
-        elif line.startswith((b"##FASTA", b">")):  # GFF3 may end in the genome itself
-            return
-        elif line[0] != _HASH and not line.isspace():
-            raise InputError(f"{path}:{number}: columns: got {len(columns)}, wanted 9")
-
-
-def _reader(kind: bytes, attributes: bytes, path, number: int) -> "_Gtf | _Gff3 | None":
-    """The reader of this format; None when this line has no attributes to tell it by."""
-    if _GFF3_ATTRIBUTES.match(attributes):
-        return _Gff3(path)
-    if _GTF_ATTRIBUTES.match(attributes):
-        return _Gtf(path)
-    if kind not in _PARTS and attributes.strip() in (b"", b"."):
-        return None
-    found = attributes[:40].decode("utf-8", "replace").strip()
-    raise InputError(
-        f"""{path}:{number}: attributes: got '{found}', wanted 'key "value";' or 'key=value'"""
-    )
-
-
-class _Gtf:
-    """Every part names its transcript and gene."""
-
-    def __init__(self, path):
-        self.path = path
-        self.drafts: dict[bytes, _Draft] = {}
-
-    def owners(self, kind: bytes, attributes: bytes, number: int) -> Sequence[_Draft]:
-        """The transcripts that this line is a part of."""
-        if kind not in _PARTS and kind not in _GTF_TRANSCRIPT:
-            return ()
-        found = _GTF_TRANSCRIPT_ID.search(attributes)
-        key = found[1] if found else _missing("transcript_id", kind, self.path, number)
-        draft = self.drafts.get(key)
-        if draft is None:
-            draft = self.drafts[key] = _Draft(
-                number,
-                gene=_first(_GTF_GENE_ID, attributes)
-                or _missing("gene_id", kind, self.path, number),
-                symbol=_first(_GTF_SYMBOL, attributes),
-                biotype=_first(_GTF_BIOTYPE, attributes),
+def _format(lines: Iterator[Line], path) -> tuple[list[Line], Callable, Callable[[str], str]]:
+    """The first line whose attributes tell the format, its reader, and how to decode its values."""
+    for line in lines:
+        number, kind, *_, attributes = line
+        if _GFF3_ATTRIBUTES.match(attributes):
+            return [line], read_gff3, unquote
+        if _GTF_ATTRIBUTES.match(attributes):
+            return [line], _read_gtf, str
+        if kind in PARTS or attributes.strip() not in (b"", b"."):
+            found = attributes[:40].decode("utf-8", "replace").strip()
+            raise InputError(
+                f"{path}:{number}: attributes: got '{found}', "
+                """wanted 'key "value";' or 'key=value'"""
             )
-        if kind in _PARTS:
-            return (draft,)
-        draft.definitions += 1
-        return ()
-
-    def resolve(self) -> dict[bytes, _Draft]:
-        """The transcripts, after the last line."""
-        return self.drafts
-
-    def text(self, value: bytes, line: int) -> str:
-        """A value of the file as text."""
-        return decode(value, self.path, line)
+    return [], _read_gtf, str
 
 
-class _Gff3:
-    """Parts name parents, parents name theirs, in any order: known only after the last line."""
+def _read_gtf(lines: Iterable[Line], path) -> tuple[dict[bytes, Draft], dict[bytes, bytes]]:
+    """transcript_id -> transcript, in the order of the file, and gene_id -> symbol."""
+    drafts: dict[bytes, Draft] = {}
+    symbols: dict[bytes, bytes] = {}
+    draft = head = None
+    for line in lines:
+        kind = line[1]
+        if kind not in _READ:
+            continue
+        attributes = line[-1]
+        # Lines of a transcript follow each other, and begin alike up to its name.
+        if head is None or not attributes.startswith(head):
+            draft, head = _owner(drafts, symbols, line, path)
+        if kind in _TRANSCRIPTS:
+            draft.definitions += 1
+            if trans_spliced(attributes):
+                draft.oddity = "trans-splicing"
+        else:
+            add_part(draft, line)
+    return drafts, symbols
 
-    def __init__(self, path):
-        self.path = path
-        self.drafts: dict[bytes, _Draft] = {}
-        self.nodes: dict[bytes, _Node] = {}
-        self.repeated: set[bytes] = set()
 
-    def owners(self, kind: bytes, attributes: bytes, number: int) -> Sequence[_Draft]:
-        """The transcripts that this line is a part of."""
-        if kind.endswith(_EVIDENCE):
-            return ()
-        parents = _first(_GFF3_PARENT, attributes)
-        parents = tuple(parents.split(b",")) if parents else ()
-        if kind not in _PARTS:
-            self._define(kind, parents, attributes, number)
-            return ()
-        if not parents:
-            _missing("Parent", kind, self.path, number)
-        for parent in parents:
-            if parent not in self.drafts:
-                self.drafts[parent] = _Draft(number)
-        return [self.drafts[parent] for parent in parents]
-
-    def resolve(self) -> dict[bytes, _Draft]:
-        """The transcripts, their genes found; children of genes without a part are among them."""
-        for key, node in self.nodes.items():
-            if node.parents and key not in self.drafts and self._is_gene(node.parents[0]):
-                self.drafts[key] = _Draft(node.line)
-        for key, draft in list(self.drafts.items()):
-            node = self.nodes.get(key)
-            if node is None:
-                continue
-            if node.kind in _PROTEIN:
-                del self.drafts[key]
-                continue
-            draft.definitions = 2 if key in self.repeated else 1
-            draft.biotype = node.kind
-            gene = self._gene_of(key)
-            top = self.nodes.get(gene)
-            if top is None or self._is_gene(gene):
-                draft.gene, draft.symbol = gene, top and top.label
-            else:
-                draft.gene = top.label or gene
-        return self.drafts
-
-    def text(self, value: bytes, line: int) -> str:
-        """A value of the file as text."""
-        return unquote(decode(value, self.path, line))
-
-    def _define(self, kind, parents, attributes, number) -> None:
-        key = _first(_GFF3_ID, attributes)
-        if key is None:
-            return
-        if key in self.nodes:
-            self.repeated.add(key)
-            return
-        label = None
-        if kind.endswith(b"gene"):
-            label = _first(_GFF3_SYMBOL, attributes)
-        elif not parents:
-            label = _first(_GFF3_GENE_ID, attributes)
-        self.nodes[key] = _Node(kind, parents, label, number)
-
-    def _is_gene(self, key: bytes) -> bool:
-        return key in self.nodes and self.nodes[key].kind.endswith(b"gene")
-
-    def _gene_of(self, key: bytes) -> bytes:
-        """The nearest gene above, else the last ancestor named."""
-        seen = set()
-        while key in self.nodes and self.nodes[key].parents and not self._is_gene(key):
-            if key in seen:
-                raise InputError(
-                    f"{self.path}:{self.nodes[key].line}: Parent: got a cycle through "
-                    f"'{key.decode('utf-8', 'replace')}', wanted a gene at the top"
-                )
-            seen.add(key)
-            key = self.nodes[key].parents[0]
-        return key
+def _owner(
+    drafts: dict[bytes, Draft], symbols: dict[bytes, bytes], line: Line, path
+) -> tuple[Draft, bytes | None]:
+    """The transcript of a line, and the beginning of attributes that can name no other."""
+    number, kind, *_, attributes = line
+    found = _TRANSCRIPT_ID.search(attributes)
+    if found is None:
+        missing("transcript_id", kind, path, number)
+    gene_found = _GENE_ID.search(attributes)
+    if gene_found is None:
+        missing("gene_id", kind, path, number)
+    key, gene = found[1].strip(), gene_found[1].strip()
+    draft = drafts.get(key)
+    if draft is None:
+        draft = drafts[key] = Draft(number, gene=gene, biotype=_first(_BIOTYPE, attributes))
+        if trans_spliced(attributes):
+            draft.oddity = "trans-splicing"
+        if gene not in symbols and (symbol := _first(_SYMBOL, attributes)):
+            symbols[gene] = symbol
+    elif draft.gene != gene:
+        draft.oddity = draft.oddity or "parts of two genes"
+    end = max(found.end(), gene_found.end())
+    return draft, attributes[: end + 1] if end < len(attributes) else None
 
 
 def _first(pattern: re.Pattern, attributes: bytes) -> bytes | None:
     found = pattern.search(attributes)
     return found[1].strip() if found else None
-
-
-def _missing(name: str, kind: bytes, path, number: int) -> NoReturn:
-    raise InputError(
-        f"{path}:{number}: {name}: got none, wanted one on a line of type '{kind.decode()}'"
-    )
-
-
-def _add_part(draft: _Draft, columns: list[bytes], path, number: int) -> None:
-    chromosome, _, kind, start, end, _, strand, phase, _ = columns
-    try:
-        interval = int(start) - 1, int(end)
-    except ValueError:
-        interval = 0, 0
-    if not 0 <= interval[0] < interval[1]:
-        raise InputError(
-            f"{path}:{number}: coordinates: got {start.decode('utf-8', 'replace')} to "
-            f"{end.decode('utf-8', 'replace')}, wanted integers, 1 <= start <= end"
-        )
-    if strand not in _STRANDS:
-        raise InputError(
-            f"{path}:{number}: strand: got '{strand.decode('utf-8', 'replace')}', "
-            "wanted '+', '-', '.' or '?'"
-        )
-    if draft.locus is None:
-        draft.locus = chromosome, strand
-    elif draft.locus != (chromosome, strand):
-        where = "strands" if draft.locus[0] == chromosome else "chromosomes"
-        draft.oddity = f"exons on two {where}"
-    if kind == b"CDS":
-        if phase not in _PHASES:
-            raise InputError(
-                f"{path}:{number}: phase: got '{phase.decode('utf-8', 'replace')}', "
-                "wanted '0', '1', '2' or '.'"
-            )
-        draft.cds.append((*interval, phase))
-    elif kind == b"stop_codon":
-        draft.stops.append(interval)
-    else:
-        draft.exons.append(interval)
-
-
-def _model(
-    key: bytes, draft: _Draft, text: Callable[[bytes, int], str], tally: Tally
-) -> TranscriptModel:
-    if draft.gene is None:
-        raise Odd("transcript feature absent")
-    if draft.definitions > 1:
-        raise Odd("transcript defined twice")
-    if draft.oddity:
-        raise Odd(draft.oddity)
-    exons = ordered_exons(draft.exons)
-    chromosome, strand = draft.locus
-    if strand not in (b"+", b"-"):
-        raise Odd("strand unknown")
-    cds, phase = _coding(exons, draft), b"0"
-    if cds:
-        phase = (min if strand == b"+" else max)(draft.cds)[2]
-        if phase == b".":
-            tally.adjusted["CDS without a phase read as in frame"] += 1
-            phase = b"0"
-    return TranscriptModel(
-        transcript_id=text(key, draft.line),
-        gene_id=text(draft.gene, draft.line),
-        chromosome=text(chromosome, draft.line),
-        strand=strand.decode(),
-        exons=exons,
-        cds=cds,
-        phase=int(phase),
-        line=draft.line,
-        biotype=draft.biotype and text(draft.biotype, draft.line),
-    )
-
-
-def _coding(exons: tuple[Interval, ...], draft: _Draft) -> tuple[Interval, ...]:
-    """The CDS with its stop codon, one piece an exon."""
-    cds = sorted(set(draft.cds))
-    if any(start < end for (_, end, _), (start, _, _) in pairwise(cds)):
-        raise Odd("CDS not one run on the transcript")
-    return coding_pieces(
-        exons, sorted({(start, end) for start, end, _ in cds}.union(draft.stops if cds else ()))
-    )

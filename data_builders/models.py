@@ -1,11 +1,8 @@
 """Where on the genome transcripts come from: what every annotation reader gives."""
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
-from operator import itemgetter
 from pathlib import Path
 
 from data_builders.text import Tally
@@ -75,9 +72,19 @@ def ordered_exons(exons: Iterable[Interval]) -> tuple[Interval, ...]:
     ordered = tuple(sorted(set(exons)))
     if not ordered:
         raise Odd("no exons")
-    if any(start < end for (_, end), (start, _) in pairwise(ordered)):
+    if overlap(ordered):
         raise Odd("exons overlap")
     return ordered
+
+
+def overlap(ascending: Iterable[Interval]) -> bool:
+    """Whether any of the intervals, ascending, begins before the one before it ends."""
+    last = 0
+    for start, end in ascending:
+        if start < last:
+            return True
+        last = end
+    return False
 
 
 def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -90,16 +97,25 @@ def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tu
     Raises:
         Odd: they leave the exons, or are not one run on the transcript (a programmed frameshift).
     """
-    joined: dict[int, Interval] = {}
-    for start, end in pieces:
-        exon = bisect_right(exons, start, key=itemgetter(0)) - 1
-        if exon < 0 or end > exons[exon][1]:
+    joined: list[Interval] = []
+    index, before = 0, -1  # of the exon that holds this piece, and the one before it
+    for piece in pieces:
+        start, end = piece
+        while index < len(exons) and exons[index][1] <= start:
+            index += 1
+        if index == len(exons) or start < exons[index][0] or end > exons[index][1]:
             raise Odd("CDS leaves the exons")
-        first, last = joined.get(exon, (start, start))
-        if start > last:
+        if index == before:
+            first, last = joined[-1]
+            if start > last:
+                raise Odd("CDS not one run on the transcript")
+            joined[-1] = first, max(last, end)
+            continue
+        exon = exons[index]
+        if joined and (
+            index != before + 1 or joined[-1][1] != exons[before][1] or start != exon[0]
+        ):
             raise Odd("CDS not one run on the transcript")
-        joined[exon] = first, max(last, end)
-    for (exon, (_, end)), (after, (start, _)) in pairwise(joined.items()):
-        if after != exon + 1 or end != exons[exon][1] or start != exons[after][0]:
-            raise Odd("CDS not one run on the transcript")
-    return tuple(joined.values())
+        joined.append(exon if exon == piece else piece)  # one object for both
+        before = index
+    return tuple(joined)

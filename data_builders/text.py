@@ -5,15 +5,17 @@ import io
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 from tqdm import tqdm
 
 from data_builders.records import InputError
 
-_LINES_PER_UPDATE = 1 << 16
+_BLOCK_BYTES = 1 << 21
 
 
 @dataclass(slots=True)
@@ -71,7 +73,26 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
     Raises:
         InputError: the file cannot be opened, or its gzip stream is truncated or damaged.
     """
-    number = 0
+    for first, lines in line_blocks(path):
+        yield from enumerate(lines, first)
+
+
+def line_blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
+    """As `numbered_lines`, some lines at a time: the number of the first, and the lines."""
+    return _blocks(path, lambda stream: stream.readlines(_BLOCK_BYTES), len)
+
+
+def byte_blocks(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
+    """As `line_blocks`, the lines as they are in the file."""
+    return _blocks(path, lambda stream: stream.read(_BLOCK_BYTES) + stream.readline(), _newlines)
+
+
+def _newlines(block: bytes) -> int:
+    return np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+
+
+def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int]) -> Iterator:
+    number = 1
     try:
         with (
             open(path, "rb") as raw,
@@ -87,14 +108,14 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
                 stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
-            for number, line in enumerate(stream, 1):
-                yield number, line
-                if not number % _LINES_PER_UPDATE:
-                    progress.update(raw.tell() - progress.n)
+            while block := read(stream):
+                yield number, block
+                number += lines_of(block)
+                progress.update(raw.tell() - progress.n)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            f"{path}:{number + 1}: got a truncated or damaged gzip stream ({error}), "
-            "wanted a complete one"
+            f"{path}:{number}: got a truncated or damaged gzip stream ({error}) at this line or "
+            "later, wanted a complete one"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error

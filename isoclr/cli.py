@@ -38,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
         help="homologous genes of all species make a group, or of each species (the paper)",
     )
     build.add_argument("--max-length", type=int, default=12288, help="longest transcript, nt")
+    build.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="build part I, from 0, of N that make the dataset once they are in one folder",
+    )
     build.add_argument("--output", required=True, help="folder of the dataset")
     build.add_argument("--overwrite", action="store_true", help="replace what is there")
     build.set_defaults(run=_build)
@@ -80,9 +86,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _SOURCES = (
-    "Each --genome, --transcripts or --table begins a source; an --annotation or --species after "
-    "it belongs to it. Repeat them for several species."
+    "Each --genome, --transcripts or --table begins a source; an --annotation, --aliases or "
+    "--species after it belongs to it. Repeat them for several species."
 )
+_BELONGS_TO = {
+    "annotation": ("genome", "transcripts"),
+    "aliases": ("genome",),
+    "species": ("genome", "transcripts", "table"),
+}
 
 
 class _Begins(argparse.Action):
@@ -96,9 +107,11 @@ class _Belongs(argparse.Action):
     """Tells more of the source before it."""
 
     def __call__(self, parser, namespace, value, option_string=None):
-        if not namespace.sources:
-            parser.error(f"{option_string} {value}: wanted a --genome, --transcripts or --table")
-        source = namespace.sources[-1]
+        source = namespace.sources[-1] if namespace.sources else {}
+        owners = _BELONGS_TO[self.dest]
+        if not source.keys() & owners:
+            wanted = " or ".join(f"--{owner}" for owner in owners)
+            parser.error(f"{option_string} {value}: wanted a {wanted} before it")
         if self.dest in source:
             parser.error(f"{option_string} {value}: this source has {source[self.dest]} already")
         source[self.dest] = value
@@ -107,14 +120,26 @@ class _Belongs(argparse.Action):
 def _add_sources(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sources")
     for option, text in (
-        ("--genome", "FASTA of a genome; needs an --annotation"),
+        ("--genome", "FASTA or 2bit of a genome; needs an --annotation"),
         ("--transcripts", "FASTA of spliced transcripts"),
         ("--table", "Parquet, TSV or CSV: transcript_id, gene_id, sequence and more"),
     ):
         group.add_argument(option, action=_Begins, metavar="FILE", help=text)
-    group.add_argument("--annotation", action=_Belongs, metavar="FILE", help="GTF or GFF3")
+    for option, text in (
+        ("--annotation", "GTF, GFF3, genePred or BED12"),
+        ("--aliases", "names of chromosomes, such as UCSC's chromAlias.txt"),
+    ):
+        group.add_argument(option, action=_Belongs, metavar="FILE", help=text)
     group.add_argument("--species", action=_Belongs, metavar="NAME")
+    group.add_argument("--strict", action="store_true", help="a skipped record is an error")
     parser.set_defaults(sources=[])
+
+
+def _shard(value: str) -> tuple[int, int]:
+    number, _, shards = value.partition("/")
+    if not (number.isdecimal() and shards.isdecimal()):
+        raise argparse.ArgumentTypeError(f"got '{value}', wanted I/N, such as 0/4")
+    return int(number), int(shards)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -139,12 +164,13 @@ def _sources(parsed: argparse.Namespace, species: str | None = None) -> list:
         elif "annotation" not in source:
             raise InputError(f"--genome {path}: wanted an --annotation after it")
         else:
-            made.append(GenomeSource(path, source["annotation"], name))
+            made.append(GenomeSource(path, source["annotation"], name, source.get("aliases")))
     return made
 
 
 def _build(parsed: argparse.Namespace) -> None:
     from data_builders.build import build
+    from data_builders.staging import shard_name
 
     report = build(
         _sources(parsed),
@@ -152,6 +178,8 @@ def _build(parsed: argparse.Namespace) -> None:
         homology=parsed.homology,
         merge=parsed.merge,
         max_length=parsed.max_length,
+        shard=parsed.shard,
+        strict=parsed.strict,
         overwrite=parsed.overwrite,
     )
     for source in [*report["sources"], {"species": "all", **report["grouping"]}]:
@@ -159,10 +187,11 @@ def _build(parsed: argparse.Namespace) -> None:
         _print_reasons(source["skipped"], "skipped")
         _print_reasons(source["adjusted"], "adjusted")
     dataset = report["dataset"]
+    name = "report" if parsed.shard is None else f"reports/{shard_name(parsed.shard)}"
     print(
         f"{parsed.output}: {dataset['groups']} isoform groups, {dataset['transcripts']} "
         f"transcripts of {dataset['genes']} genes, {dataset['with_cds']} with a CDS; "
-        "see report.json and report.png"
+        f"see {name}.json and {name}.png"
     )
 
 
@@ -176,7 +205,7 @@ def _embed(parsed: argparse.Namespace) -> None:
     from data_builders.text import Tally
     from isoclr.evaluation.embed import embed_transcripts, load_model, write_embeddings
 
-    tally = Tally()
+    tally = Tally(strict=parsed.strict)
     if parsed.groups:
         transcripts = [t for group in read_groups(parsed.groups) for t in group.transcripts]
     else:

@@ -2,9 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
 from data_builders.records import InputError
@@ -69,23 +72,46 @@ def push(folder: str | os.PathLike, repo: str, private: bool = False) -> str:
     _check_weights(folder)
     check_model_folder(folder)
     api = HfApi()
-    try:
-        # None leaves what is not asked for to the default of the owner.
-        url = api.create_repo(repo, private=private or None, exist_ok=True)
+    with hub_errors(repo, api.endpoint):
+        url = create_repository(api, repo, "model", private)
         name = url.repo_id
-        if private and not api.model_info(name).private:
-            raise InputError(f"{name}: is public on {api.endpoint}, wanted a private repository")
         if not (folder / "README.md").exists() and not api.file_exists(name, "README.md"):
             write_card(folder)
         # upload_folder may split what it uploads over several commits.
         api.create_commit(name, _operations(folder, name), commit_message="Upload IsoCLR model")
+    return str(url)
+
+
+@contextmanager
+def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises about a repository into one line.
+
+    Raises:
+        InputError: instead.
+    """
+    try:
+        yield
     except (HTTPError, OfflineModeIsEnabled) as error:
-        raise InputError(f"{repo}: {_reason(error, api.endpoint)}") from error
+        raise InputError(f"{repo}: {reason(error, endpoint)}") from error
     except InputError:
         raise
     except ValueError as error:  # a name or a card that huggingface_hub finds invalid
         raise InputError(f"{repo}: {' '.join(str(error).split())}") from error
-    return str(url)
+
+
+def create_repository(
+    api: HfApi, repo: str, kind: Literal["model", "dataset"], private: bool
+) -> RepoUrl:
+    """Make a repository where there is none.
+
+    Raises:
+        InputError: it is there and public, and a private one was asked for.
+    """
+    # None leaves what is not asked for to the default of the owner.
+    url = api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
+    if private and not api.repo_info(url.repo_id, repo_type=kind).private:
+        raise InputError(f"{url.repo_id}: is public on {api.endpoint}, wanted a private repository")
+    return url
 
 
 def _check_weights(folder: Path) -> None:
@@ -107,7 +133,7 @@ def _operations(folder: Path, name: str) -> list[CommitOperationAdd]:
     return operations
 
 
-def _reason(error: Exception, endpoint: str) -> str:
+def reason(error: Exception, endpoint: str) -> str:
     """Why a request came to nothing, in one line."""
     if not isinstance(error, HfHubHTTPError):
         return f"cannot reach the Hub at {endpoint}: {' '.join(str(error).split())}"

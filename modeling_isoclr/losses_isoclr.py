@@ -10,12 +10,17 @@ with P_i = s(z1_i, z2_i)/t and sums over j:
   Decoupled contrastive learning as printed (arXiv 2110.06848, eq. 6): one log-sum-exp.
 - `nt_xent`: as `dcl_paper` with the positive kept in the sum (SimCLR, arXiv 2002.05709, eq. 1).
 - `info_nce`: -w_i P_i + log Σ_j exp s(z1_i, z2_j)/t (CLIP's symmetric cross-entropy).
+
+No matrix of similarities is ever held: they are taken tile by tile, once for the sums and once more
+for their gradient, so memory grows with batch · dim.
 """
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 LOSS_FORMS = ("dcl", "dcl_paper", "nt_xent", "info_nce")
+TILE = 512  # rows and columns of similarities at a time: 1 MB in float32, near the processor
 
 
 def transcript_count_weights(
@@ -43,6 +48,8 @@ def contrastive_loss(
 ) -> torch.Tensor:
     """Contrastive loss of a batch of pairs; see the module for the forms.
 
+    Computed in float32, or in float64 where the views are, under autocast too.
+
     Args:
         z1: first views, shape (batch, dim); normalised here.
         z2: second views, shape (batch, dim); row i is the partner of row i of `z1`.
@@ -54,25 +61,9 @@ def contrastive_loss(
         A scalar.
 
     Raises:
-        ValueError: on an unknown form, unequal shapes, or fewer than two pairs.
+        ValueError: on an unknown form, shapes that do not fit, or fewer than two pairs.
     """
-    if form not in LOSS_FORMS:
-        raise ValueError(f"form: got {form!r}, wanted one of {', '.join(LOSS_FORMS)}")
-    if z1.shape != z2.shape or z1.ndim != 2:
-        raise ValueError(
-            f"z1, z2: got shapes {tuple(z1.shape)}, {tuple(z2.shape)}, wanted twice (batch, dim)"
-        )
-    if len(z1) < 2:
-        raise ValueError("z1, z2: got one pair, wanted at least two: one pair has no negatives")
-    z1, z2 = nn.functional.normalize(z1, dim=1), nn.functional.normalize(z2, dim=1)
-    across = z1 @ z2.T / temperature  # (batch, batch); the diagonal holds the positives
-    positives = across.diagonal()
-    weighted = positives if weights is None else weights.to(positives) * positives
-    repulsions = [
-        _repulsion(form, z @ z.T / temperature, similarities)
-        for z, similarities in ((z1, across), (z2, across.T))
-    ]
-    return sum(repulsions) / 2 - weighted.mean()
+    return contrastive_loss_and_accuracy(z1, z2, form, temperature, weights)[0]
 
 
 @torch.no_grad()
@@ -84,25 +75,125 @@ def pair_accuracy(z1: torch.Tensor, z2: torch.Tensor) -> torch.Tensor:
         z2: second views, shape (batch, dim).
 
     Returns:
-        A fraction, as a scalar tensor.
+        A fraction, as a scalar tensor; a tie for the first rank is a miss.
+
+    Raises:
+        ValueError: on shapes that do not fit, or fewer than two pairs.
     """
-    similarity = nn.functional.normalize(z1, dim=1) @ nn.functional.normalize(z2, dim=1).T
-    own = torch.arange(len(z1), device=z1.device)
-    return (similarity.argmax(1) == own).float().mean()
+    return contrastive_loss_and_accuracy(z1, z2, "info_nce")[1]
 
 
-def _repulsion(form: str, within: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-    """Mean log-sum-exp part of one direction; both arguments of shape (batch, batch)."""
-    own = torch.eye(len(within), dtype=torch.bool, device=within.device)
-    within_others = within.masked_fill(own, -torch.inf)
-    across_others = across.masked_fill(own, -torch.inf)
+def contrastive_loss_and_accuracy(
+    z1: torch.Tensor,
+    z2: torch.Tensor,
+    form: str = "dcl",
+    temperature: float = 0.1,
+    weights: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`contrastive_loss` and, from the same similarities, `pair_accuracy`."""
+    if form not in LOSS_FORMS:
+        raise ValueError(f"form: got {form!r}, wanted one of {', '.join(LOSS_FORMS)}")
+    if z1.shape != z2.shape or z1.ndim != 2:
+        raise ValueError(
+            f"z1, z2: got shapes {tuple(z1.shape)}, {tuple(z2.shape)}, wanted twice (batch, dim)"
+        )
+    pairs = len(z1)
+    if pairs < 2:
+        raise ValueError(f"z1, z2: got {pairs} pairs, wanted at least two, for negatives")
+    if weights is not None and weights.shape != (pairs,):
+        raise ValueError(f"weights: got shape {tuple(weights.shape)}, wanted ({pairs},)")
+    z = torch.cat([z1, z2])
+    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    z = nn.functional.normalize(z, dim=1) * temperature**-0.5  # products: similarity / temperature
+    log_sum_exps = _LogSumExps.apply if pairs <= TILE else _uncompiled_log_sum_exps
+    (within, across), accuracy = log_sum_exps(z, form != "info_nce")
+    positives = (z[:pairs] * z[pairs:]).sum(1)
     if form == "dcl":
-        return (within_others.logsumexp(1) + across_others.logsumexp(1)).mean()
-    if form == "dcl_paper":
-        return torch.cat([within_others, across_others], 1).logsumexp(1).mean()
-    if form == "nt_xent":
-        return torch.cat([within_others, across], 1).logsumexp(1).mean()
-    return across.logsumexp(1).mean()
+        repulsion = within + across
+    elif form == "dcl_paper":
+        repulsion = torch.logaddexp(within, across)
+    elif form == "nt_xent":
+        repulsion = torch.logaddexp(torch.logaddexp(within, across), positives.repeat(2))
+    else:
+        repulsion = torch.logaddexp(across, positives.repeat(2))
+    attraction = positives if weights is None else weights.to(positives) * positives
+    return repulsion.mean() - attraction.mean(), accuracy
+
+
+class _LogSumExps(torch.autograd.Function):
+    """Log-sum-exps over the negatives of every view: those in its own half, and in the other.
+
+    The matrix of all products is symmetric, so its upper triangle of tiles is enough: each serves
+    its rows and, transposed, its columns.
+    """
+
+    @staticmethod
+    def forward(ctx, z, with_own_half):
+        """Views (2 · pairs, dim) to log-sum-exps (own half | other half, 2 · pairs), accuracy."""
+        sums = z.new_full((2, len(z)), -torch.inf)
+        partner, nearest = sums.new_empty(len(z)), sums[0].clone()
+        for other_half, aligned, rows, columns, tile in _tiles(z, with_own_half):
+            if aligned:
+                if other_half:  # not as a sum of products: ties must be rounded alike
+                    partner[rows] = tile.diagonal()
+                tile.fill_diagonal_(-torch.inf)
+            if other_half:
+                nearest[rows] = torch.maximum(nearest[rows], tile.amax(1))
+            mine = sums[other_half]
+            mine[rows] = torch.logaddexp(mine[rows], tile.logsumexp(1))
+            if rows != columns:
+                mine[columns] = torch.logaddexp(mine[columns], tile.logsumexp(0))
+        ctx.save_for_backward(z, sums)
+        ctx.with_own_half = with_own_half
+        pairs = len(z) // 2
+        accuracy = (partner > nearest)[:pairs].float().mean()
+        ctx.mark_non_differentiable(accuracy)
+        return sums, accuracy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_sums, _):
+        """Takes every tile again: the gradient of a log-sum-exp is its softmax."""
+        z, sums = ctx.saved_tensors
+        grad_z = torch.zeros_like(z)
+        for other_half, aligned, rows, columns, tile in _tiles(z, ctx.with_own_half):
+            if aligned:
+                tile.fill_diagonal_(-torch.inf)
+            mine, grad = sums[other_half], grad_sums[other_half]
+            by_row = (tile - mine[rows, None]).exp_().mul_(grad[rows, None])
+            by_column = tile.sub_(mine[columns]).exp_().mul_(grad[columns])
+            grad_tile = by_row.add_(by_column)
+            grad_z[rows].addmm_(grad_tile, z[columns])
+            if rows != columns:
+                grad_z[columns].addmm_(grad_tile.T, z[rows])
+        return grad_z, None
+
+
+# A compiler unrolls the loop over tiles: good for a few of them, endless for hundreds.
+_uncompiled_log_sum_exps = torch.compiler.disable(_LogSumExps.apply)
+
+
+def _tiles(z, with_own_half):
+    """The upper triangle of z @ z.T in tiles that do not cross the border between the halves.
+
+    Yields:
+        Whether rows and columns are of different halves (as an index), whether they are of the
+        same pairs, the slices of both, and the tile, which is the caller's to change.
+    """
+    pairs = len(z) // 2
+    blocks = [
+        slice(start, min(start + TILE, half + pairs))
+        for half in (0, pairs)
+        for start in range(half, half + pairs, TILE)
+    ]
+    for number, rows in enumerate(blocks):
+        for columns in blocks[number:]:
+            other_half = rows.start < pairs <= columns.start
+            if other_half or with_own_half:
+                with torch.autocast(z.device.type, enabled=False):
+                    tile = z[rows] @ z[columns].T
+                aligned = rows.start % pairs == columns.start % pairs
+                yield int(other_half), aligned, rows, columns, tile
 
 
 def supervised_loss(

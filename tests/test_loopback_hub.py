@@ -172,3 +172,29 @@ print(len(streamed))
     done = run_client(hub, code, groups_folder, "tester/isoform-groups")
     report = json.loads((groups_folder / "report.json").read_text())
     assert int(done.stdout) == report["dataset"]["groups"]
+
+
+def test_faults_are_answered_once_and_a_late_commit_is_refused(hub):
+    code = """
+import sys
+from huggingface_hub import CommitOperationAdd, HfApi
+api, repo = HfApi(), sys.argv[1]
+api.create_repo(repo, repo_type="dataset")
+first = api.dataset_info(repo).sha
+def commit(text, parent):
+    add = [CommitOperationAdd("a.txt", text.encode())]
+    try:
+        api.create_commit(
+            repo, add, commit_message=text, repo_type="dataset", parent_commit=parent
+        )
+        print("done")
+    except Exception as error:
+        print(error.response.status_code)
+for text, parent in (("one", first), ("one", first), ("two", first), ("two", None)):
+    commit(text, parent)
+"""
+    hub.faults.append(("tester/late/commit/", 500))
+    done = run_client(hub, code, "tester/late")
+    assert done.stdout.split() == ["500", "done", "412", "done"]
+    commits = hub.repositories["dataset", "tester/late"].commits
+    assert [commit.title for commit in commits] == ["initial commit", "one", "two"]

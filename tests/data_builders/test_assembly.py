@@ -9,6 +9,7 @@ from data_builders.assembly import assemble, splice_coordinates, transcripts_fro
 from data_builders.models import Annotation, TranscriptModel
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
+from genome_writers import twobit
 
 COMPLEMENT = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
 FIRST, LAST = "CDS cut to its first full codon", "CDS cut to its last full codon"
@@ -119,6 +120,89 @@ def test_chromosome_under_another_name(tmp_path, ours, theirs):
     (found,) = assemble(gene, fasta(tmp_path, **{theirs: "ACGT"}), "x", tally)
     assert found.sequence == "CG"
     assert tally.adjusted == {"chromosome found under another name": 1}
+
+
+ALIASES = {
+    "chr1": "chr1",
+    "NC_1": "chr1",
+    "MT": "chrM",
+    "chrM": "chrM",
+    "2": "chr9",
+    "chr9": "chr9",
+}
+ALIASED, RULED = "chromosome found by its alias", "chromosome found under another name"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "adjusted"),
+    [
+        ("NC_1", "chr1", {ALIASED: 1}),
+        ("chr1", "NC_1", {ALIASED: 1}),
+        ("chrM", "MT", {ALIASED: 1}),  # before the rule, which finds it too
+        ("NC_1", "NC_1", {}),
+        ("1", "chr1", {RULED: 1}),  # a name that the aliases lack
+        ("chr1", "1", {RULED: 1}),
+        ("x", "chrX", {RULED: 1}),
+    ],
+)
+def test_chromosome_found_by_its_alias(tmp_path, ours, theirs, adjusted):
+    tally = Tally()
+    gene = annotation(model([(1, 3)], chromosome=ours))
+    (found,) = assemble(gene, fasta(tmp_path, **{theirs: "ACGT"}), "x", tally, ALIASES)
+    assert found.sequence == "CG"
+    assert tally.adjusted == adjusted
+
+
+def test_aliases_overrule_the_rule(tmp_path):
+    """Here 2 is chr9, so that it is not chr2."""
+    known = {**ALIASES, "chr2": "chr2"}
+    gene = annotation(model([(1, 3)], chromosome="2"))
+    with pytest.raises(InputError, match=r"got no chromosome of a\.gtf: chr2 against 2"):
+        list(assemble(gene, fasta(tmp_path, chr2="ACGT"), "x", aliases=known))
+    (found,) = assemble(gene, fasta(tmp_path, chr2="ACGT", chr9="TTTT"), "x", aliases=known)
+    assert found.sequence == "TT"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "message"),
+    [
+        (["chr1"], ["chr1", "1"], r"x\.fa: got 'chr1' and '1' for chromosome 'chr1' of a\.gtf"),
+        (
+            ["NC_1"],
+            ["NC_1", "chr1"],
+            r"x\.fa: got 'NC_1' and 'chr1' for chromosome 'NC_1' of a\.gtf",
+        ),
+        (["chrM", "M"], ["mt"], r"x\.fa: 'mt': got 'chrM' and 'M' of a\.gtf for it, wanted one"),
+        (["MT", "chrM"], ["Mito", "MT", "chrM"], r"x\.fa: 'Mito': got 'MT' and 'chrM'"),
+    ],
+)
+def test_ambiguous_names(tmp_path, ours, theirs, message):
+    gene = annotation(*(model([(1, 3)], chromosome=name) for name in ours))
+    genome = fasta(tmp_path, **dict.fromkeys(theirs, "ACGT"))
+    with pytest.raises(InputError, match=message):
+        list(assemble(gene, genome, "x", aliases=ALIASES))
+
+
+def test_two_names_of_the_annotation_for_one_alias(tmp_path):
+    known = {**ALIASES, "CM_1": "chr1"}
+    gene = annotation(*(model([(1, 3)], chromosome=name) for name in ("chr1", "NC_1")))
+    with pytest.raises(InputError, match=r"x\.fa: 'CM_1': got 'chr1' and 'NC_1' of a\.gtf"):
+        list(assemble(gene, fasta(tmp_path, CM_1="ACGT"), "x", aliases=known))
+
+
+def test_strict_tally_takes_no_skip(tmp_path):
+    gene = annotation(model([(0, 2)]), model([(0, 2)], chromosome="2"))
+    genome = fasta(tmp_path, **{"1": "AC"})
+    with pytest.raises(InputError, match=r"a\.gtf:7: '2', wanted in .*x\.fa: chromosome not in"):
+        list(assemble(gene, genome, "x", Tally(strict=True)))
+
+
+def test_genome_in_2bit(tmp_path):
+    path = tmp_path / "x.2bit"
+    path.write_bytes(twobit({"1": "acgTNA"}))
+    gene = annotation(model([(0, 2), (3, 6)], strand="-"))
+    (found,) = assemble(gene, path, "x")
+    assert found.sequence == "TNAGT"
 
 
 def test_chromosome_that_the_genome_lacks_is_counted(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 from data_builders.fasta import read_fasta
 from data_builders.records import InputError
 from data_builders.text import Tally
+from genome_writers import BGZF_EOF, bgzip
 
 
 def write(tmp_path, content: bytes):
@@ -36,6 +37,14 @@ def test_same_as_a_letter_by_letter_reader(tmp_path):
         expected.append((name, "".join(c if c in "ACGT" else "N" for c in plain)))
     assert list(read_fasta(write(tmp_path, text.encode()))) == expected
     assert list(read_fasta(write(tmp_path, gzip.compress(text.encode())))) == expected
+    # Blocks that end within a line, the empty one that marks the end, and files joined after it.
+    blocks = bgzip(text.encode(), block=100)
+    assert blocks.count(BGZF_EOF[:16]) > 20 and blocks.endswith(BGZF_EOF)
+    assert list(read_fasta(write(tmp_path, blocks))) == expected
+    assert list(read_fasta(write(tmp_path, blocks + bgzip(b">last\nAC")))) == [
+        *expected,
+        ("last", "AC"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,10 @@ def test_same_as_a_letter_by_letter_reader(tmp_path):
         (b">a\nA\n>b\nA\n>a\nA\n", r"x\.fa:5: name: got 'a' again"),
         (b">a\nACGT\nAC-T\nA\n", r"x\.fa:3: sequence of 'a': got '-', wanted a nucleotide"),
         (b">p\nMKV\nLE\n", r"x\.fa:3: sequence of 'p': got '[EL]', wanted a nucleotide"),
+        (BGZF_EOF, r"x\.fa: got an empty file"),
+        (bgzip(b">a\n" + b"ACGT" * 9, 9)[:-40], r"x\.fa:\d: got a truncated or damaged gzip"),
+        (bgzip(b">a\nA", 9) + b"more", r"x\.fa:\d: got a truncated or damaged gzip"),
+        (b">a\nAC\0GT\n", r"x\.fa:2: sequence of 'a': got '\\x00', wanted a nucleotide"),
         (gzip.compress(b">a\n" + b"ACGT" * 9)[:-8], r"x\.fa:\d: got a truncated or damaged gzip"),
     ],
 )

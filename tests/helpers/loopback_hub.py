@@ -120,6 +120,7 @@ class LoopbackHub:
     Attributes:
         repositories: (`model` or `dataset`, name) -> repository.
         requests: all that came in, in order.
+        faults: (pattern, status): the next request whose path has the pattern is answered so, once.
     """
 
     def __init__(self, home: Path):
@@ -127,6 +128,7 @@ class LoopbackHub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.blobs: dict[str, bytes] = {}
         self.requests: list[Request] = []
+        self.faults: list[tuple[str, int]] = []
         self.lock = threading.Lock()
         hub = self
 
@@ -171,6 +173,10 @@ class LoopbackHub:
         return response
 
     def _route(self, request: Request) -> Response:
+        for fault in self.faults:
+            if re.search(fault[0], request.path):
+                self.faults.remove(fault)
+                return as_json({"error": "out of order"}, fault[1])
         for methods, pattern, serve in _ROUTES:
             match = pattern.fullmatch(request.path)
             if match and request.method in methods:
@@ -407,6 +413,8 @@ def _commit(hub: LoopbackHub, request: Request, kind, name, revision) -> Respons
         match operation["key"]:
             case "header":
                 title = value["summary"]
+                if value.get("parentCommit") not in (None, repository.commits[-1].oid):
+                    raise Refusal(412, "PreconditionFailed", "A commit has happened since.")
             case "file":
                 files[value["path"]] = File(base64.b64decode(value["content"]))
             case "lfsFile" if value["oid"] in hub.blobs:

@@ -4,6 +4,8 @@ import json
 import polars as pl
 import pytest
 
+from data_builders.fasta import read_fasta
+from data_builders.groups import read_groups
 from isoclr.cli import main
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
@@ -34,6 +36,57 @@ def test_build_writes_groups_and_says_what_it_read(genome, tmp_path, capsys):
     assert f"alpha: {n} of {n} transcripts" in out
     assert f"{report['dataset']['groups']} isoform groups, {n} transcripts" in out
     assert report["dataset"]["species"] == {"alpha": n}
+
+
+def test_shards_of_a_build(genome, tmp_path, capsys):
+    words = ["build", *genome, "--species", "alpha", "--output"]
+    assert run(*words, tmp_path / "whole") == 0
+    for number in (0, 1):
+        assert run(*words, tmp_path / "parts", "--shard", f"{number}/2") == 0
+        assert f"see reports/0000{number}-of-00002.json" in capsys.readouterr().out
+    assert list(read_groups(tmp_path / "parts")) == list(read_groups(tmp_path / "whole"))
+    assert run(*words, tmp_path / "parts", "--shard", "0/2") == 2
+    assert "parts: got shard 0/2 already" in capsys.readouterr().err
+    assert run(*words, tmp_path / "parts", "--shard", "2/2") == 2
+    assert "parts: shard: got 2/2, wanted i/n" in capsys.readouterr().err
+
+
+def test_strict_makes_a_skip_an_error(genome, tmp_path, capsys):
+    words = ["build", *genome, "--species", "alpha", "--max-length", 800]
+    assert run(*words, "--output", tmp_path / "lenient") == 0
+    assert ": longer than 800 nt" in capsys.readouterr().out
+    assert run(*words, "--output", tmp_path / "strict", "--strict") == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("isoclr build: alpha ") and error.endswith(": longer than 800 nt")
+    assert not (tmp_path / "strict").exists()
+
+
+def test_aliases_belong_to_a_genome(clade, other_names, tmp_path, capsys):
+    sequences = [name for name, _ in read_fasta(clade.genomes[0])]
+    aliases = tmp_path / "aliases.tsv"
+    aliases.write_text("".join(f"{name}\tscaffold_{name}\n" for name in sequences))
+    words = ["--genome", clade.genomes[0], "--annotation", other_names, "--species", "alpha"]
+    assert run("build", *words, "--aliases", aliases, "--output", tmp_path / "groups") == 0
+    assert f"adjusted {len(sequences)}: chromosome found by its alias" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--species", "x"], "--species x: wanted a --genome or --transcripts or --table before"),
+        (["--table", "t", "--annotation", "a"], "wanted a --genome or --transcripts before it"),
+        (["--transcripts", "t", "--aliases", "a"], "--aliases a: wanted a --genome before it"),
+        (["--genome", "g", "--species", "x", "--species", "y"], "this source has x already"),
+        (["--shard", "1"], "argument --shard: got '1', wanted I/N"),
+        (["--shard", "-1/2"], "argument --shard"),
+        (["--shard", "a/2"], "argument --shard: got 'a/2', wanted I/N"),
+    ],
+)
+def test_a_wrong_line_is_explained(words, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("build", *words, "--output", tmp_path / "out")
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_embed_gives_every_transcript_a_row(genome, groups_folder, model_folder, tmp_path):

@@ -1,0 +1,89 @@
+"""The dataset card: what the reports of isoform groups say, in the Hub's form."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from data_builders.records import InputError
+
+DEFAULT = "default"
+"""The configuration whose files are at the root of its repository."""
+
+_TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
+_KEYS = ("sources", "homology", "grouping", "dataset")
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
+
+
+def prefix(config: str) -> str:
+    """Where the files of a configuration are in its repository."""
+    return "" if config == DEFAULT else f"{config}/"
+
+
+def read_report(path: Path) -> dict:
+    """The report.json that `isoclr build` wrote.
+
+    Raises:
+        InputError: no such file, or not such a report.
+    """
+    wanted = "wanted the report of isoclr build"
+    try:
+        report = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, {wanted}") from None
+    except ValueError:
+        raise InputError(f"{path}: not JSON, {wanted}") from None
+    missing = [key for key in _KEYS if not isinstance(report, dict) or key not in report]
+    if missing:
+        raise InputError(f"{path}: no {missing[0]} in it, {wanted}")
+    return report
+
+
+def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:
+    """README.md of a dataset repository, with the metadata that `load_dataset` goes by.
+
+    Args:
+        repository: `owner/name`.
+        reports: configuration -> its report, at least one.
+    """
+    reports = dict(sorted(reports.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+    data = DatasetCardData(
+        pretty_name=repository.split("/")[-1],
+        tags=["isoclr", "rna", "isoforms", "biology", "genomics"],
+        size_categories=[_size(sum(report["dataset"]["groups"] for report in reports.values()))],
+        configs=[
+            {
+                "config_name": config,
+                "data_files": [{"split": "train", "path": f"{prefix(config)}data/*.parquet"}],
+            }
+            for config in reports
+        ],
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(_TEMPLATE),
+        repository=repository,
+        reports=reports,
+        prefixes={config: prefix(config) for config in reports},
+        counts={config: _counts(report) for config, report in reports.items()},
+        several={config: _groups_of_several(report) for config, report in reports.items()},
+    )
+    return str(card).rstrip() + "\n"
+
+
+def _size(groups: int) -> str:
+    """What the Hub calls a dataset of so many rows."""
+    return _SIZES[min(max(len(str(groups)) - 3, 0), len(_SIZES) - 1)]
+
+
+def _groups_of_several(report: dict) -> int:
+    sizes = report["dataset"]["transcripts_per_group"]
+    return sum(groups for size, groups in sizes.items() if int(size) > 1)
+
+
+def _counts(report: dict) -> list[tuple[str, dict]]:
+    """What was read and what became of it, step by step."""
+    steps = [(source["species"] or "table", source) for source in report["sources"]]
+    if report["homology"]:
+        steps.append(("homology table", report["homology"]))
+    return [*steps, ("grouping", report["grouping"])]

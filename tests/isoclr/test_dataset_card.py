@@ -1,0 +1,118 @@
+"""The dataset card says what the reports say."""
+
+import copy
+import json
+import re
+
+import pytest
+from huggingface_hub import DatasetCard
+
+from data_builders.records import InputError
+from isoclr.dataset_card import read_report, render_dataset_card
+
+
+@pytest.fixture(scope="module")
+def built(groups_folder):
+    return read_report(groups_folder / "report.json")
+
+
+def test_counts_and_provenance_are_those_of_the_report(built):
+    text = render_dataset_card("someone/rna", {"clade": built})
+    assert text.count("\n# someone/rna\n") == 1
+    counts = built["dataset"]
+    several = sum(n for size, n in counts["transcripts_per_group"].items() if size != "1")
+    assert 0 < several <= counts["groups"]
+    columns = [counts["groups"], several, counts["transcripts"], counts["genes"]]
+    columns += [counts["nucleotides"], counts["with_cds"], counts["with_exon_structure"]]
+    columns += [counts["exon_junctions"]]
+    assert f"| `clade` | {' | '.join(f'{n:,}' for n in columns)} |" in text
+    for source in (*built["sources"], built["homology"]):
+        for file in source["files"].values():
+            assert f"| `{file['name']}` | `{file['sha256']}` |" in text
+    for species, n in counts["species"].items():
+        assert f"{species} {n:,}" in text
+    assert "none over 12,288 nt. Homologous genes make a group across species." in text
+    assert "(clade/report.png)" in text
+    assert not re.search(r"\{\{|\{%|None|Undefined", text)
+
+
+def test_what_was_left_out_and_changed_is_there_by_reason(built):
+    report = copy.deepcopy(built)
+    source = report["sources"][0]
+    source |= {"read": 1234, "kept": 1200, "species": "worm", "assembly": "WS282"}
+    source |= {"skipped": {"exons overlap": 30, "no exon": 4}, "adjusted": {"CDS cut": 1500}}
+    report["grouping"]["skipped"] = {"duplicate in its group": 7}
+    text = render_dataset_card("someone/rna", {"default": report})
+    assert "| worm | 1,234 | 1,200 | 30 exons overlap; 4 no exon | 1,500 CDS cut |" in text
+    assert re.search(r"\| grouping \| .* \| 7 duplicate in its group \|  \|", text)
+    assert "| genome, worm, WS282 |" in text
+    assert "(report.png)" in text
+    without = render_dataset_card("someone/rna", {"default": built})
+    assert "WS282" not in without and "exons overlap" not in without
+
+
+def test_genes_and_merging_within(built):
+    report = copy.deepcopy(built)
+    report["homology"]["merge"] = "within"
+    assert "make a group within each species." in render_dataset_card("a/b", {"x": report})
+    report["homology"] = None
+    text = render_dataset_card("a/b", {"x": report})
+    assert "A group is a gene." in text and "homology table" not in text
+
+
+def test_metadata_names_every_configuration_and_its_files(built):
+    reports = {"worm": built, "default": built, "fly": built}
+    data = DatasetCard(render_dataset_card("someone/rna", reports)).data
+    assert data.configs == [
+        {"config_name": name, "data_files": [{"split": "train", "path": path}]}
+        for name, path in (
+            ("default", "data/*.parquet"),
+            ("fly", "fly/data/*.parquet"),
+            ("worm", "worm/data/*.parquet"),
+        )
+    ]
+    assert data.pretty_name == "rna" and "isoclr" in data.tags
+
+
+def test_the_same_reports_give_the_same_card(built):
+    one = render_dataset_card("a/b", {"x": built, "y": built})
+    assert one == render_dataset_card("a/b", {"y": built, "x": built})
+
+
+@pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        (1, "n<1K"),
+        (999, "n<1K"),
+        (1_000, "1K<n<10K"),
+        (9_999, "1K<n<10K"),
+        (10_000, "10K<n<100K"),
+        (999_999, "100K<n<1M"),
+        (1_000_000, "1M<n<10M"),
+    ],
+)
+def test_size_category_counts_the_groups_of_all(built, groups, size):
+    report = copy.deepcopy(built)
+    report["dataset"]["groups"] = groups
+    nothing = copy.deepcopy(built)
+    nothing["dataset"]["groups"] = 0
+    card = DatasetCard(render_dataset_card("a/b", {"x": report, "y": nothing}))
+    assert card.data.size_categories == [size]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "report.json: no such file, wanted the report of isoclr build"),
+        ("{", "report.json: not JSON, wanted the report"),
+        ("[]", "report.json: no sources in it, wanted the report"),
+        (json.dumps({"sources": [], "homology": None, "grouping": {}}), "no dataset in it"),
+    ],
+)
+def test_a_bad_report_is_one_line(tmp_path, content, message):
+    path = tmp_path / "report.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        read_report(path)
+    assert "\n" not in str(error.value)
