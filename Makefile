@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-fast lint format bench clean
+.PHONY: demo test test-fast torture lint format bench clean
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -24,6 +24,9 @@ test: .venv/.installed .venv-transformers4/.installed
 
 test-fast: .venv/.installed
 	$(BIN)/python -m pytest -m 'not slow'
+
+torture: .venv/.installed ## 200 kills of training runs at random moments, about ten minutes
+	$(BIN)/python tests/torture.py 200
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -31,7 +31,6 @@ from isoclr.training.speed import Speed
 from modeling_isoclr import (
     IsoCLRForPreTraining,
     IsoCLRTokenizer,
-    pair_accuracy,
     transcript_count_weights,
 )
 
@@ -218,19 +217,18 @@ def objective(
     projections = projections.float()
     types = None if model.config.pair_type_weights is None else batch.types
     weights = model.positive_weights(count_weights(batch, recipe), types)
-    loss = contrastive = model.contrast(projections, weights)
-    record = {"contrastive_loss": contrastive.item()}
+    contrastive, accuracy = model.contrast(projections, weights)
+    loss, record = contrastive, {"loss": contrastive.item()}
     if masked_lm is not None:
         hidden = sum((labels != -100).sum() for labels in batch.labels)
         sums = sum_over_processes(torch.stack([masked_lm.detach().double(), hidden.double()]))
+        record["contrastive_loss"] = contrastive.item()
         record["masked_lm_loss"] = (sums[0] / sums[1]).item()
         share, world_size = model.config.masked_lm_weight, len(batch.rows_of_rank)
         masked_lm = masked_lm * (world_size / sums[1])
         loss = share * masked_lm + (1 - share) * contrastive
         record["loss"] = share * record["masked_lm_loss"] + (1 - share) * contrastive.item()
-    else:
-        record = {"loss": contrastive.item()}
-    return loss, record | {"accuracy": pair_accuracy(*projections.chunk(2)).item()}
+    return loss, record | {"accuracy": accuracy.item()}
 
 
 def stop_at_nonfinite(
@@ -260,7 +258,7 @@ def write_model(recipe: Recipe, model, tokenizer, log: RunLog, speed: Speed) -> 
     recipe.save(output / "recipe.yaml")
     plot_curves(log.records, output / "curves.png")
     (output / "speed.json").write_text(json.dumps(speed.rates(), indent=1) + "\n")
-    on_the_hub = [path for path, _ in recipe.datasets() if not Path(path).is_dir()]
+    on_the_hub = [path for path, *_ in recipe.datasets() if not Path(path).is_dir()]
     write_card(output, datasets=on_the_hub)
 
 

@@ -43,8 +43,9 @@ def main() -> None:
         return
     print_machine(machine())
     for section, configurations in list(SECTIONS.items())[:-1]:
-        print(f"\n{section:48}{'seconds':>9}{'speed':>8}{'memory':>12}{'ratio':>8}")
+        print()
         names = [name for name in configurations if is_there(name)]
+        print(f"{section:48}{'seconds':>9}{'speed':>8}{'memory':>12}{'ratio':>8}", flush=True)
         results = race(__file__, section, names, arguments.turns)
         for result in results:
             check_same(result, results[0])

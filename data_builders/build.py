@@ -1,10 +1,9 @@
 """Genomes, transcript files and tables to one dataset of isoform groups, with its report."""
 
 import hashlib
-import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +15,12 @@ from data_builders.aliases import read_aliases
 from data_builders.annotation import read_annotation
 from data_builders.assembly import assemble, transcripts_from_fasta
 from data_builders.grouping import group_tables
-from data_builders.groups import MAX_LENGTH, ROWS_PER_FILE, write_tables
-from data_builders.homology import read_homology
-from data_builders.records import InputError, Transcript
-from data_builders.report import Summary, draw_report
+from data_builders.groups import MAX_LENGTH, ROWS_PER_FILE, groups_of_table, write_tables
+from data_builders.homology import Homology, Tables, homology_tables, read_homology
+from data_builders.homology_report import draw_homology, report_homology
+from data_builders.homology_tables import HomologyTable
+from data_builders.records import InputError, IsoformGroup, Transcript
+from data_builders.report import Summary, write_report
 from data_builders.staging import MAX_SHARDS, Shard, finish, replacing, shard_name
 from data_builders.tables import read_gene_symbols, read_transcript_table
 from data_builders.text import Tally
@@ -27,12 +28,18 @@ from data_builders.text import Tally
 
 @dataclass(frozen=True, slots=True)
 class GenomeSource:
-    """A genome, its annotation, and a table of its chromosomes' aliases if they need one."""
+    """A genome, its annotation, and a table of its chromosomes' aliases if they need one.
+
+    Where they are from, as far as known, goes into the report: provider, release and assembly.
+    """
 
     genome: str | os.PathLike
     annotation: str | os.PathLike
     species: str
     aliases: str | os.PathLike | None = None
+    provider: str | None = None
+    release: str | None = None
+    assembly: str | None = None
 
     def read(self, tally: Tally, symbols: dict[tuple[str, str], str]) -> Iterator[Transcript]:
         """Yields its transcripts; counts them, and notes (species, gene_id) -> symbol."""
@@ -85,7 +92,7 @@ def build(
     sources: Sequence[Source],
     output: str | os.PathLike,
     *,
-    homology: str | os.PathLike | None = None,
+    homology: Tables | None = None,
     merge: Literal["across", "within"] = "across",
     max_length: int = MAX_LENGTH,
     rows_per_file: int = ROWS_PER_FILE,
@@ -96,8 +103,9 @@ def build(
     """Builds a dataset of isoform groups that `datasets.load_dataset(output)` opens.
 
     Writes `data/*.parquet`, `report.json` (what was read, kept and skipped, why, and the sha256
-    of every input) and `report.png` into the output folder; the reports of a shard are
-    `reports/0000i-of-0000n.json` and `.png`. Groups are in the order of `group_tables`.
+    of every input), `report.png` and, with homology, `homology.png` into the output folder; of a
+    shard, `reports/0000i-of-0000n.json` and `.png` alone, which `merge_reports` makes those of the
+    whole. Groups are in the order of `group_tables`.
 
     In memory are the annotation of one source, its largest chromosome, the homology and the gene
     symbols that it needs; a table is read whole. On the disk of the output, all transcripts lie
@@ -107,7 +115,7 @@ def build(
     Args:
         sources: at least one; their transcripts are pooled in this order.
         output: the folder, made if absent.
-        homology: a table for `read_homology`; None: groups are genes.
+        homology: one or several tables for `read_homology`; None: groups are genes.
         merge: as in `group_tables`.
         max_length: as in `group_tables`.
         rows_per_file: groups a Parquet file.
@@ -137,25 +145,27 @@ def build(
     finish(output, shard)
     crossing = homology is not None and merge == "across"
     sources, share = _dealt(sources, crossing, shard)
-    _check_inputs(sources, homology)
+    tables = [] if homology is None else homology_tables(homology)
+    _check_inputs(sources, tables)
     _check_output(output, shard, overwrite)
     tallies = [Tally(strict=strict) for _ in sources]
     homology_tally, grouping = Tally(strict=strict), Tally(strict=strict)
-    symbols: dict[tuple[str, str], str] | None = None if homology is None else {}
+    known = None if homology is None else read_homology(tables, homology_tally)
+    symbols: dict[tuple[str, str], str] | None = None if known is None else {}
     summary = Summary()
     with replacing(output, shard) as partial:
         with TemporaryDirectory(prefix="spill-", dir=partial) as workspace:
-            tables = group_tables(
+            grouped = group_tables(
                 _transcripts(sources, tallies, symbols),
                 workspace,
-                None if homology is None else read_homology(homology, homology_tally),
+                known,
                 merge,
                 max_length=max_length,
                 gene_symbols=symbols,
                 shard=share,
                 tally=grouping,
             )
-            write_tables(_counted(tables, summary), partial / "data", rows_per_file, shard)
+            write_tables(_counted(grouped, summary), partial / "data", rows_per_file, shard)
         if not summary.groups and shard is None:
             reasons = sum((t.skipped for t in (*tallies, grouping)), Counter())
             raise InputError(
@@ -164,22 +174,55 @@ def build(
         report = {
             "shard": None if shard is None else {"number": shard[0], "of": shard[1]},
             "sources": [
-                {"kind": type(s).__name__, "species": s.species, "files": _digests(_files(s))}
-                | _counts(tally)
-                for s, tally in zip(sources, tallies, strict=True)
+                _described(source) | _counts(tally)
+                for source, tally in zip(sources, tallies, strict=True)
             ],
             "homology": None
-            if homology is None
-            else {"merge": merge, "files": _digests({"homology": homology})}
-            | _counts(homology_tally),
+            if known is None
+            else {"merge": merge, "files": _homology_digests(tables)}
+            | _counts(homology_tally)
+            | {"partition": report_homology(known)},
             "grouping": {"max_length": max_length} | _counts(grouping),
             "dataset": summary.as_dict(),
         }
         path = partial / ("report" if shard is None else f"reports/{shard_name(shard)}")
         path.parent.mkdir(exist_ok=True)
-        path.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-        draw_report(summary, path.with_suffix(".png"))
+        write_report(report, summary, path)
+        if known is not None and shard is None:
+            draw_homology(report["homology"]["partition"], partial / "homology.png")
     return report
+
+
+def group_sources(
+    sources: Sequence[Source], homology: Homology | None = None, tally: Tally | None = None
+) -> tuple[Iterator[IsoformGroup], Mapping[tuple[str, str], str]]:
+    """The groups that `build` would write, merged across species, and the symbols of their genes.
+
+    Args:
+        sources: as in `build`.
+        homology: what the groups go by; None: they are genes.
+        tally: where transcripts, and what the readers skip and change, are counted.
+
+    Returns:
+        The groups, and (species, gene_id) -> symbol, which is filled when the first group comes.
+    """
+    tally = Tally() if tally is None else tally
+    symbols: dict[tuple[str, str], str] = {}
+
+    def groups() -> Iterator[IsoformGroup]:
+        transcripts = _transcripts(sources, [tally] * len(sources), symbols)
+        with TemporaryDirectory(prefix="isoclr-") as workspace:
+            for table in group_tables(transcripts, workspace, homology, gene_symbols=symbols):
+                yield from groups_of_table(table)
+
+    return groups(), symbols
+
+
+def files_of(source: Source) -> dict[str, str | os.PathLike]:
+    """The files of a source, by what they are."""
+    fields = ("genome", "transcripts", "table", "annotation", "aliases")
+    named = {name: getattr(source, name, None) for name in fields}
+    return {name: path for name, path in named.items() if path is not None}
 
 
 def _dealt(
@@ -210,9 +253,10 @@ def _counted(tables: Iterable[pa.Table], summary: Summary) -> Iterator[pa.Table]
         yield table
 
 
-def _check_inputs(sources: Sequence[Source], homology: str | os.PathLike | None) -> None:
-    paths = [path for source in sources for path in _files(source).values()]
-    for path in [*paths, *([] if homology is None else [homology])]:
+def _check_inputs(sources: Sequence[Source], tables: Sequence[HomologyTable]) -> None:
+    paths = [path for source in sources for path in files_of(source).values()]
+    paths += [path for table in tables for path in (table.path, table.genes) if path is not None]
+    for path in paths:
         if not Path(path).is_file():
             raise InputError(f"{path}: got no such file, wanted an input")
 
@@ -231,19 +275,36 @@ def _check_output(output: Path, shard: Shard | None, overwrite: bool) -> None:
         raise InputError(f"{output}: got {what} already, wanted an empty folder or overwrite")
 
 
-def _files(source: Source) -> dict[str, str | os.PathLike]:
-    fields = ("genome", "transcripts", "table", "annotation", "aliases")
-    named = {name: getattr(source, name, None) for name in fields}
-    return {name: path for name, path in named.items() if path is not None}
+def _described(source: Source) -> dict:
+    """What a source is, for report.json."""
+    return {
+        "kind": type(source).__name__,
+        "species": source.species,
+        **_known(source, "provider", "release", "assembly"),
+        "files": {name: _digest(path) for name, path in files_of(source).items()},
+    }
 
 
-def _digests(files: dict) -> dict:
+def _homology_digests(tables: Sequence[HomologyTable]) -> dict:
     digests = {}
-    for name, path in files.items():
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        digests[name] = {"name": Path(path).name, "sha256": sha256}
+    for number, table in enumerate(tables, 1):
+        name = "homology" if len(tables) == 1 else f"homology {number}"
+        digests[name] = _digest(table.path) | _known(table, "species", "query", "level")
+        if table.genes is not None:
+            digests[f"{name}, genes"] = _digest(table.genes)
     return digests
+
+
+def _digest(path: str | os.PathLike) -> dict:
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": Path(path).name, **_known(path, "url"), "sha256": sha256}
+
+
+def _known(of: object, *names: str) -> dict[str, str]:
+    """The attributes that are there."""
+    values = {name: getattr(of, name, None) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _counts(tally: Tally) -> dict:

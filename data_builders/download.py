@@ -9,6 +9,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +64,31 @@ _ALGORITHMS = {
 }
 
 
+@dataclass(frozen=True)
+class PublishedFile(os.PathLike):
+    """The path of a file of a public server, which is downloaded when it is first opened.
+
+    Attributes:
+        url: as `fetch` takes it.
+        checksums: as `fetch` takes it.
+        folder: as `fetch` takes it.
+    """
+
+    url: str
+    checksums: str
+    folder: Path
+
+    def __fspath__(self) -> str:
+        return str(self._fetched)
+
+    def __str__(self) -> str:
+        return str(self.folder / _name(self.url))
+
+    @cached_property
+    def _fetched(self) -> Path:
+        return fetch(self.url, self.checksums, self.folder)
+
+
 class _Cut(Exception):
     """A transfer that failed in a way that may pass."""
 
@@ -87,7 +114,7 @@ def fetch(url: str, checksums: str, folder: str | os.PathLike) -> Path:
             not list the name; the checksum is another, then the download is removed; or nothing
             can be written, then what has come so far is kept.
     """
-    name = urlsplit(url).path.rpartition("/")[2]
+    name = _name(url)
     path = Path(folder) / name
     part = path.with_name(name + ".part")
     try:
@@ -104,6 +131,10 @@ def fetch(url: str, checksums: str, folder: str | os.PathLike) -> Path:
             f"{path}: got '{error.strerror or error}', wanted to write {url} there"
         ) from error
     return path
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2]
 
 
 @contextlib.contextmanager

@@ -42,7 +42,13 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
             continue
         if name is not None:
             yield name, _bases(sequence, path, header_line, name, tally)
-        words = line[1:].split(maxsplit=1)
+        header = line[1:].rstrip()
+        if b"\r" in header:
+            raise InputError(
+                f"{path}:{number}: header: got a carriage return within it, wanted lines that end "
+                "in a line feed"
+            )
+        words = header.split(maxsplit=1)
         if not words:
             raise InputError(f"{path}:{number}: header: got no name, wanted '>name'")
         name, header_line, sequence = decode(words[0], path, number), number, bytearray()

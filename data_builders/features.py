@@ -1,5 +1,6 @@
 """Lines of nine columns, as GTF and GFF3 have them."""
 
+import io
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ def feature_lines(path: str | os.PathLike, features: Counter[bytes]) -> Iterator
             features.update(columns[0])
             yield from zip(range(first, first + len(columns[0])), *columns, strict=True)
             continue
-        for number, line in enumerate(block.splitlines(keepends=True), first):
+        for number, line in enumerate(io.BytesIO(block), first):
             if line.startswith((b"##FASTA", b">")):
                 return
             if line[0] != _HASH and not line.isspace():
@@ -68,7 +69,7 @@ def feature_lines(path: str | os.PathLike, features: Counter[bytes]) -> Iterator
 def _regular_columns(block: bytes) -> tuple[Sequence, ...] | None:
     """The columns of lines that are all features without a flaw, else None.
 
-    The whole block at once, which for most of a file is several times as fast as `_parse`.
+    The whole block at once, which is about twice as fast as `_parse`.
     """
     data = np.frombuffer(block, np.uint8)
     marks = np.flatnonzero(data <= _NEWLINE)

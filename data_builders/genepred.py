@@ -17,7 +17,7 @@ from data_builders.text import Tally, decode, numbered_lines
 COLUMNS = {10: "genePred", 11: "genePred", 12: "BED12", 15: "genePredExt", 16: "genePredExt"}
 _WITH_BIN = frozenset({11, 16})
 _BOM = b"\xef\xbb\xbf"
-_NOT_A_RECORD = (b"#", b"track", b"browser")
+_NOT_A_RECORD = re.compile(rb"#|(?:track|browser)(?!\S)")
 _STRANDS = frozenset({b"+", b"-", b".", b"?"})
 _STATES = frozenset({b"none", b"unk", b"incmpl", b"cmpl"})
 _FRAMES = frozenset({b"-1", b"0", b"1", b"2"})
@@ -60,7 +60,7 @@ def records(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
         if number == 1:
             line = line.removeprefix(_BOM)
         line = line.rstrip()
-        if line and not line.startswith(_NOT_A_RECORD):
+        if line and not _NOT_A_RECORD.match(line):
             yield number, line.split(b"\t")
 
 

@@ -46,8 +46,7 @@ def read_gff3(
         without the prefixes of Ensembl and RefSeq unless names would clash.
 
     Raises:
-        InputError: a part without a parent, but for a CDS that has an ID; parents in a cycle; as
-            `add_part`.
+        InputError: a part without a parent, but for a CDS that has an ID; parents in a cycle.
     """
     tree = _Tree(path)
     for line in lines:
@@ -159,6 +158,7 @@ class _Tree:
                 key = _value(_ID, attributes) or parent
                 self.nodes.setdefault(key, _Node(kind, (parent,), None, False, number))
             self._add_part(key, line)
+        self.drafts = dict(sorted(self.drafts.items(), key=lambda item: item[1].line))
 
     def _gene_of(self, key: bytes) -> bytes:
         """The nearest gene above, else the last ancestor named."""

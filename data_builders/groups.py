@@ -108,6 +108,22 @@ def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
     """Reads what `write_groups` or `build` wrote, a thousand groups in memory at a time.
 
     Raises:
+        InputError: as `read_tables`.
+    """
+    for table in read_tables(folder):
+        yield from groups_of_table(table)
+
+
+def groups_of_table(table: pa.Table) -> Iterator[IsoformGroup]:
+    """The rows of a table of `SCHEMA`."""
+    for batch in table.to_batches(_ROWS_PER_ROW_GROUP):
+        yield from map(_group, batch.to_pylist())
+
+
+def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
+    """Reads a dataset as tables of `SCHEMA`, of at most a thousand groups.
+
+    Raises:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
             one that is no Parquet of this schema, or a build interrupted while it replaced `data`.
     """
@@ -127,8 +143,7 @@ def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
             )
         with file:
             for batch in file.iter_batches(batch_size=_ROWS_PER_ROW_GROUP):
-                for row in batch.to_pylist():
-                    yield _group(row)
+                yield pa.Table.from_batches([batch])
 
 
 def _placed(tables: Iterable[pa.Table], rows_per_file: int) -> Iterator[tuple[int, pa.Table]]:

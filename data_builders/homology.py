@@ -50,6 +50,9 @@ _VERSIONED = re.compile(r"(ENS[A-Z]*[GT]\d{11})\.\d+")
 Name = tuple[str, str]
 """What `taxon` makes of a species, and a name of a gene."""
 
+Tables = str | os.PathLike | HomologyTable | Sequence[str | os.PathLike | HomologyTable]
+"""A path, or a `HomologyTable` where the file leaves something unsaid, or several."""
+
 
 @dataclass(frozen=True, slots=True)
 class Homology:
@@ -96,10 +99,14 @@ def without_version(name: str) -> str:
     return versioned[1] if versioned else name
 
 
-def read_homology(
-    tables: str | os.PathLike | HomologyTable | Sequence[str | os.PathLike | HomologyTable],
-    tally: Tally | None = None,
-) -> Homology:
+def homology_tables(tables: Tables) -> list[HomologyTable]:
+    """Tables in the form that says all of them."""
+    if isinstance(tables, str | os.PathLike | HomologyTable):
+        tables = [tables]
+    return [t if isinstance(t, HomologyTable) else HomologyTable(t) for t in tables]
+
+
+def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
     """Reads homology from one table, or joins that of several by union-find.
 
     Tables of groups: `group_id, species, gene_id`; HomoloGene; OrthoFinder; OrthoDB. Tables of
@@ -110,7 +117,7 @@ def read_homology(
     table of groups it is the table's own; else `taxon:gene` of the smallest member by text.
 
     Args:
-        tables: a path, or a `HomologyTable` where the file leaves something unsaid, or several.
+        tables: one or several.
         tally: where rows are counted. A symbol, transcript or other name that means two groups of
             one species names neither; such names are counted as adjusted.
 
@@ -118,9 +125,7 @@ def read_homology(
         InputError: no table, a layout that is not known, a row with another number of columns or
             an empty field, or a gene in two groups of one table.
     """
-    if isinstance(tables, str | os.PathLike | HomologyTable):
-        tables = [tables]
-    tables = [t if isinstance(t, HomologyTable) else HomologyTable(t) for t in tables]
+    tables = homology_tables(tables)
     if not tables:
         raise InputError("homology: got no table, wanted one or more")
     tally = Tally() if tally is None else tally

@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import datasets
 import pyarrow as pa
@@ -14,13 +14,22 @@ from datasets.builder import Key
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.table import table_cast
 
-from data_builders.build import FastaSource, GenomeSource, Source, TableSource, build
+from data_builders.build import (
+    FastaSource,
+    GenomeSource,
+    Source,
+    TableSource,
+    build,
+    files_of,
+)
 from data_builders.groups import MAX_LENGTH, SCHEMA
+from data_builders.homology import Tables, homology_tables
+from data_builders.homology_tables import HomologyTable
 from data_builders.records import InputError
 
 _LOG = logging.getLogger(__name__)
 _KINDS = {"genome": GenomeSource, "transcripts": FastaSource, "table": TableSource}
-_HOMOLOGY = "homology"
+_HOMOLOGY = "homology"  # of the n-th table: homology.n, and its table of genes: homology.n.genes
 
 
 @dataclass
@@ -30,12 +39,14 @@ class IsoformPairsConfig(datasets.BuilderConfig):
     Attributes:
         version: raised whenever the same inputs give other rows; caches of the old one stay.
         species: of each source; None: a table that says so itself.
+        homology: of each table, what its file leaves unsaid: species, query, level.
         merge: as in `build`.
         max_length: as in `build`.
     """
 
     version: str = "1.0.0"
     species: tuple[str | None, ...] = ()
+    homology: tuple[tuple[str | None, ...], ...] = ()
     merge: str = "across"
     max_length: int = MAX_LENGTH
 
@@ -60,7 +71,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         cls,
         sources: Sequence[Source],
         *,
-        homology: str | os.PathLike | None = None,
+        homology: Tables | None = None,
         **keywords,
     ) -> "IsoformPairs":
         """A builder of local files, which are read here once for their SHA-256.
@@ -77,22 +88,28 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         if not sources:
             raise InputError("got no source, wanted a genome, transcripts or a table")
         files = {
-            f"{number}.{field.name}": getattr(source, field.name)
+            f"{number}.{role}": path
             for number, source in enumerate(sources)
-            for field in fields(source)
-            if field.name != "species"
+            for role, path in files_of(source).items()
         }
-        files[_HOMOLOGY] = homology
+        tables = [] if homology is None else homology_tables(homology)
+        for number, table in enumerate(tables):
+            files[f"{_HOMOLOGY}.{number}"] = table.path
+            if table.genes is not None:
+                files[f"{_HOMOLOGY}.{number}.genes"] = table.genes
         # datasets itself tells local files by path and time of change, which copies keep.
         data_files = DataFilesDict(
             {
                 role: DataFilesList([os.path.abspath(path)], [(_sha256(path),)])
                 for role, path in files.items()
-                if path is not None
             }
         )
-        species = tuple(source.species for source in sources)
-        return cls(data_files=data_files, species=species, **keywords)
+        return cls(
+            data_files=data_files,
+            species=tuple(source.species for source in sources),
+            homology=tuple((table.species, table.query, table.level) for table in tables),
+            **keywords,
+        )
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(SCHEMA))
@@ -104,7 +121,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
     def _shards(self) -> list[tuple[int, ...]]:
         """Numbers of the sources that must be grouped together."""
         species = self.config.species
-        crossing = _HOMOLOGY in self.config.data_files and self.config.merge == "across"
+        crossing = self.config.homology and self.config.merge == "across"
         if crossing or None in species:
             return [tuple(range(len(species)))]
         return [
@@ -113,7 +130,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, shards: list[tuple[int, ...]]) -> Iterator[tuple[Key, pa.Table]]:
-        homology = self.config.data_files.get(_HOMOLOGY, [None])[0]
+        homology = self._homology()
         for shard, numbers in enumerate(shards):
             with tempfile.TemporaryDirectory(prefix="isoform_pairs-") as folder:
                 report = build(
@@ -127,6 +144,14 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
                 for index, batch in enumerate(_batches(os.path.join(folder, "data"))):
                     table = pa.Table.from_batches([batch])
                     yield Key(shard, index), table_cast(table, self.info.features.arrow_schema)
+
+    def _homology(self) -> list[HomologyTable] | None:
+        files = {role: paths[0] for role, paths in self.config.data_files.items()}
+        tables = []
+        for number, unsaid in enumerate(self.config.homology):
+            role = f"{_HOMOLOGY}.{number}"
+            tables.append(HomologyTable(files[role], *unsaid, genes=files.get(f"{role}.genes")))
+        return tables or None
 
     def _source(self, number: int) -> Source:
         files = {

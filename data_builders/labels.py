@@ -18,7 +18,7 @@ from data_builders.label_join import (
     transcript_key,
 )
 from data_builders.records import InputError, IsoformGroup, Transcript
-from data_builders.tables import ROW, transcripts_of_frame
+from data_builders.tables import ROW, names_of_columns, read_table, transcripts_of_frame
 from data_builders.text import Tally
 
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null")
@@ -69,8 +69,7 @@ def read_labels(
     exon_junctions as in `Transcript` (or just utr5, cds and utr3), and perhaps homology_group.
 
     Args:
-        path: Parquet, told by its content; else text with a header, tab-separated if a tab is in
-            the header, comma-separated if not; plain or gzip.
+        path: as in `read_table`.
         column: the label, a number; empty, NA or not finite means missing.
         homology: for a table that carries transcripts; asked for the gene_id, then the symbol.
         isoform_groups: where to look transcripts up; read once.
@@ -198,31 +197,6 @@ def _identity(match: Match) -> tuple[str, str]:
 def own_group(transcript: Transcript) -> str:
     """The group of a gene without homologs."""
     return f"{transcript.species}:{transcript.gene_id}"
-
-
-def read_table(path: str | os.PathLike) -> pl.DataFrame:
-    """Reads Parquet, or text with a header as strings.
-
-    Raises:
-        InputError: it cannot be read as either.
-    """
-    try:
-        with open(path, "rb") as file:
-            if file.read(4) == b"PAR1":
-                return pl.read_parquet(path)
-        names = pl.read_csv(path, separator="\t", infer_schema=False, n_rows=0, quote_char=None)
-        tabs = {"separator": "\t", "quote_char": None}
-        return pl.read_csv(path, infer_schema=False, **(tabs if names.width > 1 else {}))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(
-            f"{path}: got '{reason}', wanted a Parquet file or a table with a header"
-        ) from error
-
-
-def names_of_columns(table: pl.DataFrame) -> str:
-    """For errors: on one line, even where a header is damaged."""
-    return ", ".join(" ".join(name.split()) for name in table.columns)
 
 
 def _series(table: pl.DataFrame, name: str, path) -> pl.Series:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from data_builders.build import GenomeSource
-from data_builders.download import fetch
+from data_builders.download import PublishedFile
 from data_builders.homology import taxon
 from data_builders.records import InputError
 
@@ -47,13 +47,17 @@ class Entry:
     annotation: str
     checksums: str
 
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where an entry's files are on this machine."""
-
-    genome: Path
-    annotation: Path
+    def source(self, cache: str | os.PathLike) -> GenomeSource:
+        """For `build`: in `cache/provider/release/species`, downloaded when first opened."""
+        folder = Path(cache) / self.provider / self.release / self.species
+        return GenomeSource(
+            genome=PublishedFile(self.genome, self.checksums, folder),
+            annotation=PublishedFile(self.annotation, self.checksums, folder),
+            species=self.species,
+            provider=self.provider,
+            release=self.release,
+            assembly=self.assembly,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,10 @@ def sources(
     cache: str | os.PathLike | None = None,
     registry: str | os.PathLike = SHIPPED,
 ) -> list[GenomeSource]:
-    """Genomes of species by name, for `build`; those that are not in the cache are downloaded.
+    """Genomes of species by name, for `build`.
+
+    Files that are not in the cache are downloaded when they are first opened: of a shard, those of
+    its own species.
 
     Args:
         species: names that `Registry.find` knows; none twice.
@@ -153,8 +160,8 @@ def sources(
         registry: the table, as `species.yaml` documents it.
 
     Raises:
-        InputError: what `read_registry`, `Registry.find` and `download` raise, or a species twice.
-            Nothing is downloaded before all names are found.
+        InputError: what `read_registry` and `Registry.find` raise, or a species twice. Opening a
+            file raises what `fetch` does.
     """
     table = read_registry(registry)
     entries = [table.find(name, release) for name in species]
@@ -162,20 +169,7 @@ def sources(
         if times > 1:
             raise InputError(f"species: got {name} {times} times, wanted it once")
     cache = default_cache() if cache is None else cache
-    files = [download(entry, cache) for entry in entries]
-    return [
-        GenomeSource(file.genome, file.annotation, entry.species)
-        for entry, file in zip(entries, files, strict=True)
-    ]
-
-
-def download(entry: Entry, cache: str | os.PathLike) -> Files:
-    """Downloads a genome and its annotation to `cache/provider/release/species`; see `fetch`."""
-    folder = Path(cache) / entry.provider / entry.release / entry.species
-    return Files(
-        genome=fetch(entry.genome, entry.checksums, folder),
-        annotation=fetch(entry.annotation, entry.checksums, folder),
-    )
+    return [entry.source(cache) for entry in entries]
 
 
 def default_cache() -> Path:

@@ -1,8 +1,10 @@
 """What a dataset of isoform groups holds: counts that add up table by table, and their figure."""
 
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,9 @@ import pyarrow.compute as pc
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_builders.records import InputError
+
+_KEYS = ("sources", "homology", "grouping", "dataset")
 _MANY = 20
 _BINS = 60
 
@@ -105,6 +110,31 @@ def draw_report(summary: Summary, path: str | os.PathLike) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{summary.groups:,} isoform groups, {summary.transcripts:,} transcripts")
     figure.savefig(path, dpi=120)
+
+
+def write_report(report: dict, summary: Summary, path: Path) -> None:
+    """Writes `path`.json and its figure, `path`.png."""
+    path.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
+    draw_report(summary, path.with_suffix(".png"))
+
+
+def read_report(path: str | os.PathLike) -> dict:
+    """The report that `build` wrote.
+
+    Raises:
+        InputError: no such file, or not such a report.
+    """
+    wanted = "wanted the report of isoclr build"
+    try:
+        report = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, {wanted}") from None
+    except ValueError:
+        raise InputError(f"{path}: not JSON, {wanted}") from None
+    missing = [key for key in _KEYS if not isinstance(report, dict) or key not in report]
+    if missing:
+        raise InputError(f"{path}: no {missing[0]} in it, {wanted}")
+    return report
 
 
 def _count(counts: Counter, values: pa.ChunkedArray) -> None:

@@ -17,6 +17,9 @@ Shard = tuple[int, int]
 MAX_SHARDS = 99_999
 """What five digits of a file's name hold."""
 
+REPORTS = ("report.json", "report.png", "homology.png")
+"""What tells of the whole of `data`, and goes when that changes."""
+
 _COMPLETE = ".complete"
 
 
@@ -58,7 +61,11 @@ def finish(folder: str | os.PathLike, shard: Shard | None = None) -> None:
     if not complete.exists():
         return
     data, new = folder / "data", complete / "data"
+    if shard is not None or new.exists():
+        for name in REPORTS:
+            (folder / name).unlink(missing_ok=True)
     if shard is None and new.exists():
+        shutil.rmtree(folder / "reports", ignore_errors=True)  # of shards that are no more
         if data.exists():
             data.rename(old)
         new.rename(data)
@@ -68,8 +75,6 @@ def finish(folder: str | os.PathLike, shard: Shard | None = None) -> None:
         if path.parent == new:
             _remove_other_parts(path, data)
         path.replace(target)
-    if shard is None:
-        shutil.rmtree(folder / "reports", ignore_errors=True)  # of shards that are no more
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(complete)
 

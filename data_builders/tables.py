@@ -1,5 +1,6 @@
 """Tables of transcripts (Parquet, TSV, CSV) to transcripts."""
 
+import csv
 import os
 from collections.abc import Iterator
 
@@ -7,7 +8,7 @@ import polars as pl
 
 from data_builders.fasta import AMBIGUOUS
 from data_builders.records import InputError, Transcript
-from data_builders.text import Tally
+from data_builders.text import Tally, decode, numbered_lines
 
 _REQUIRED = ("transcript_id", "gene_id", "sequence")
 _INT = pl.Int64
@@ -23,6 +24,9 @@ _COLUMNS = {
 ROW = "row"
 """Column that numbers the rows of a file, from 1, for errors."""
 _STOP_CODONS = ["TAA", "TAG", "TGA"]
+_LIST = r"^\[?\s*(\d{1,18}(\s*,\s*\d{1,18})*)?\s*\]?$"
+_NOT_IN_NAMES = r'"|\p{Cc}|\p{Zl}|\p{Zp}'
+_SHOWN = 200
 
 
 def read_transcript_table(
@@ -37,8 +41,7 @@ def read_transcript_table(
     start when it begins at base 0 and ends in a stop codon (5' incomplete), else at its end.
 
     Args:
-        path: Parquet, told by its content; else text with a header, tab-separated if a tab is in
-            the header, comma-separated if not.
+        path: as in `read_table`.
         species: given to every transcript, in place of the column.
         tally: where rows, and changes to them, are counted.
 
@@ -46,11 +49,15 @@ def read_transcript_table(
         Transcripts, in the order of the table.
 
     Raises:
-        InputError: a column is missing or of another type; a row without an id, gene, species or
-            sequence, with a transcript_id used before in its species, with a letter that is no
-            nucleotide, a CDS outside the sequence or junctions not ascending inside it.
+        InputError: as in `read_table`; no row; a column is missing or of another type; a row without an
+            id, gene, species or sequence, with a transcript_id used before in its species, with a
+            letter that is no nucleotide, a CDS outside the sequence or junctions not ascending
+            inside it.
     """
-    yield from transcripts_of_frame(_read(path).with_row_index(ROW, 1), path, species, tally)
+    table = read_table(path).with_row_index(ROW, 1)
+    if not table.height:
+        raise InputError(f"{path}: got a table without rows, wanted transcripts")
+    yield from transcripts_of_frame(table, path, species, tally)
 
 
 def transcripts_of_frame(
@@ -72,26 +79,66 @@ def transcripts_of_frame(
 
 def read_gene_symbols(path: str | os.PathLike) -> dict[str, str]:
     """gene_id -> symbol, from the column gene_symbol of a transcript table; empty without it."""
-    table = _read(path)
+    table = read_table(path)
     if not {"gene_id", "gene_symbol"} <= set(table.columns):
         return {}
     named = table.filter(pl.col("gene_symbol").fill_null("") != "")
     return dict(named.select("gene_id", "gene_symbol").iter_rows())
 
 
-def _read(path) -> pl.DataFrame:
+def read_table(path: str | os.PathLike) -> pl.DataFrame:
+    """Reads Parquet, told by its content, or text with a header as strings, plain or gzip.
+
+    Text is tab-separated, quotes being letters like others, if a tab is in the header; else
+    comma-separated. A row is a line, and has all columns.
+
+    Raises:
+        InputError: it cannot be read as either; a column named twice; a row of another number of
+            columns than the header.
+    """
     try:
         with open(path, "rb") as file:
-            head = file.readline(1 << 16)
-        if head.startswith(b"PAR1"):
-            return pl.read_parquet(path)
-        separator = "\t" if b"\t" in head else ","
-        return pl.read_csv(path, separator=separator, infer_schema=False)
+            if file.read(4) == b"PAR1":
+                return pl.read_parquet(path)
+        separator = _separator(path)
+        quote = None if separator == "\t" else '"'
+        return pl.read_csv(path, separator=separator, quote_char=quote, infer_schema=False)
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
     except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{path}: got '{reason}', wanted Parquet, TSV or CSV") from error
+
+
+def _separator(path) -> str:
+    """The separator of a table, after a look whether all of its lines have all columns."""
+    separator, header = "\t", []
+    for number, line in numbered_lines(path):
+        text = decode(line, path, number).removeprefix("\ufeff").rstrip("\r\n")
+        if not header:
+            separator = "\t" if "\t" in text else ","
+        fields = _fields(text, separator, path, number)
+        header = header or fields
+        if len(fields) != len(header):
+            raise InputError(f"{path}:{number}: columns: got {len(fields)}, wanted {len(header)}")
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise InputError(f"{path}:1: columns: got '{repeated[0]}' twice, wanted it once")
+    return separator
+
+
+def _fields(text: str, separator: str, path, number: int) -> list[str]:
+    if separator == "\t" or '"' not in text:
+        return text.split(separator)
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}:{number}: got '{error}', wanted comma-separated text") from error
+
+
+def names_of_columns(table: pl.DataFrame) -> str:
+    """For errors: on one line, and not a long one, even where a header is damaged."""
+    names = ", ".join(" ".join(name.split()) for name in table.columns if name != ROW)
+    return names if len(names) <= _SHOWN else names[:_SHOWN] + "..."
 
 
 def _typed(table: pl.DataFrame, path, species: str | None) -> pl.DataFrame:
@@ -99,22 +146,49 @@ def _typed(table: pl.DataFrame, path, species: str | None) -> pl.DataFrame:
         table = table.with_columns(species=pl.lit(species))
     missing = [name for name in (*_REQUIRED, "species") if name not in table.columns]
     if missing:
-        found = ", ".join(name for name in table.columns if name != ROW)
-        raise InputError(f"{path}: columns: got {found}, wanted {', '.join(missing)} too")
+        raise InputError(
+            f"{path}: columns: got {names_of_columns(table)}, wanted {', '.join(missing)} too"
+        )
     optional = [name for name in _COLUMNS if name not in table.columns]
     table = table.with_columns(pl.lit(None, dtype=_COLUMNS[name]).alias(name) for name in optional)
     if table.schema["exon_junctions"] == pl.String:
-        numbers = pl.col("exon_junctions").str.strip_chars(" []").str.split(",")
-        table = table.with_columns(
-            exon_junctions=numbers.list.eval(
-                pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != "")
-            )
-        )
+        table = table.with_columns(exon_junctions=_listed(table, path))
+    for name in ("cds_start", "cds_end"):
+        table = table.with_columns(_integers(table, name, path))
     try:
         table = table.select(ROW, *(pl.col(name).cast(kind) for name, kind in _COLUMNS.items()))
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: types: got {str(error).splitlines()[0]}") from error
     return table.with_columns(pl.col("cds_start", "cds_end").fill_null(-1))
+
+
+def _integers(table: pl.DataFrame, name: str, path) -> pl.Series:
+    """A column as integers: of text, or of floats that are whole."""
+    given = table[name]
+    if given.dtype == pl.String:
+        given = given.replace("", None)
+    whole = given.cast(_INT, strict=False)
+    wrong = given.is_not_null() & whole.is_null()
+    if given.dtype.is_float():
+        wrong |= given != whole
+    _refuse(wrong, table, name, path, "an integer")
+    return whole
+
+
+def _listed(table: pl.DataFrame, path) -> pl.Series:
+    """Junctions given as text."""
+    text = table["exon_junctions"].str.strip_chars().replace("", None)
+    wrong = text.str.contains(_LIST).not_().fill_null(False)
+    _refuse(wrong, table, "exon_junctions", path, "integers, such as [136, 256]")
+    return text.str.extract_all(r"\d+").cast(pl.List(_INT))
+
+
+def _refuse(wrong: pl.Series, table: pl.DataFrame, name: str, path, wanted: str) -> None:
+    """Raises for the first row that is wrong."""
+    bad = table.filter(wrong)
+    if bad.height:
+        row, value = bad.select(ROW, name).row(0)
+        raise InputError(f"{path}: row {row}: {name}: got {value!r:.40}, wanted {wanted}")
 
 
 def _clean_letters(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:
@@ -139,10 +213,13 @@ def _validate(table: pl.DataFrame, path) -> None:
     junctions_known = ~junctions.list.contains(None).fill_null(False)
     text = pl.col("transcript_id", "gene_id", "species", "sequence")
     blank = pl.any_horizontal(text.fill_null("") == "")
+    names = pl.concat_str("transcript_id", "gene_id", "species")
+    odd = names.str.extract(f"({_NOT_IN_NAMES})")
     repeated = pl.struct("species", "transcript_id").is_first_distinct().not_()
     letter = pl.col("sequence").str.extract("([^ACGTN])")
     rules = [
         ("text", blank, pl.lit("an empty field"), "an id, gene, species and sequence"),
+        ("text", odd.is_not_null(), odd, "names without quotes and control characters"),
         ("transcript_id", repeated, pl.lit("it again"), "one row a transcript of a species"),
         ("sequence", letter.is_not_null(), letter, "nucleotides"),
         (
@@ -159,12 +236,18 @@ def _validate(table: pl.DataFrame, path) -> None:
         ),
     ]
     for name, broken, found, wanted in rules:
-        bad = table.filter(broken).select(ROW, "transcript_id", found)
+        bad = table.filter(broken).select(ROW, "transcript_id", found.alias("found"))
         if bad.height:
             row, transcript, shown = bad.row(0)
             raise InputError(
-                f"{path}: row {row} ({transcript}): {name}: got {shown}, wanted {wanted}"
+                f"{path}: row {row} ({_printable(transcript)}): {name}: "
+                f"got {_printable(shown)}, wanted {wanted}"
             )
+
+
+def _printable(value: str | None) -> str:
+    text = str(value)[:_SHOWN]
+    return text if text.isprintable() else repr(text)
 
 
 def _full_codons(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data_builders.records import InputError
 
-_BLOCK_BYTES = 1 << 21
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(slots=True)

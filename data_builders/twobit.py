@@ -159,4 +159,6 @@ class _Reader:
             raise InputError(f"{self.path}: {where}: got {name!r}, wanted UTF-8 text") from error
         if not text:
             raise InputError(f"{self.path}: {where}: name: got none, wanted one")
+        if not text.isprintable():
+            raise InputError(f"{self.path}: {where}: name: got {text!r}, wanted printable text")
         return text

@@ -140,10 +140,9 @@ def _read_recipe(path: Path) -> dict:
     return recipe
 
 
-def _read_report(data: str | None) -> dict | None:
-    """The report of isoform groups in a folder; None where there is none to be read."""
-    path = Path(data or "") / "report.json"
-    if not data or not path.is_file():
+def _read_report(data: str | list | None) -> dict | None:
+    """The report of isoform groups in a folder; None where there is none, or several."""
+    if not isinstance(data, str) or not (path := Path(data) / "report.json").is_file():
         return None
     return _read_json(path, ("sources", "homology", "dataset"), "the report of isoclr build")
 

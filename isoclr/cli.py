@@ -30,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="annotation to isoform groups", epilog=_SOURCES)
     _add_sources(build)
-    build.add_argument("--homology", help="table of homology groups, or HomoloGene's")
+    _add_registry(build)
+    _add_homology(build)
     build.add_argument(
         "--merge",
         choices=("across", "within"),
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
     embed = commands.add_parser("embed", help="transcripts to embeddings", epilog=_SOURCES)
     _add_sources(embed)
+    _add_registry(embed)
     _add_model(embed)
     embed.add_argument("--groups", help="folder of isoform groups instead")
     embed.add_argument("--output", required=True, help="Parquet file of embeddings")
@@ -60,14 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--labels", required=True, help="table of labels")
     probe.add_argument("--label", required=True, help="its column to predict")
     probe.add_argument("--groups", help="folder of isoform groups that has the transcripts")
-    probe.add_argument("--homology", help="HomoloGene table, for labels with gene symbols")
+    _add_homology(probe)
     probe.add_argument("--taxonomy", type=int, default=9606, help="species in it (human)")
     probe.add_argument("--split", choices=("homology", "random"), default="homology")
     probe.add_argument("--output", required=True, help="folder of probe.json and probe.png")
     probe.set_defaults(run=_probe)
 
-    push = commands.add_parser("push", help="share a model folder on the Hub")
-    push.add_argument("folder", help="model folder that train.py wrote")
+    _add_labels(commands.add_parser("labels", help="measurements and GO terms to a label set"))
+
+    push = commands.add_parser("push", help="share a model or a dataset on the Hub")
+    push.add_argument("folder", help="model that train.py wrote, or isoform groups")
     push.add_argument("repo", help="owner/name on the Hub; made when there is none")
     push.add_argument("--private", action="store_true", help="for its owner's eyes")
     push.set_defaults(run=_push)
@@ -93,28 +97,42 @@ _BELONGS_TO = {
     "annotation": ("genome", "transcripts"),
     "aliases": ("genome",),
     "species": ("genome", "transcripts", "table"),
+    "reference": ("homology",),
+    "query": ("homology",),
+    "level": ("homology",),
+    "homology_genes": ("homology",),
 }
 
 
 class _Begins(argparse.Action):
-    """Opens a source of transcripts."""
+    """Opens a source of transcripts, or a table of homology: `const` is the list it goes to."""
 
     def __call__(self, parser, namespace, value, option_string=None):
-        namespace.sources = [*namespace.sources, {self.dest: value}]
+        setattr(namespace, self.const, [*getattr(namespace, self.const), {self.dest: value}])
 
 
 class _Belongs(argparse.Action):
-    """Tells more of the source before it."""
+    """Tells more of the last in the list `const`."""
 
     def __call__(self, parser, namespace, value, option_string=None):
-        source = namespace.sources[-1] if namespace.sources else {}
+        last = (getattr(namespace, self.const) or [{}])[-1]
         owners = _BELONGS_TO[self.dest]
-        if not source.keys() & owners:
+        if not last.keys() & owners:
             wanted = " or ".join(f"--{owner}" for owner in owners)
             parser.error(f"{option_string} {value}: wanted a {wanted} before it")
-        if self.dest in source:
-            parser.error(f"{option_string} {value}: this source has {source[self.dest]} already")
-        source[self.dest] = value
+        if self.dest in last:
+            parser.error(f"{option_string} {value}: got {last[self.dest]} for it already")
+        last[self.dest] = value
+
+
+class _Species(_Belongs):
+    """The species of the source before it; before all sources, one on its own."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        if namespace.sources:
+            super().__call__(parser, namespace, value, option_string)
+        else:
+            namespace.named = [*namespace.named, *value.split(",")]
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
@@ -124,15 +142,67 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         ("--transcripts", "FASTA of spliced transcripts"),
         ("--table", "Parquet, TSV or CSV: transcript_id, gene_id, sequence and more"),
     ):
-        group.add_argument(option, action=_Begins, metavar="FILE", help=text)
+        group.add_argument(option, action=_Begins, const="sources", metavar="FILE", help=text)
     for option, text in (
         ("--annotation", "GTF, GFF3, genePred or BED12"),
         ("--aliases", "names of chromosomes, such as UCSC's chromAlias.txt"),
     ):
-        group.add_argument(option, action=_Belongs, metavar="FILE", help=text)
-    group.add_argument("--species", action=_Belongs, metavar="NAME")
+        group.add_argument(option, action=_Belongs, const="sources", metavar="FILE", help=text)
+    group.add_argument("--species", action=_Species, const="sources", metavar="NAME")
     group.add_argument("--strict", action="store_true", help="a skipped record is an error")
-    parser.set_defaults(sources=[])
+    parser.set_defaults(sources=[], named=[])
+
+
+def _add_registry(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "genomes by name", "--species NAME,... before all sources: downloaded, see docs/SPECIES.md"
+    )
+    group.add_argument("--release", type=int, help="of Ensembl; none: the genomes of IsoCLR")
+    group.add_argument("--cache", metavar="DIR", help="folder of downloads")
+    group.add_argument("--registry", metavar="FILE", help="table of genomes of your own")
+
+
+def _add_homology(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("homology", "repeat --homology to join several tables")
+    group.add_argument(
+        "--homology",
+        action=_Begins,
+        const="tables",
+        metavar="FILE",
+        help="table of a layout in docs/HOMOLOGY.md; what follows belongs to it",
+    )
+    for option, metavar, text in (
+        ("--reference", "NAME", "species of BioMart's first genes, or TOGA's reference"),
+        ("--query", "NAME", "TOGA's query species"),
+        ("--level", "ID", "taxonomy id of the OrthoDB level to use"),
+        ("--homology-genes", "FILE", "OrthoDB's table of genes"),
+    ):
+        group.add_argument(option, action=_Belongs, const="tables", metavar=metavar, help=text)
+    parser.set_defaults(tables=[])
+
+
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind, text in (
+        ("half-life", "Saluki's table, or another of a half-life"),
+        ("ribosome-load", "a 5'UTR reporter library, or a load for each transcript"),
+        ("localisation", "the Human Protein Atlas' table, or columns of 0 and 1"),
+        ("go", "sets of genes (GMT), or annotations (GAF) with --obo"),
+        ("table", "a number for each transcript or gene"),
+    ):
+        labels = kinds.add_parser(kind, help=text, epilog=_SOURCES)
+        labels.add_argument("file", help=text)
+        if kind == "go":
+            labels.add_argument("--obo", metavar="FILE", help="ontology; FILE is a GAF then")
+            labels.add_argument("--min-genes", type=int, default=1, help="a term's fewest genes")
+        elif kind != "localisation":
+            labels.add_argument("--label", required=kind == "table", help="its column to predict")
+        labels.add_argument("--groups", metavar="DIR", help="isoform groups of the transcripts")
+        _add_sources(labels)
+        _add_homology(labels)
+        labels.add_argument("--seed", type=int, default=0, help="of the split")
+        labels.add_argument("--output", required=True, help="Parquet file of the label set")
+        labels.set_defaults(run=_labels)
 
 
 def _shard(value: str) -> tuple[int, int]:
@@ -168,14 +238,40 @@ def _sources(parsed: argparse.Namespace, species: str | None = None) -> list:
     return made
 
 
+def _genomes_by_name(parsed: argparse.Namespace) -> list:
+    from data_builders.registry import sources
+
+    options = {name: getattr(parsed, name) for name in ("release", "cache", "registry")}
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and not parsed.named:
+        raise InputError(f"--{min(given)}: wanted a --species before all sources")
+    return sources(parsed.named, **given) if parsed.named else []
+
+
+def _homology(parsed: argparse.Namespace) -> list | None:
+    """The tables of a command line, None when there is none."""
+    from data_builders.homology_tables import HomologyTable
+
+    return [
+        HomologyTable(
+            table["homology"],
+            species=table.get("reference"),
+            query=table.get("query"),
+            level=table.get("level"),
+            genes=table.get("homology_genes"),
+        )
+        for table in parsed.tables
+    ] or None
+
+
 def _build(parsed: argparse.Namespace) -> None:
     from data_builders.build import build
     from data_builders.staging import shard_name
 
     report = build(
-        _sources(parsed),
+        [*_genomes_by_name(parsed), *_sources(parsed)],
         parsed.output,
-        homology=parsed.homology,
+        homology=_homology(parsed),
         merge=parsed.merge,
         max_length=parsed.max_length,
         shard=parsed.shard,
@@ -209,9 +305,9 @@ def _embed(parsed: argparse.Namespace) -> None:
     if parsed.groups:
         transcripts = [t for group in read_groups(parsed.groups) for t in group.transcripts]
     else:
-        sources = _sources(parsed, species="unknown")
+        sources = [*_genomes_by_name(parsed), *_sources(parsed, species="unknown")]
         if not sources:
-            raise InputError("wanted --genome, --transcripts, --table or --groups")
+            raise InputError("wanted --genome, --transcripts, --table, --species or --groups")
         transcripts = [t for source in sources for t in source.read(tally, {})]
     if not transcripts:
         raise InputError(f"no transcript to embed; skipped: {dict(tally.skipped) or 'none'}")
@@ -232,17 +328,79 @@ def _probe(parsed: argparse.Namespace) -> None:
         parsed.label,
         Path(parsed.output),
         isoform_groups=parsed.groups,
-        homology=parsed.homology,
+        homology=_homology(parsed),
         taxonomy=parsed.taxonomy,
         split=parsed.split,
     )
     print(result.table())
 
 
+def _labels(parsed: argparse.Namespace) -> None:
+    from data_builders import label_sets
+    from data_builders.label_files import write_label_set
+    from data_builders.labels import read_labels
+    from data_builders.text import Tally
+
+    tally = Tally(strict=parsed.strict)
+    join = _transcripts_to_join(parsed, tally)
+    if parsed.kind == "half-life":
+        labels = label_sets.half_life(parsed.file, parsed.label, **join)
+    elif parsed.kind == "ribosome-load":
+        labels = label_sets.mean_ribosome_load(parsed.file, parsed.label, **join)
+    elif parsed.kind == "localisation":
+        labels = label_sets.protein_localisation(parsed.file, **join)
+    elif parsed.kind == "table":
+        labels = read_labels(parsed.file, parsed.label, **join)
+    elif "isoform_groups" not in join:
+        raise InputError(f"{parsed.file}: got no transcripts to label, wanted --groups or a source")
+    elif parsed.obo is None:
+        labels = label_sets.gene_ontology_sets(parsed.file, min_genes=parsed.min_genes, **join)
+    elif "species" in join:
+        raise InputError(f"--species {join['species']}: wanted none, a GAF names its own")
+    else:
+        labels = label_sets.gene_ontology_annotations(
+            parsed.file, parsed.obo, min_genes=parsed.min_genes, **join
+        )
+    write_label_set(labels, parsed.output, seed=parsed.seed)
+    what = f"{len(labels.classes)} classes" if labels.classes else "a number each"
+    print(f"{parsed.output}: {labels.label} of {len(labels.transcripts)} transcripts, {what}")
+    for outcome, n in labels.report.items():
+        print(f"  {outcome}: {n}")
+    _print_reasons(tally.skipped, "skipped")
+    _print_reasons(tally.adjusted, "adjusted")
+
+
+def _transcripts_to_join(parsed: argparse.Namespace, tally) -> dict:
+    """Where labels find their transcripts and groups, as `read_labels` takes it."""
+    from data_builders.build import group_sources
+    from data_builders.groups import read_groups
+    from data_builders.homology import read_homology
+
+    join: dict = {}
+    if len(parsed.named) > 1:
+        raise InputError(f"--species {','.join(parsed.named)}: wanted one, that of the labels")
+    if parsed.named:
+        join["species"] = parsed.named[0]
+    homology = _homology(parsed)
+    if parsed.groups and (parsed.sources or homology):
+        raise InputError(f"--groups {parsed.groups}: wanted no sources and no homology beside it")
+    if parsed.groups:
+        return join | {"isoform_groups": read_groups(parsed.groups)}
+    known = None if homology is None else read_homology(homology)
+    if parsed.sources:
+        sources = _sources(parsed, join.get("species"))
+        join["isoform_groups"], join["gene_symbols"] = group_sources(sources, known, tally)
+    elif known is not None:
+        join["homology"] = known
+    return join
+
+
 def _push(parsed: argparse.Namespace) -> None:
+    from isoclr.dataset_hub import is_dataset, push_dataset
     from isoclr.hub import push
 
-    print(push(parsed.folder, parsed.repo, parsed.private))
+    share = push_dataset if is_dataset(parsed.folder) else push
+    print(share(parsed.folder, parsed.repo, parsed.private))
 
 
 def _simulate(parsed: argparse.Namespace) -> None:

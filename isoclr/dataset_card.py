@@ -1,42 +1,19 @@
 """The dataset card: what the reports of isoform groups say, in the Hub's form."""
 
-import json
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
-
-from data_builders.records import InputError
 
 DEFAULT = "default"
 """The configuration whose files are at the root of its repository."""
 
 _TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
-_KEYS = ("sources", "homology", "grouping", "dataset")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
 
 
 def prefix(config: str) -> str:
     """Where the files of a configuration are in its repository."""
     return "" if config == DEFAULT else f"{config}/"
-
-
-def read_report(path: Path) -> dict:
-    """The report.json that `isoclr build` wrote.
-
-    Raises:
-        InputError: no such file, or not such a report.
-    """
-    wanted = "wanted the report of isoclr build"
-    try:
-        report = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, {wanted}") from None
-    except ValueError:
-        raise InputError(f"{path}: not JSON, {wanted}") from None
-    missing = [key for key in _KEYS if not isinstance(report, dict) or key not in report]
-    if missing:
-        raise InputError(f"{path}: no {missing[0]} in it, {wanted}")
-    return report
 
 
 def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:

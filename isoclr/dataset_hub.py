@@ -13,7 +13,10 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from data_builders.groups import read_groups
 from data_builders.records import InputError
-from isoclr.dataset_card import DEFAULT, prefix, read_report, render_dataset_card
+from data_builders.report import read_report
+from data_builders.shards import merge_reports
+from data_builders.staging import REPORTS
+from isoclr.dataset_card import DEFAULT, prefix, render_dataset_card
 from isoclr.hub import create_repository, hub_errors, reason
 
 _LOG = logging.getLogger(__name__)
@@ -33,9 +36,10 @@ def push_dataset(
 ) -> str:
     """Upload isoform groups to the Hub, as one commit with a card of all that is there then.
 
-    The repository is made when there is none. A dataset's Parquet files, `report.json` and
-    `report.png` go; nothing else does. Files of an earlier push of the same configuration that are
-    not in this one are removed; other configurations stay, so that each may come from a machine of
+    The repository is made when there is none. A dataset's Parquet files, `report.json` and its
+    figures go; nothing else does. Those reports are written into a folder of shards (see
+    `merge_reports`). Files of an earlier push of the same configuration that are not in this one
+    are removed; other configurations stay, so that each may come from a machine of
     its own. README.md is always written anew. A Hub that is away or busy is tried again for more
     than a minute; after that, the same call goes on where it broke off: files that have arrived
     are not sent twice.
@@ -102,7 +106,9 @@ def _inside(folder: Path) -> list[Path]:
 
 def _checked_report(folder: Path) -> dict:
     """The report of a folder, if it tells of the groups that are there."""
-    next(read_groups(folder))  # all shards are there, in our schema
+    if (folder / "reports").is_dir():
+        return merge_reports(folder)
+    next(read_groups(folder))  # all files are there, in our schema
     report = read_report(folder / "report.json")
     if not (folder / "report.png").is_file():
         raise InputError(f"{folder}: no report.png in it, wanted {_WANTED}")
@@ -124,8 +130,8 @@ def _push(api: HfApi, configs: dict[str, Path], reports: dict, repo: str, privat
     if script in present:
         raise InputError(f"{name}: got {script} in it, wanted no script: load_dataset refuses one")
     files = _files(configs)
-    groups = tuple(f"{prefix(config)}data/" for config in configs)
-    removed = sorted(path for path in present - files.keys() if path.startswith(groups))
+    ours = tuple(prefix(config) + name for config in configs for name in ("data/", *REPORTS))
+    removed = sorted(path for path in present - files.keys() if path.startswith(ours))
     card = render_dataset_card(name, _reports_there(api, name, info.sha, present) | reports)
     api.create_commit(
         name,
@@ -147,7 +153,7 @@ def _files(configs: dict[str, Path]) -> dict[str, Path]:
     return {
         f"{prefix(config)}{path.relative_to(folder).as_posix()}": path
         for config, folder in configs.items()
-        for pattern in ("data/*.parquet", "report.json", "report.png")
+        for pattern in ("data/*.parquet", *REPORTS)
         for path in sorted(folder.glob(pattern))
     }
 

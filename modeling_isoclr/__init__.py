@@ -19,6 +19,7 @@ from .configuration_isoclr import IsoCLRConfig
 from .losses_isoclr import (
     LOSS_FORMS,
     contrastive_loss,
+    contrastive_loss_and_accuracy,
     pair_accuracy,
     supervised_loss,
     transcript_count_weights,
@@ -64,6 +65,7 @@ __all__ = [
     "IsoCLRTokenizer",
     "IsoformEmbeddingPipeline",
     "contrastive_loss",
+    "contrastive_loss_and_accuracy",
     "longest_orf",
     "pair_accuracy",
     "supervised_loss",

@@ -26,7 +26,7 @@ from .layers_isoclr import (
     masked_mean,
     track_table,
 )
-from .losses_isoclr import contrastive_loss, supervised_loss
+from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
 from .pipeline_isoclr import embed_tokens
 from .tokenization_isoclr import base_codes
 
@@ -360,7 +360,8 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         contrastive = masked_lm = loss = None
         if return_loss:
             weights = self.positive_weights(pair_weights, pair_types)
-            loss = contrastive = self.contrast(projections, weights)
+            contrastive, _ = self.contrast(projections, weights)
+            loss = contrastive
         if labels is not None:
             if self.lm_head is None:
                 raise ValueError("labels: got some, wanted config.masked_lm_weight above 0")
@@ -375,10 +376,10 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         return result if return_dict is not False else result.to_tuple()
 
     def contrast(self, projections, weights=None):
-        """The contrastive term over (2 · pairs, projected), first views first."""
+        """The contrastive term over (2 · pairs, projected), first views first; pair accuracy."""
         if len(projections) % 2:
             raise ValueError(f"got {len(projections)} rows, wanted two views a pair")
-        return contrastive_loss(
+        return contrastive_loss_and_accuracy(
             *projections.chunk(2), self.config.loss_form, self.config.loss_temperature, weights
         )
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -184,8 +185,30 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(train, recip
     assert not (tmp_path / "model.safetensors").exists()
 
 
+def test_a_hub_that_is_away_stops_no_run_but_is_told_at_the_end(
+    train, recipe_file, tmp_path, monkeypatch
+):
+    pushes = []
+
+    def push(folder, repo):
+        pushes.append(sorted(path.name for path in Path(folder).glob("*.safetensors")))
+        if len(pushes) < 3:
+            raise InputError("cannot reach the Hub")
+        return f"https://hub/{repo}"
+
+    monkeypatch.setattr(train, "push", push)
+    words = ["--steps", "3", "--push_to_hub", "o/n", "--output", str(tmp_path)]
+    train.main([str(recipe_file), *words])
+    assert pushes == [["model.safetensors"]] * 3  # after steps 1 and 2, and at the end
+
+    del pushes[:]
+    with pytest.raises(InputError, match="cannot reach the Hub"):
+        train.main([str(recipe_file), *words])  # nothing left to train: it pushes
+    assert (tmp_path / "README.md").exists()
+
+
 def test_a_run_follows_a_linear_probe(train, recipe_file, clade, groups_folder, tmp_path):
-    labels = {"labels": str(clade / "half_life.tsv"), "label": "half_life"}
+    labels = {"labels": str(clade.half_life), "label": "half_life"}
     probe = json.dumps({**labels, "groups": str(groups_folder)})
     train.main([str(recipe_file), "--output", str(tmp_path), "--steps", "2", "--probe", probe])
     record = log_of(tmp_path)[-1]
@@ -199,6 +222,7 @@ def test_a_run_follows_a_linear_probe(train, recipe_file, clade, groups_folder, 
         (["--data", "nowhere"], "nowhere: no such folder, wanted isoform groups"),
         (["--data", "."], "no data/train-"),
         (["--pairs", "{weights: 3}"], "pairs.weights: unknown key"),
+        (["--data", "[]"], "data: got an empty list"),
         (["--streaming", "true"], "streaming: got one row group, wanted two"),
     ],
 )

@@ -21,8 +21,8 @@ class LabelProbe:
         labels: table, as `read_labels` takes it.
         label: its column.
         groups: folder of isoform groups that has the transcripts, when the table has not.
-        homology: HomoloGene table, when it has.
-        taxonomy: of the species in it.
+        homology: table for `read_homology`, when it has.
+        taxonomy: NCBI id of the species of labels without a column species.
     """
 
     def __init__(
@@ -39,8 +39,9 @@ class LabelProbe:
         self.labelled = read_labels(
             labels,
             label,
-            homology=None if homology is None else homologene_symbols(homology, taxonomy),
+            homology=None if homology is None else read_homology(homology),
             isoform_groups=None if groups is None else read_groups(groups),
+            species=str(taxonomy),
         )
         self.train, self.validation, _ = homology_split(self.labelled.groups, SEEDS[0])
 

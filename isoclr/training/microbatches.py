@@ -60,9 +60,7 @@ class PairEncoder(nn.Module):
                 pooled.append(embeddings)
                 if loss is not None:
                     masked_lm.append(loss)
-        # Half precision ends here; a process may have no micro-batch at all.
-        rows = next(self.model.parameters()).new_empty(0, self.model.config.pooled_size)
-        rows = torch.cat([rows, *(part.to(rows) for part in pooled)])
+        rows = torch.cat(pooled).to(next(self.model.parameters()).dtype)  # half precision ends here
         rows = gather_rows(rows, batch.rows_of_rank)[batch.order]
         return self.model.projector(rows), sum(masked_lm) if masked_lm else None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from data_builders.records import InputError
 from isoclr.training.groups import ArrowGroups
 from isoclr.training.members import Members
 from isoclr.training.order import keyed_hash
@@ -101,7 +102,7 @@ class PairBatches(torch.utils.data.Dataset):
 
     The views of the whole batch are sorted by length and cut into micro-batches, which the
     processes take in turn: so micro-batches, their statistics and their dropout are the same for
-    any number of processes.
+    any number of processes (up to one a micro-batch).
 
     Args:
         source: finds the groups of a step, and those held out.
@@ -188,10 +189,19 @@ class PairBatches(torch.utils.data.Dataset):
 
     def _cut(self, lengths: np.ndarray) -> list[np.ndarray]:
         """The views of each micro-batch, longest first."""
-        if self.micro_batch_tokens is not None:
-            return cut_by_tokens(lengths, self.micro_batch_tokens)
-        longest_first = np.argsort(-lengths, kind="stable")
-        return [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
+        if len(lengths) < self.world_size:
+            raise InputError(
+                f"batch_size: got {len(lengths) // 2} groups in a step, wanted a view or more for each "
+                f"of {self.world_size} processes"
+            )
+        if self.micro_batch_tokens is None:
+            longest_first = np.argsort(-lengths, kind="stable")
+            return [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
+        parts = cut_by_tokens(lengths, self.micro_batch_tokens)
+        while len(parts) < self.world_size:  # every process needs one
+            largest = int(np.argmax([len(part) for part in parts]))
+            parts[largest : largest + 1] = np.array_split(parts[largest], 2)
+        return parts
 
     def _view(
         self, located: Located, pairs: Pairs, view: int, mask: bool

@@ -24,8 +24,8 @@ class Recipe:
 
     Attributes:
         data: folder of isoform groups as `isoclr build` writes it, or a dataset on the Hub; or a
-            list of such, each perhaps as `{path: ..., weight: 2}`: the times that a group of it
-            comes in an epoch.
+            list of such, each perhaps as `{path: ..., config: ..., weight: 2}`: a configuration of
+            the dataset on the Hub, and the times that a group of it comes in an epoch.
         output: folder of the model, its checkpoints and its log.
         model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders.
         steps: duration of the run, in optimiser steps or epochs.
@@ -95,25 +95,21 @@ class Recipe:
     push_to_hub: str | None = None
     seed: int = 0
 
-    def datasets(self) -> list[tuple[str, float]]:
-        """Path or repository, and weight, of each dataset."""
-        entries = [self.data] if isinstance(self.data, str) else self.data
-        named = []
-        for entry in entries:
+    def datasets(self) -> list[tuple[str, str | None, float]]:
+        """Path or repository, configuration, and weight, of each dataset."""
+        found = []
+        for entry in [self.data] if isinstance(self.data, str) else self.data:
             entry = {"path": entry} if isinstance(entry, str) else entry
-            weight = entry.get("weight", 1) if isinstance(entry, dict) else None
-            if (
-                not isinstance(entry, dict)
-                or not isinstance(entry.get("path"), str)
-                or entry.keys() - {"path", "weight"}
-                or type(weight) not in (int, float)
-                or weight <= 0
-            ):
-                raise InputError(f"data: got {entry!r}, wanted a path, or path and weight > 0")
-            named.append((entry["path"], weight))
-        if not named:
+            if not isinstance(entry, dict) or entry.keys() - {"path", "config", "weight"}:
+                raise InputError(f"data: got {entry!r}, wanted path, config and weight")
+            path, config, weight = entry.get("path"), entry.get("config"), entry.get("weight", 1)
+            names = isinstance(path, str) and isinstance(config, str | None)
+            if not (names and type(weight) in (int, float) and weight > 0):
+                raise InputError(f"data: got {entry!r}, wanted a path and a weight above 0")
+            found.append((path, config, weight))
+        if not found:
             raise InputError("data: got an empty list, wanted a path")
-        return named
+        return found
 
     def mask_fractions(self) -> tuple[float, float]:
         """The least and the greatest fraction of hidden nucleotides."""

@@ -284,7 +284,7 @@ def build_batches(
     recipe: Recipe, tokenizer: IsoCLRTokenizer, accelerator: Accelerator
 ) -> PairBatches:
     """The training data of a recipe, and a word on what of it takes part."""
-    paths, weights = zip(*recipe.datasets(), strict=True)
+    paths, configs, weights = zip(*recipe.datasets(), strict=True)
     for path in paths:
         check_source(path, "isoform groups that isoclr build wrote", "data/train-*.parquet")
     arguments = {
@@ -294,11 +294,11 @@ def build_batches(
         "seed": recipe.seed,
     }
     if recipe.streaming:
-        files = [_files(path) for path in paths]
+        files = [_files(*dataset) for dataset in zip(paths, configs, strict=True)]
         source = StreamedGroups(files, weights, tokenizer, **arguments)
     else:
         with accelerator.main_process_first():  # that one writes the caches
-            groups, sizes = _mapped(paths, tokenizer, recipe.token_cache)
+            groups, sizes = _mapped(paths, configs, tokenizer, recipe.token_cache)
         source = MappedGroups(groups, sizes, weights, **arguments)
     config = recipe.model_config()
     batches = PairBatches(
@@ -317,10 +317,16 @@ def build_batches(
 
 
 def _mapped(
-    paths: Sequence[str], tokenizer: IsoCLRTokenizer, cache: str | None
+    paths: Sequence[str],
+    configs: Sequence[str | None],
+    tokenizer: IsoCLRTokenizer,
+    cache: str | None,
 ) -> tuple[ArrowGroups, list[int]]:
     """The groups of local folders and of Hub datasets, which are downloaded; rows of each."""
-    datasets = [load_dataset(path, split="train") for path in paths]
+    datasets = [
+        load_dataset(path, config, split="train")
+        for path, config in zip(paths, configs, strict=True)
+    ]
     sizes = [len(data) for data in datasets]
     batches = [batch for data in datasets for batch in data.data.table.to_batches()]
     if cache is None:
@@ -360,13 +366,13 @@ class CachedGroups(ArrowGroups):
         return self.caches[cache].tokens(int(transcript - self._cache_bounds[cache])).copy()
 
 
-def _files(path: str) -> list[Callable]:
+def _files(path: str, config: str | None) -> list[Callable]:
     """How to open the Parquet files of a folder or of a dataset on the Hub."""
     if Path(path).is_dir():
         return [partial(open, file, "rb") for file in sorted(Path(path).glob("data/train-*"))]
-    files = HfFileSystem().glob(f"datasets/{path}/**/train-*.parquet")
+    files = HfFileSystem().glob(f"datasets/{path}/{config or ''}/data/train-*.parquet")
     if not files:
-        raise InputError(f"{path}: got no train-*.parquet on the Hub, wanted isoform groups")
+        raise InputError(f"{path}: got no data/train-*.parquet on the Hub, wanted isoform groups")
     return [partial(_open_on_hub, file) for file in sorted(files)]
 
 

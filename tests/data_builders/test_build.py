@@ -45,7 +45,10 @@ def inputs(tmp_path):
 def no_figure(monkeypatch):
     """Spares the time of the figure, which is most of it, where many datasets are built."""
     monkeypatch.setattr(
-        "data_builders.build.draw_report", lambda summary, path: path.write_bytes(b"figure")
+        "data_builders.report.draw_report", lambda summary, path: path.write_bytes(b"figure")
+    )
+    monkeypatch.setattr(
+        "data_builders.build.draw_homology", lambda report, path: path.write_bytes(b"figure")
     )
 
 

@@ -340,20 +340,50 @@ class TestSources:
         found = sources(clade.species, release, cache=tmp_path / "cache", registry=mirror.table)
         assert [source.species for source in found] == list(clade.species)
         for source, genome, annotation in zip(found, clade.genomes, clade.annotations, strict=True):
-            assert Path(source.genome).parent == tmp_path / "cache" / folder / source.species
+            where = tmp_path / "cache" / folder / source.species
+            assert str(source.genome).startswith(f"{where}/") and not where.exists()
+            assert Path(source.genome).parent == Path(source.annotation).parent == where
             assert Path(source.genome).read_bytes() == genome.read_bytes()
             assert Path(source.annotation).read_bytes() == annotation.read_bytes()
-        build(found, tmp_path / "downloaded", homology=clade.homology)
+        report = build(found, tmp_path / "downloaded", homology=clade.homology)
+        for told, source in zip(report["sources"], found, strict=True):
+            provider, _, version = folder.partition("/")
+            assert (told["provider"], told["release"], told["assembly"]) == (
+                *(provider, version, "A1"),
+            )
+            for role, file in told["files"].items():
+                assert file["url"] == getattr(source, role).url
+                assert file["url"].startswith(f"{mirror.url}/{provider}/")
         local = map(GenomeSource, clade.genomes, clade.annotations, clade.species)
         build(list(local), tmp_path / "local", homology=clade.homology)
         groups = list(read_groups(tmp_path / "downloaded"))
         assert groups and groups == list(read_groups(tmp_path / "local"))
 
     def test_second_time_asks_nothing(self, mirror, clade, tmp_path):
-        first = sources(clade.species, cache=tmp_path / "cache", registry=mirror.table)
+        def read():
+            found = sources(clade.species, cache=tmp_path / "cache", registry=mirror.table)
+            return [Path(source.genome).read_bytes() for source in found]
+
+        first = read()
         asked = len(mirror.requests)
-        assert sources(clade.species, cache=tmp_path / "cache", registry=mirror.table) == first
+        assert asked and read() == first
         assert len(mirror.requests) == asked
+
+    def test_an_open_file_is_checked_once(self, mirror, clade, tmp_path, monkeypatch):
+        (one,) = sources(clade.species[:1], cache=tmp_path / "cache", registry=mirror.table)
+        path = Path(one.genome)
+        monkeypatch.setattr(transfers, "fetch", None)
+        assert Path(one.genome) == path
+        with pytest.raises(TypeError):
+            Path(one.annotation)
+
+    @pytest.mark.parametrize("merge", ["within", "across"])
+    def test_a_shard_downloads_what_it_reads(self, mirror, clade, tmp_path, merge):
+        found = sources(clade.species, cache=tmp_path / "cache", registry=mirror.table)
+        options = {"homology": clade.homology, "merge": merge}
+        build(found, tmp_path / "groups", shard=(1, 2), **options)
+        species = {request.path.split("/")[2] for request in mirror.requests}
+        assert species == set(clade.species[1:] if merge == "within" else clade.species)
 
     def test_nothing_is_downloaded_before_all_names_are_found(self, mirror, clade, tmp_path):
         names = [clade.species[0], "unicorn"]

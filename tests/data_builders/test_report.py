@@ -1,11 +1,14 @@
+import json
 import random
+import re
 from collections import Counter
 
 import pyarrow as pa
 import pytest
 
 from data_builders.groups import SCHEMA
-from data_builders.report import Summary, draw_report
+from data_builders.records import InputError
+from data_builders.report import Summary, draw_report, read_report
 
 
 def table(rows, seed=0):
@@ -75,3 +78,21 @@ def test_the_figure_is_of_the_counts(tmp_path):
     whole = table(20)
     assert drawn(whole) == drawn(whole.slice(0, 8), whole.slice(8))
     assert drawn(whole) != drawn(whole.slice(0, 8))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "report.json: no such file, wanted the report of isoclr build"),
+        ("{", "report.json: not JSON, wanted the report"),
+        ("[]", "report.json: no sources in it, wanted the report"),
+        (json.dumps({"sources": [], "homology": None, "grouping": {}}), "no dataset in it"),
+    ],
+)
+def test_a_bad_report_is_one_line(tmp_path, content, message):
+    path = tmp_path / "report.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        read_report(path)
+    assert "\n" not in str(error.value)

@@ -103,7 +103,7 @@ def test_broken_row(tmp_path, changes, message):
         (b"", r"t\.x: got '.*', wanted Parquet, TSV or CSV"),
         (
             b"transcript_id,gene_id,species,sequence,cds_start\na,b,c,ACG,one\n",
-            r"t\.x: types: got",
+            r"t\.x: row 1: cds_start: got 'one', wanted an integer",
         ),
     ],
 )

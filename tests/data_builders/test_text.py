@@ -2,8 +2,9 @@ import gzip
 
 import pytest
 
+from data_builders import text
 from data_builders.records import InputError
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally, byte_blocks, decode, line_blocks, numbered_lines
 
 
 def test_plain_and_gzip_are_told_apart_by_content(tmp_path):
@@ -39,3 +40,19 @@ def test_tally_adds_up():
     other.skipped.update(odd=1, even=1)
     tally.update(other)
     assert (tally.read, tally.kept, tally.skipped) == (7, 3, {"odd": 3, "even": 1})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("blocks", [line_blocks, byte_blocks])
+def test_blocks_have_all_lines_whole_and_know_their_numbers(tmp_path, monkeypatch, blocks, packed):
+    monkeypatch.setattr(text, "_BLOCK_BYTES", 40)
+    lines = [b"x" * (n * 7 % 50) + b"\n" for n in range(100)] + [b"no end"]
+    path = tmp_path / "a"
+    path.write_bytes(gzip.compress(b"".join(lines)) if packed else b"".join(lines))
+    found = list(blocks(path))
+    assert len(found) > 10
+    for first, block in found:
+        block = block if isinstance(block, list) else block.splitlines(keepends=True)
+        assert block == lines[first - 1 : first - 1 + len(block)]
+        lines[first - 1 : first - 1 + len(block)] = [None] * len(block)
+    assert lines == [None] * 101

@@ -1,14 +1,13 @@
 """The dataset card says what the reports say."""
 
 import copy
-import json
 import re
 
 import pytest
 from huggingface_hub import DatasetCard
 
-from data_builders.records import InputError
-from isoclr.dataset_card import read_report, render_dataset_card
+from data_builders.report import read_report
+from isoclr.dataset_card import render_dataset_card
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,9 @@ def test_counts_and_provenance_are_those_of_the_report(built):
     for species, n in counts["species"].items():
         assert f"{species} {n:,}" in text
     assert "none over 12,288 nt. Homologous genes make a group across species." in text
-    assert "(clade/report.png)" in text
+    assert "(clade/report.png)" in text and "(clade/homology.png)" in text
+    partition = built["homology"]["partition"]
+    assert f"{partition['genes']} genes in {partition['groups']} groups" in text
     assert not re.search(r"\{\{|\{%|None|Undefined", text)
 
 
@@ -51,6 +52,18 @@ def test_what_was_left_out_and_changed_is_there_by_reason(built):
     assert "WS282" not in without and "exons overlap" not in without
 
 
+def test_where_a_download_and_the_options_of_homology_are_from(built):
+    report = copy.deepcopy(built)
+    source = report["sources"][0]
+    source |= {"species": "worm", "provider": "refseq", "release": "R1", "assembly": "WS282"}
+    source["files"]["genome"] |= {"name": "w.fa.gz", "url": "https://host/w.fa.gz"}
+    report["homology"]["files"]["homology"] |= {"species": "human", "level": "9347"}
+    text = render_dataset_card("someone/rna", {"default": report})
+    row = "| genome, worm, WS282, refseq, R1 | [`w.fa.gz`](https://host/w.fa.gz) | `"
+    assert row in text and text.count("https://host") == 1
+    assert "| homology, human, 9347 | `homology.tsv` | `" in text
+
+
 def test_genes_and_merging_within(built):
     report = copy.deepcopy(built)
     report["homology"]["merge"] = "within"
@@ -58,6 +71,7 @@ def test_genes_and_merging_within(built):
     report["homology"] = None
     text = render_dataset_card("a/b", {"x": report})
     assert "A group is a gene." in text and "homology table" not in text
+    assert "homology.png" not in text
 
 
 def test_metadata_names_every_configuration_and_its_files(built):
@@ -98,21 +112,3 @@ def test_size_category_counts_the_groups_of_all(built, groups, size):
     nothing["dataset"]["groups"] = 0
     card = DatasetCard(render_dataset_card("a/b", {"x": report, "y": nothing}))
     assert card.data.size_categories == [size]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "report.json: no such file, wanted the report of isoclr build"),
-        ("{", "report.json: not JSON, wanted the report"),
-        ("[]", "report.json: no sources in it, wanted the report"),
-        (json.dumps({"sources": [], "homology": None, "grouping": {}}), "no dataset in it"),
-    ],
-)
-def test_a_bad_report_is_one_line(tmp_path, content, message):
-    path = tmp_path / "report.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError, match=re.escape(message)) as error:
-        read_report(path)
-    assert "\n" not in str(error.value)

@@ -261,6 +261,12 @@ def test_nothing_is_larger_than_the_views(form, small_tiles):
     assert whole.elements >= pairs * pairs
 
 
+def test_every_product_is_taken_once(small_tiles):
+    z = random_views(7).flatten(0, 1)  # three blocks of rows in each half
+    assert len(list(losses_isoclr._tiles(z, with_own_half=True))) == 6 * 7 // 2
+    assert len(list(losses_isoclr._tiles(z, with_own_half=False))) == 3 * 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pairs", [3, 7])  # in the graph; too many tiles, beside it
 def test_compiles(pairs, small_tiles):

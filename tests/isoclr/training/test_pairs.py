@@ -4,6 +4,7 @@ import pytest
 import torch
 from datasets import load_dataset
 
+from data_builders.records import InputError
 from isoclr.training.groups import ArrowGroups
 from isoclr.training.pairs import PairBatches
 from isoclr.training.sampling import PairSampler
@@ -79,7 +80,7 @@ def test_micro_batches_change_nothing_but_the_cut(source):
     assert all(part.numel() <= 2048 or len(part) == 1 for part in cut.tokens)
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 50])
+@pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_the_micro_batches_of_one(source, world_size):
     alone = batches(source, micro_batch_tokens=2048)[2]
     ranks = [
@@ -93,6 +94,17 @@ def test_processes_share_the_micro_batches_of_one(source, world_size):
         assert batch.rows_of_rank[rank] == sum(map(len, batch.tokens))
         assert batch.rows_of_rank == ranks[0].rows_of_rank
         assert (batch.nucleotides, batch.encoded) == (alone.nucleotides, alone.encoded)
+
+
+def test_every_process_has_something_to_encode(source):
+    ranks = [
+        batches(source, micro_batch_tokens=1 << 20, rank=rank, world_size=5)[0] for rank in range(5)
+    ]
+    assert all(batch.tokens for batch in ranks)
+    alone = batches(source, micro_batch_tokens=1 << 20)[0]
+    assert len(alone.tokens) == 1 and views(*ranks) == views(alone)
+    with pytest.raises(InputError, match="a view or more for each of 99 processes"):
+        batches(source, world_size=99)[0]
 
 
 def test_without_a_budget_every_process_has_one_part_of_like_size(source):

@@ -50,7 +50,7 @@ def one_step(setting, rank=0, world_size=1):
     parts = CUT if setting["cut"] else [order[r::world_size] for r in range(world_size)]
     batch = batch_of(parts, rank, world_size)
     projections, _ = PairEncoder(model)(batch)
-    loss = model.contrast(projections)
+    loss, _ = model.contrast(projections)
     loss.backward()
     gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
     buffers = [b.flatten() for n, b in model.named_buffers() if "running" in n]

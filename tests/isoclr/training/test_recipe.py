@@ -65,7 +65,7 @@ def test_a_saved_recipe_reads_back(recipe_file, tmp_path):
         (MINIMAL, ["--precision", "half"], "precision: got 'half', wanted one of float32, bf"),
         (MINIMAL, ["--data", "[]"], "data: got an empty list"),
         (MINIMAL, ["--data", "[{path: a, wait: 2}]"], "data: got {'path': 'a', 'wait': 2}"),
-        (MINIMAL, ["--data", "[{path: a, weight: 0}]"], "wanted a path, or path and weight > 0"),
+        (MINIMAL, ["--data", "[{path: a, weight: 0}]"], "wanted a path and a weight above 0"),
         (MINIMAL, ["--token_cache", "c", "--streaming", "true"], "token_cache: got one beside"),
         (MINIMAL, ["--model.norm", "group"], "model.norm: got 'group'"),
         (MINIMAL, ["--steps"], "--steps: wanted a value"),
@@ -91,10 +91,10 @@ def test_durations_are_steps_epochs_or_shares(recipe_file):
 
 
 def test_data_is_one_path_or_several_with_weights(recipe_file):
-    words = ["--data", "[a, {path: b, weight: 0.5}]"]
+    words = ["--data", "[a, {path: b, config: c, weight: 0.5}]"]
     recipe = read_recipe(recipe_file(MINIMAL), words)
-    assert recipe.datasets() == [("a", 1), ("b", 0.5)]
-    assert read_recipe(recipe_file(MINIMAL)).datasets() == [("groups", 1)]
+    assert recipe.datasets() == [("a", None, 1), ("b", "c", 0.5)]
+    assert read_recipe(recipe_file(MINIMAL)).datasets() == [("groups", None, 1)]
 
 
 def test_a_missing_recipe_is_named(tmp_path):

@@ -1,0 +1,389 @@
+"""Training: throughput of ways to batch, padding, weak scaling, memory; one CPU thread a process.
+
+A step is forward, backward and AdamW on pairs of random letters, cut, padded and masked before.
+"""
+
+import argparse
+import ctypes
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from measure import (
+    MAX_LENGTH,
+    Workload,
+    length_mix,
+    machine,
+    print_machine,
+    race,
+    random_transcripts,
+    serve,
+)
+
+from data_builders.groups import SCHEMA, TRACKS, write_groups
+from data_builders.records import IsoformGroup
+from isoclr.training.groups import ArrowGroups
+from isoclr.training.microbatches import PairEncoder
+from isoclr.training.pairs import PairBatch, PairBatches
+from isoclr.training.recipe import Recipe, read_recipe
+from isoclr.training.sampling import PairSampler
+from isoclr.training.sources import MappedGroups
+from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRTokenizer
+from modeling_isoclr.configuration_isoclr import PAD_BASE
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "recipes" / "demo.yaml"
+MB = 1 << 20
+MICRO_BATCH_TOKENS = 1 << 14
+PAIRS = 32
+FEW_PAIRS = 8  # where every transcript is as long as any: time is linear in their number
+PADDING_PAIRS, PADDING_STEPS, PADDING_BUDGETS = 768, 20, (1 << 14, 1 << 16)
+SCALING_PAIRS, SCALING_STEPS, SCALING_TURNS = 64, 12, 2  # pairs of each process
+MEMORY_PAIRS = (256, 1_024, 4_096, 8_192)
+MEMORY_SHORTENING = 8  # of all transcripts, for the sake of time
+# So small that the least batch has as many shapes as oneDNN caches kernels for (1,024 of them).
+MEMORY_BUDGET = 1 << 12
+
+
+def main() -> None:
+    """Print tables; write training.json and training.png."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="Parquet of transcripts, or folder of isoform groups, whose lengths are used; "
+        "default: those of $ISOCLR_DATA, else log-normal ones like them",
+    )
+    parser.add_argument("--only", choices=PARTS, help="of the parts; default: all")
+    parser.add_argument("--turns", type=int, default=5, help="of each way; the fastest counts")
+    parser.add_argument("--loaded", action="store_true", help="time on a busy machine, too")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        lengths, name = arguments.serve
+        torch.set_num_threads(1)
+        serve(workload(np.load(lengths), name))
+        return
+    lengths, source = length_population(arguments.data)
+    report = {"machine": {**machine(), "torch": torch.__version__, "lengths": source}}
+    print_machine(report["machine"])
+    print(f"torch {torch.__version__}; lengths: {source}, mean {lengths.mean():,.0f} nt")
+    is_busy = report["machine"]["load"] > os.cpu_count() - 0.5 and not arguments.loaded
+    with tempfile.TemporaryDirectory() as folder:
+        for part in [arguments.only] if arguments.only else PARTS:
+            if part in TIMED and is_busy:
+                print(f"\n{part}: skipped, the machine is loaded; --loaded times all the same")
+                continue
+            report[part] = PARTS[part](lengths, Path(folder), arguments.turns)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+    if "memory" in report:
+        draw(report["memory"], arguments.output / "training.png")
+    print(f"\nload at the end, this script included: {machine()['load']:.2f}")
+
+
+# --- Data
+
+
+def length_population(data: Path | None) -> tuple[np.ndarray, str]:
+    """Lengths of transcripts up to `MAX_LENGTH`, in nt, and where they come from."""
+    if data is None:
+        lengths, source = length_mix(20_000)
+        return np.array(lengths), source
+    sequences = pl.col("sequence")
+    if data.is_dir():
+        data, sequences = data / "data" / "train-*.parquet", sequences.explode()
+    lengths = pl.scan_parquet(data).select(sequences.str.len_bytes()).collect().to_series()
+    return lengths.filter(lengths <= MAX_LENGTH).to_numpy(), str(data)
+
+
+def quantiles(lengths: np.ndarray, n: int) -> list[int]:
+    """As many lengths with the mix of all: quantiles, not draws."""
+    return np.quantile(lengths, (np.arange(n) + 0.5) / n).astype(int).tolist()
+
+
+def paired(lengths: Sequence[int]) -> list[IsoformGroup]:
+    """Groups of two transcripts with these lengths: a pair of each has them all."""
+    transcripts = iter(random_transcripts(lengths))
+    pairs = zip(transcripts, transcripts, strict=True)
+    return [IsoformGroup(f"g{number}", pair) for number, pair in enumerate(pairs)]
+
+
+def pair_batches(
+    lengths: Sequence[int], micro_batch_tokens: int | None, steps: int = 1
+) -> PairBatches:
+    """An epoch of some steps over transcripts with these lengths, as training makes its batches."""
+    groups = paired(lengths)
+    columns = {name: [[getattr(t, name) for t in g.transcripts] for g in groups] for name in TRACKS}
+    columns["group_id"] = [group.group_id for group in groups]
+    table = pa.table(columns, schema=SCHEMA)
+    source = MappedGroups(
+        ArrowGroups(table.to_batches(), IsoCLRTokenizer()),
+        [len(groups)],
+        [1],
+        batch_size=len(groups) // steps,
+        max_length=MAX_LENGTH,
+        held_out=0,
+        seed=0,
+    )
+    return PairBatches(
+        source,
+        PairSampler(0),
+        mask_fractions=(0.15, 0.15),
+        mark_mask_fraction=None,
+        predict_masked=False,
+        micro_batch_tokens=micro_batch_tokens,
+        seed=0,
+    )
+
+
+# --- Throughput
+
+
+def throughput(lengths: np.ndarray, folder: Path, turns: int) -> list[dict]:
+    """The engine beside two ways to pad."""
+    title = f"encoder small, layer norm, {PAIRS} pairs a step"
+    print(f"\n{title:44}{'transcripts/s':>14}{'nt/s':>10}{'padding':>9}{'speed':>8}{'speed':>8}")
+    results = race(__file__, saved(lengths, folder), list(WAYS), turns)
+    for result in results:
+        result["transcripts_per_second"] = result["transcripts"] / min(result["seconds"])
+    paper, longest = (result["transcripts_per_second"] for result in results[:2])
+    for result in results:
+        rate = result["transcripts_per_second"]
+        result["to_paper"], result["to_longest"] = rate / paper, rate / longest
+        print(
+            f"{result['name']:44}{rate:14.2f}{result['nt_per_second']:10,.0f}"
+            f"{result['padding']:9.1%}{rate / paper:8.2f}{rate / longest:8.2f}"
+        )
+        if result["transcripts"] == 2 * PAIRS and not math.isclose(
+            result["loss"], results[1]["loss"], rel_tol=1e-4
+        ):
+            raise RuntimeError(f"{result['name']}: got another loss than {results[1]['name']}")
+    print(f"the first: {FEW_PAIRS} pairs a step; time is linear in rows of one length")
+    return results
+
+
+def padded_to_max_length(lengths: np.ndarray) -> Workload:
+    """As the paper: every transcript as long as any may be."""
+    batch = pair_batches(quantiles(lengths, 2 * FEW_PAIRS), None)[0]
+    (tokens,) = batch.tokens
+    wider = nn_pad(tokens, MAX_LENGTH)
+    return step_on(replace(batch, tokens=[wider], encoded=wider.numel()), gradient_cache=False)
+
+
+def nn_pad(tokens: torch.Tensor, length: int) -> torch.Tensor:
+    """(rows, shorter) to (rows, length)."""
+    return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]), value=PAD_BASE)
+
+
+def padded_to_longest(lengths: np.ndarray) -> Workload:
+    """The batch at once, padded to its longest transcript."""
+    batch = pair_batches(quantiles(lengths, 2 * PAIRS), None)[0]
+    return step_on(batch, gradient_cache=False)
+
+
+def engine(lengths: np.ndarray, *, gradient_cache: bool) -> Workload:
+    """Sorted by length, cut by a token budget."""
+    batch = pair_batches(quantiles(lengths, 2 * PAIRS), MICRO_BATCH_TOKENS)[0]
+    return step_on(batch, gradient_cache=gradient_cache)
+
+
+def step_on(batch: PairBatch, *, gradient_cache: bool) -> Workload:
+    """A training step on a batch; among its facts the loss before the first, without dropout."""
+    step, loss = training_step(IsoCLRConfig.preset("small", norm="layer"), gradient_cache)
+    facts = {"transcripts": len(batch.order), "padding": batch.padding, "loss": loss(batch)}
+    return Workload(lambda: step(batch), batch.nucleotides, facts)
+
+
+def training_step(
+    config: IsoCLRConfig, gradient_cache: bool
+) -> tuple[Callable[[PairBatch], None], Callable[[PairBatch], float]]:
+    """A new model's step of training, and its loss in evaluation mode."""
+    sys.path.append(str(ROOT))
+    from train import objective
+
+    torch.manual_seed(0)
+    model = IsoCLRForPreTraining(config)
+    encoder = PairEncoder(model, gradient_cache=gradient_cache)
+    optimizer = torch.optim.AdamW(model.parameters())
+    recipe = Recipe(data="", output="", steps=1)
+
+    def step(batch: PairBatch) -> None:
+        encoder.train()
+        objective(encoder, model, batch, recipe)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    @torch.no_grad()
+    def loss(batch: PairBatch) -> float:
+        encoder.eval()
+        return objective(encoder, model, batch, recipe)[0].item()
+
+    return step, loss
+
+
+WAYS = {
+    f"padded to {MAX_LENGTH:,} nt": padded_to_max_length,
+    "padded to the longest of the batch": padded_to_longest,
+    "sorted, token budget, every graph kept": lambda ls: engine(ls, gradient_cache=False),
+    "sorted, token budget, gradient cache": lambda ls: engine(ls, gradient_cache=True),
+}
+
+
+# --- Padding
+
+
+def padding(lengths: np.ndarray, _folder: Path, _turns: int) -> dict:
+    """Share of padding in the engine's micro-batches, over an epoch of some steps."""
+    print(f"\npadding of what is encoded, {PADDING_STEPS} steps of {PADDING_PAIRS} pairs")
+    mix, shares = quantiles(lengths, 2 * PADDING_PAIRS * PADDING_STEPS), {}
+    for budget in PADDING_BUDGETS:
+        batches = pair_batches(mix, budget, PADDING_STEPS)
+        made = [batches[step] for step in range(PADDING_STEPS)]
+        shares[budget] = 1 - sum(b.nucleotides for b in made) / sum(b.encoded for b in made)
+        worst = max(batch.padding for batch in made)
+        print(f"micro_batch_tokens {budget:<25,}{shares[budget]:.2%}, worst step {worst:.2%}")
+    return shares
+
+
+# --- Weak scaling
+
+
+def scaling(lengths: np.ndarray, folder: Path, _turns: int) -> dict:
+    """Transcripts a second of train.py with one process and with two, each with as many pairs."""
+    print(f"\ntrain.py, the demo's encoder, {SCALING_PAIRS} pairs a process, transcripts/s")
+    write_groups(paired(quantiles(lengths, 4 * SCALING_PAIRS)), folder / "groups")
+    rates = {1: [], 2: []}
+    for _ in range(SCALING_TURNS):
+        for processes, found in rates.items():
+            found.append(trained_rate(folder, processes))
+    for processes, found in rates.items():
+        print(f"{processes} process(es): {max(found):.1f}, ratio {max(found) / max(rates[1]):.2f}")
+    return rates
+
+
+def trained_rate(folder: Path, processes: int) -> float:
+    """Transcripts a second of a run over the groups in a folder."""
+    settings = {
+        "data": folder / "groups",
+        "steps": SCALING_STEPS,
+        "batch_size": processes * SCALING_PAIRS,
+        "model.norm": "layer",
+        "micro_batch_tokens": MICRO_BATCH_TOKENS,
+        "held_out_groups": 0,
+        "tracker": "null",
+    }
+    with tempfile.TemporaryDirectory(dir=folder) as output:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc_per_node", str(processes), str(ROOT / "train.py"), str(DEMO)]
+        command += ["--output", output]
+        command += [f"--{name}={value}" for name, value in settings.items()]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(folder / "hf")}
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if ran.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {ran.stderr}")
+        return json.loads((Path(output) / "speed.json").read_text())["transcripts_per_s"]
+
+
+# --- Memory
+
+
+def memory(lengths: np.ndarray, folder: Path, _turns: int) -> list[dict]:
+    """Peak memory of a step by batch size; a fresh process each."""
+    print(f"\npeak memory of a step, MB; the demo's encoder, lengths / {MEMORY_SHORTENING}")
+    print(f"{'pairs':>8}{'peak':>10}{'tokens':>10}{'embeddings':>12}{'the rest':>10}")
+    path, results = saved(lengths, folder), []
+    for pairs in MEMORY_PAIRS:
+        command = [sys.executable, __file__, "--serve", path, str(pairs)]
+        ran = subprocess.run(command, input="", stdout=subprocess.PIPE, text=True, check=True)
+        result = {"pairs": pairs, **json.loads(ran.stdout)}
+        result["rest"] = result["peak"] - result["tokens"] - result["embeddings"]
+        shown = [result[name] / MB for name in ("peak", "tokens", "embeddings", "rest")]
+        print("{:8,}{:10.1f}{:10.1f}{:12.1f}{:10.1f}".format(pairs, *shown), flush=True)
+        results.append(result)
+    return results
+
+
+def step_in_memory(lengths: np.ndarray, pairs: int) -> Workload:
+    """A batch made and learned from, with the memory that takes among the facts, in bytes."""
+    config = read_recipe(DEMO, ["--model.norm", "layer"]).model_config()
+    short = [max(length // MEMORY_SHORTENING, 30) for length in quantiles(lengths, 2 * pairs)]
+    batches = pair_batches(short, MEMORY_BUDGET)
+    step, _ = training_step(config, gradient_cache=True)
+    ctypes.CDLL(None).malloc_trim(0)  # else the step could use what making the data left over
+    before, peak_before = resident(), peak()
+    facts = {}
+
+    def run():
+        batch = batches[0]
+        step(batch)
+        size = config.pooled_size + config.projector_sizes[-1]
+        facts.update(
+            peak=peak() - before,
+            hidden=peak_before - before,
+            tokens=batch.encoded,
+            embeddings=2 * pairs * size * 4,
+        )
+
+    return Workload(run, sum(short), facts)
+
+
+def resident() -> int:
+    """Bytes of this process in memory now (on Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def peak() -> int:
+    """The largest resident set that this process had, in bytes (on Linux)."""
+    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
+
+
+def draw(results: Sequence[dict], path: Path) -> None:
+    """Memory over batch size."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    pairs = [result["pairs"] for result in results]
+    for name, label in (("peak", "peak of a step"), ("tokens", "tokens"), ("embeddings",) * 2):
+        axes.plot(pairs, [result[name] / MB for result in results], marker="o", label=label)
+    axes.set(xlabel="pairs a step", ylabel="MB above the model's own", ylim=(0, None))
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(pairs, [f"{n:,}" for n in pairs])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+# --- Processes of their own
+
+
+def saved(lengths: np.ndarray, folder: Path) -> str:
+    """A file of the lengths, for other processes."""
+    np.save(folder / "lengths.npy", lengths)
+    return str(folder / "lengths.npy")
+
+
+def workload(lengths: np.ndarray, name: str) -> Workload:
+    """What a process of its own does: a way to train, or a step on that many pairs."""
+    return WAYS[name](lengths) if name in WAYS else step_in_memory(lengths, int(name))
+
+
+PARTS = {"padding": padding, "throughput": throughput, "scaling": scaling, "memory": memory}
+TIMED = ("throughput", "scaling")
+
+if __name__ == "__main__":
+    main()

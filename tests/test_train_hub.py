@@ -1,0 +1,61 @@
+"""train.py with data from the Hub, streamed or not, and a model that goes there."""
+
+import json
+
+import pytest
+import yaml
+
+from data_builders.build import GenomeSource, build
+from loopback_hub import run_client
+
+SESSION = """
+import sys
+from pathlib import Path
+root, groups, recipe, out = sys.argv[1:]
+sys.path.insert(0, root)
+import train
+from isoclr.dataset_hub import push_dataset
+push_dataset([groups], "tester/groups")
+for name, words in {
+    "streamed": ["--streaming", "true", "--workers", "1", "--push_to_hub", "tester/model"],
+    "again": ["--streaming", "true"],
+    "mapped": [],
+}.items():
+    train.main([recipe, "--output", f"{out}/{name}", *words])
+"""
+
+
+@pytest.mark.slow
+def test_streamed_from_the_hub_and_shared_there(request, hub, clade, tmp_path):
+    groups = tmp_path / "clade"  # the name of its configuration
+    sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
+    options = {"homology": clade.homology, "rows_per_file": 5}
+    build([GenomeSource(*source) for source in sources], groups, **options)
+    recipe = {
+        "data": [{"path": "tester/groups", "config": "clade"}],
+        "output": "",
+        "model": {"filters": [8, 8], "blocks": [1, 1], "dilations": [1, 2]}
+        | {"projector_sizes": [8, 8, 4]},
+        "steps": 4,
+        "batch_size": 8,
+        "held_out_groups": 3,
+        "micro_batch_tokens": 4096,
+        "checkpoint_every": 2,
+        "tracker": None,
+    }
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    root = request.config.rootpath
+    done = run_client(hub, SESSION, root, groups, tmp_path / "recipe.yaml", tmp_path)
+    assert f"{hub.url}/tester/model" in done.stdout
+    assert "in 4 pieces; one of" in done.stderr
+    files = hub.repositories["model", "tester/model"].at("main").files
+    assert {"model.safetensors", "README.md", "recipe.yaml", "curves.png"} <= set(files)
+    assert b"tester/groups" in files["README.md"].data
+    logs = {
+        name: [json.loads(line) for line in (tmp_path / name / "log.jsonl").open()]
+        for name in ("streamed", "again", "mapped")
+    }
+    assert logs["streamed"] == logs["again"]  # a worker process or none: the same order
+    assert [len(log) for log in logs.values()] == [4, 4, 4]
+    weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("streamed", "again")]
+    assert weights[0] == weights[1]

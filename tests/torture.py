@@ -1,0 +1,161 @@
+"""Kills training runs at random moments and compares what comes of them with a run never killed.
+
+python tests/torture.py KILLS
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import yaml
+
+TOY = {
+    "model": {"filters": [8, 8], "blocks": [1, 1], "dilations": [1, 2], "dropout": 0.1}
+    | {"projector_sizes": [8, 8, 4]},
+    "steps": 24,
+    "batch_size": 8,
+    "learning_rate": 0.003,
+    "micro_batch_tokens": 4096,
+    "held_out_groups": 4,
+    "evaluate_every": 5,
+    "checkpoint_every": 1,
+    "keep_checkpoints": 1,
+    "tracker": None,
+}
+_COMPARED = ("model.safetensors", "log.jsonl")
+_PATIENCE = 120  # seconds that a run may take
+
+
+def start(recipe: Path, output: Path, processes: int) -> list[int]:
+    """Fork the processes of a run from this one, which has imported everything."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    children = []
+    for rank in range(processes):
+        child = os.fork()
+        if child == 0:
+            _run(recipe, output, rank, processes, port)
+        children.append(child)
+    return children
+
+
+def _run(recipe: Path, output: Path, rank: int, processes: int, port: int) -> None:
+    """Train, and leave without what pytest would do at an exit."""
+    status = 1
+    try:
+        silence = os.open(output.parent / f"{output.name}-{rank}.txt", os.O_CREAT | os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        if processes > 1:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
+            os.environ |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
+        import torch
+
+        torch.set_num_threads(1)
+        import train
+
+        train.main([str(recipe), "--output", str(output)])
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def finish(children: list[int]) -> bool:
+    """Wait for a run; whether all its processes ended well."""
+    deadline = time.monotonic() + _PATIENCE
+    ended = {}
+    while len(ended) < len(children):
+        for child in children:
+            done, status = os.waitpid(child, os.WNOHANG) if child not in ended else (0, 0)
+            if done:
+                ended[child] = status
+        if any(ended.values()) or time.monotonic() > deadline:
+            kill([child for child in children if child not in ended])
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def kill(children: list[int]) -> None:
+    """End processes at once, and wait until they are gone."""
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def torture(data: Path, folder: Path, kills: int, processes: int, seed: int) -> dict:
+    """Kill a run `kills` times, start it again each time, and compare it with a quiet one.
+
+    A run that ends between two kills is begun anew, so that kills fall into all of it.
+
+    Returns:
+        Kills; those that fell into a run that had a checkpoint; runs that were finished.
+
+    Raises:
+        AssertionError: a run could not go on, or ended in other bits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({**TOY, "data": str(data), "output": "never written"}))
+    quiet = folder / "quiet"
+    began = time.monotonic()
+    assert finish(start(recipe, quiet, processes)), _told(folder)
+    duration = time.monotonic() - began
+    moments, counts = random.Random(seed), {"kills": 0, "resumed": 0, "finished": 0}
+    output = folder / "killed-0"
+    while counts["kills"] < kills:
+        children = start(recipe, output, processes)
+        time.sleep(moments.uniform(0, duration))
+        counts["resumed"] += any((output / "checkpoints").glob("step-*"))
+        kill(children)
+        counts["kills"] += 1
+        if (output / "README.md").exists():
+            _finish_and_compare(recipe, output, quiet, processes)
+            counts["finished"] += 1
+            output = folder / f"killed-{counts['finished']}"
+    _finish_and_compare(recipe, output, quiet, processes)
+    counts["finished"] += 1
+    return counts
+
+
+def _finish_and_compare(recipe, output: Path, quiet: Path, processes: int) -> None:
+    assert finish(start(recipe, output, processes)), _told(output.parent)
+    for name in _COMPARED:
+        assert (output / name).read_bytes() == (quiet / name).read_bytes(), f"{output}: {name}"
+    steps = [json.loads(line)["step"] for line in (output / "log.jsonl").open()]
+    assert steps == list(range(1, TOY["steps"] + 1))
+
+
+def _told(folder: Path) -> str:
+    """What the processes said last."""
+    texts = [path.read_text()[-2000:] for path in sorted(folder.glob("*.txt"))]
+    return "\n".join(texts)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[1])]
+    import train  # noqa: F401 - forked children have it
+    from data_builders.build import GenomeSource, build
+    from data_builders.simulate import simulate_clade
+
+    with tempfile.TemporaryDirectory() as folder:
+        clade = simulate_clade(Path(folder) / "clade", species=2, genes=24, seed=1)
+        sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
+        build([GenomeSource(*source) for source in sources], Path(folder) / "groups")
+        for processes in (1, 2):
+            kills = int(sys.argv[1]) // 2
+            where = Path(folder) / str(processes)
+            counts = torture(Path(folder) / "groups", where, kills, processes, seed=0)
+            print(f"{processes} processes: {counts}; all ended in the same bits")
