@@ -36,9 +36,10 @@ format: .venv/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.installed ## speed beside peers, about ten minutes on an idle machine
-	$(BIN)/python benchmarks/tokenizer.py
-	$(BIN)/python benchmarks/encoder.py
+bench: .venv/.installed ## speed and memory beside peers, for an idle machine
+	for part in annotation build pairs tokenizer encoder loss training; do \
+		$(BIN)/python benchmarks/$$part.py || exit 1; \
+	done
 
 clean:
 	rm -rf .venv .venv-transformers4 demo build dist *.egg-info

@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
         raise InputError("usage: accelerate launch train.py RECIPE [--key value ...]")
     recipe = read_recipe(arguments[0], arguments[1:])
-    train(recipe)
+    with StopRequest() as stop:
+        train(recipe, stop)
 
 
-def train(recipe: Recipe) -> None:
+def train(recipe: Recipe, stop: StopRequest) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
-    stop = StopRequest()
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)

@@ -135,10 +135,9 @@ def _reader(fields: list[str], header: str, path) -> tuple[Callable[..., Iterato
 
 
 def _fields(text: str, separator: str, path, number: int) -> list[str]:
-    if separator == "\t":
-        return text.split("\t")
     try:
-        return next(csv.reader([text]), [""])
+        fields = text.split("\t") if separator == "\t" else next(csv.reader([text]), [""])
+        return [field.strip() for field in fields]
     except csv.Error as error:
         raise InputError(f"{path}:{number}: got '{error}', wanted comma-separated text") from error
 

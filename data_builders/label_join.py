@@ -47,7 +47,7 @@ def find_transcripts(
 def find_genes(
     wanted: Iterable[GeneKey],
     isoform_groups: Iterable[IsoformGroup],
-    gene_symbols: Mapping[tuple[str, str], str],
+    gene_symbols: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[GeneKey, list[Match]]:
     """Each wanted gene's transcripts, one for every gene and group that its name means.
 
@@ -57,8 +57,9 @@ def find_genes(
     Args:
         wanted: the genes.
         isoform_groups: read once.
-        gene_symbols: (species, gene_id) -> symbol.
+        gene_symbols: (species, gene_id) -> symbol; may be filled while the groups are read.
     """
+    gene_symbols = {} if gene_symbols is None else gene_symbols
     wanted = list(wanted)
     names = {(key, name) for key, *both in wanted for part in both for name in part}
     best: dict[tuple[str, str, str], Match] = {}  # of a species, gene_id and group

@@ -181,7 +181,7 @@ def _label_terms(
         "go",
         keys,
         values,
-        lambda rows: find_genes(rows, isoform_groups, gene_symbols or {}),
+        lambda rows: find_genes(rows, isoform_groups, gene_symbols),
         path,
         classes,
     )

@@ -132,7 +132,7 @@ def label_rows(
         label,
         keys,
         values,
-        lambda rows: find_genes(rows, isoform_groups, gene_symbols or {}),
+        lambda rows: find_genes(rows, isoform_groups, gene_symbols),
         path,
         classes,
     )

@@ -64,6 +64,8 @@ def _read_shards(folder: Path) -> list[dict]:
     """The reports of all shards of one build."""
     paths = sorted(folder.glob("*.json"))
     names = [path.name for path in paths]
+    if not names:
+        raise InputError(f"{folder}: got no report, wanted one of every shard")
     shards = max((int(match[1]) for name in names if (match := _NAME.fullmatch(name))), default=1)
     wanted = [f"{shard_name((number, shards))}.json" for number in range(shards)]
     if missing := sorted(set(wanted) - set(names)):

@@ -49,10 +49,10 @@ def read_transcript_table(
         Transcripts, in the order of the table.
 
     Raises:
-        InputError: as in `read_table`; no row; a column is missing or of another type; a row without an
-            id, gene, species or sequence, with a transcript_id used before in its species, with a
-            letter that is no nucleotide, a CDS outside the sequence or junctions not ascending
-            inside it.
+        InputError: as in `read_table`; no row; a column is missing or of another type; a row
+            without an id, gene, species or sequence, with a transcript_id used before in its
+            species, with a letter that is no nucleotide, a CDS outside the sequence or junctions
+            not ascending inside it.
     """
     table = read_table(path).with_row_index(ROW, 1)
     if not table.height:

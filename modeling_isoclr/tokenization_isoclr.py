@@ -34,6 +34,7 @@ _START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
 _STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
 
 _SHORTEST_STEP = 32  # of padded lengths
+_SPREAD = 0.04  # that the mean length of a part falls short of its longest, at most
 
 _CROPS = ("five_prime", "three_prime", "cds_centre")
 
@@ -306,6 +307,8 @@ def _crop_row(row, max_length, keep):
 def cut_by_tokens(lengths, budget):
     """Cut rows, sorted by length, so that each part padded to its longest stays in a budget.
 
+    A part also ends before its mean length would be 4 % less than its longest.
+
     Args:
         lengths: nt of each row, (rows,).
         budget: nucleotides a part, padding included; a row over it is a part of its own.
@@ -313,11 +316,15 @@ def cut_by_tokens(lengths, budget):
     Returns:
         A list of arrays of rows, longest rows first.
     """
-    order = np.argsort(-np.asarray(lengths), kind="stable")
+    lengths = np.asarray(lengths)
+    order = np.argsort(-lengths, kind="stable")
     parts, start = [], 0
     while start < len(order):
-        rows = max(budget // padded_length(lengths[order[start]]), 1)
-        parts.append(order[start : start + rows])
+        longest = lengths[order[start]]
+        part = order[start : start + max(budget // padded_length(longest), 1)]
+        mean = np.cumsum(lengths[part]) / np.arange(1, len(part) + 1)
+        rows = np.searchsorted(-mean, -(1 - _SPREAD) * longest, "right")
+        parts.append(part[:rows])
         start += rows
     return parts
 

@@ -191,8 +191,8 @@ class PairBatches(torch.utils.data.Dataset):
         """The views of each micro-batch, longest first."""
         if len(lengths) < self.world_size:
             raise InputError(
-                f"batch_size: got {len(lengths) // 2} groups in a step, wanted a view or more for each "
-                f"of {self.world_size} processes"
+                f"batch_size: got {len(lengths) // 2} groups in a step, "
+                f"wanted a view or more for each of {self.world_size} processes"
             )
         if self.micro_batch_tokens is None:
             longest_first = np.argsort(-lengths, kind="stable")

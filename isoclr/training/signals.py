@@ -10,12 +10,20 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGUSR1 instead of dying of them."""
+    """While entered, notes SIGTERM and SIGUSR1 instead of dying of them."""
 
     def __init__(self):
         self.received = 0
+        self._before = {}
+
+    def __enter__(self) -> "StopRequest":
         for number in _SIGNALS:
-            signal.signal(number, self._note)
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number, frame) -> None:
         self.received = number

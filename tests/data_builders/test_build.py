@@ -8,9 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_builders import grouping
-from data_builders.build import FastaSource, GenomeSource, TableSource, build
+from data_builders.build import FastaSource, GenomeSource, TableSource, build, group_sources
 from data_builders.groups import SCHEMA, read_groups
+from data_builders.homology import read_homology
+from data_builders.homology_report import report_homology
+from data_builders.homology_tables import HomologyTable
 from data_builders.records import InputError
+from data_builders.text import Tally
 
 GTF = 'gene_id "g"; transcript_id "{}"; gene_name "ABC";'
 LINES = [
@@ -39,17 +43,6 @@ def inputs(tmp_path):
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     return tmp_path
-
-
-@pytest.fixture
-def no_figure(monkeypatch):
-    """Spares the time of the figure, which is most of it, where many datasets are built."""
-    monkeypatch.setattr(
-        "data_builders.report.draw_report", lambda summary, path: path.write_bytes(b"figure")
-    )
-    monkeypatch.setattr(
-        "data_builders.build.draw_homology", lambda report, path: path.write_bytes(b"figure")
-    )
 
 
 def sources(folder):
@@ -87,6 +80,8 @@ def test_build_writes_groups_and_a_report_that_adds_up(inputs):
         "adjusted": {},
     }
     assert report["homology"]["read"] == 2
+    partition = report_homology(read_homology(inputs / "h.tsv"))
+    assert report["homology"]["partition"] == partition and partition["groups"] == 1
     assert report["dataset"] == {
         "groups": 3,
         "transcripts": 4,
@@ -98,7 +93,8 @@ def test_build_writes_groups_and_a_report_that_adds_up(inputs):
         "exon_junctions": 1,
         "transcripts_per_group": {"1": 2, "2": 1},
     }
-    assert (output / "report.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("report.png", "homology.png"):
+        assert (output / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_same_inputs_give_the_same_bytes(inputs):
@@ -199,6 +195,75 @@ def test_memory_does_not_hold_all_transcripts(inputs, no_figure, monkeypatch):
     monkeypatch.setattr(grouping, "_BYTES_IN_MEMORY", 300)
     assert build(sources(inputs), inputs / "two", homology=inputs / "h.tsv") == whole
     assert list(read_groups(inputs / "one")) == list(read_groups(inputs / "two"))
+
+
+# --- Homology
+
+
+@pytest.fixture
+def orthodb(inputs):
+    """Levels 1 and 2, of which 2 joins human g with mouse m2, known by other names there."""
+    (inputs / "og.tab").write_text(
+        "7at1\t9606_0:a1\n8at2\t9606_0:a1\n8at2\t10090_0:b2\n9at1\t10090_0:b2\n"
+    )
+    names = [("9606_0:a1", "ABC"), ("10090_0:b2", "m2")]
+    lines = (f"{gene}\t0\t{name}\t\t\t\t\t\n" for gene, name in names)
+    (inputs / "genes.tab").write_text("".join(lines))
+    return HomologyTable(inputs / "og.tab", level="2", genes=inputs / "genes.tab")
+
+
+def grouped(folder):
+    return {g.group_id: [t.transcript_id for t in g.transcripts] for g in read_groups(folder)}
+
+
+def test_a_table_that_leaves_something_unsaid(inputs, orthodb, no_figure):
+    report = build(sources(inputs)[:2], inputs / "out", homology=orthodb)
+    wanted = {"8at2": ["t1", "t2", "m2"], "mouse:m1": ["m1"]}
+    assert grouped(inputs / "out") == wanted
+    files = report["homology"]["files"]
+    assert list(files) == ["homology", "homology, genes"]
+    assert files["homology"]["level"] == "2" and files["homology"]["name"] == "og.tab"
+    digest = hashlib.sha256((inputs / "genes.tab").read_bytes()).hexdigest()
+    assert files["homology, genes"] == {"name": "genes.tab", "sha256": digest}
+    (inputs / "genes.tab").unlink()
+    with pytest.raises(InputError, match=r"genes\.tab: got no such file"):
+        build(sources(inputs)[:2], inputs / "new", homology=orthodb)
+
+
+def test_several_tables_are_joined(inputs, orthodb, no_figure):
+    (inputs / "more.tsv").write_text("group_id\tspecies\tgene_id\nK\tmouse\tm1\nK\tcow\tc\n")
+    tables = [inputs / "h.tsv", inputs / "more.tsv"]
+    report = build(sources(inputs), inputs / "out", homology=tables)
+    ((name, members),) = [pair for pair in grouped(inputs / "out").items() if len(pair[1]) > 1]
+    assert (name, members) == ("10090:m1", ["t1", "t2", "m1", "c1"])
+    files = report["homology"]["files"]
+    assert {role: file["name"] for role, file in files.items()} == {
+        "homology 1": "h.tsv",
+        "homology 2": "more.tsv",
+    }
+    assert report["homology"]["read"] == 4
+    with pytest.raises(InputError, match="homology: got no table"):
+        build(sources(inputs), inputs / "new", homology=[])
+
+
+def test_no_figure_of_homology_stays_without_homology(inputs):
+    build(sources(inputs), inputs / "out", homology=inputs / "h.tsv")
+    build(sources(inputs), inputs / "out", overwrite=True)
+    assert not (inputs / "out" / "homology.png").exists()
+
+
+def test_groups_without_a_dataset_are_those_of_build(inputs, no_figure):
+    table = inputs / "h.tsv"
+    report = build(sources(inputs), inputs / "out", homology=table)
+    tally = Tally()
+    groups, symbols = group_sources(sources(inputs), read_homology(table), tally)
+    assert not symbols
+    assert list(groups) == list(read_groups(inputs / "out"))
+    assert symbols == {("human", "g"): "ABC"}
+    assert tally.read == sum(source["read"] for source in report["sources"])
+    without, _ = group_sources(sources(inputs))
+    build(sources(inputs), inputs / "genes")
+    assert list(without) == list(read_groups(inputs / "genes"))
 
 
 # --- Shards

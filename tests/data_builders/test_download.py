@@ -12,11 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from file_server import FileServer, Served
 
 from data_builders import download
 from data_builders.download import BsdSum, fetch
 from data_builders.records import InputError
+from file_server import FileServer, Served
 
 NAME = "toy.fa.gz"
 DATA = random.Random(0).randbytes(1_000_003)

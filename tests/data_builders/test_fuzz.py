@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
-from mutations import bit_flipped, byte_flipped, bytes_lost, mutate, pack, truncated, zeroed
 
 from annotation_writers import bed12, genepred, gtf, phased
 from data_builders.aliases import read_aliases
@@ -29,6 +28,7 @@ from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
 from data_builders.text import Tally
 from genome_writers import fasta, twobit
+from mutations import bit_flipped, byte_flipped, bytes_lost, mutate, pack, truncated, zeroed
 
 SECONDS = 5
 """That a case may take: thousands of times what it does."""
@@ -177,6 +177,8 @@ def mentions(content, name):
 
 def unchanged(kind, content, *names):
     original = CONTENT[kind]
+    if kind in ("tsv", "csv", "labels") and plain_lines(content)[0] != plain_lines(original)[0]:
+        return False
     return all(mentions(content, name) == mentions(original, name) for name in names)
 
 
@@ -247,9 +249,9 @@ def check_homology(kind, content, result):
     assert read == len(rows)
     expected = {}
     for row in rows:
-        fields = re.split(r"\t", row.decode())
+        fields = [field.strip() for field in row.decode().split("\t")]
         if kind == "generic":
-            header = lines[0].decode().split("\t")
+            header = [field.strip() for field in lines[0].decode().split("\t")]
             fields = [fields[header.index(name)] for name in ("group_id", "species", "gene_id")]
         expected[taxon(fields[1]), fields[2]] = fields[0]
     assert groups == expected
@@ -259,7 +261,8 @@ def check_homology(kind, content, result):
 def check_aliases(content, chromosomes):
     for line in plain_lines(content):
         row = [field.strip() for field in line.decode().split("\t")]
-        if line and not line.startswith(b"#") and len(row) == 3:
+        older = row[-1] in ("ucsc", "ensembl", "refseq")  # alias, chromosome, source
+        if line and not line.startswith(b"#") and not older:
             assert len({chromosomes[name] for name in row if name not in ("", "na", "<>")}) <= 1
     assert all(name.isprintable() for name in chromosomes)
 

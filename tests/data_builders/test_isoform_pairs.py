@@ -13,6 +13,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from data_builders.build import FastaSource, GenomeSource, TableSource, build
 from data_builders.groups import SCHEMA, read_groups
+from data_builders.homology_tables import HomologyTable
 from data_builders.isoform_pairs import IsoformPairs
 from data_builders.records import InputError
 from loopback_hub import run_client
@@ -25,6 +26,9 @@ def quiet():
     datasets.disable_progress_bars()
     yield
     datasets.enable_progress_bars()
+
+
+pytestmark = pytest.mark.usefixtures("no_figure")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,16 @@ def test_shards_are_species_unless_groups_may_cross_them(inputs):
     assert (within["H:a"], within["H:b"]) == (["a1"], ["b1"])
 
 
+def test_what_tables_of_homology_leave_unsaid(inputs):
+    (inputs / "og.tab").write_text("1at7\ta:x\n2at8\ta:x\n2at8\tb:b1\n")
+    genes = inputs / "genes.tab"
+    genes.write_text("a:x\t0\ta2\t\t\t\t\t\n")
+    table = HomologyTable(inputs / "og.tab", level="8", genes=genes)
+    assert ids(stream(pairs(inputs, "a", "b", homology=table)))["2at8"] == ["a2", "b1"]
+    both = ids(stream(pairs(inputs, "a", "b", homology=[table, inputs / "h.tsv"])))
+    assert sorted(both.values()) == [["a1", "a2", "b1"], ["b2"]]
+
+
 def test_a_stream_goes_on_in_another_shard(inputs):
     streamed = pairs(inputs, "a", "b").as_streaming_dataset(split="train")
     rows = iter(streamed)
@@ -179,6 +193,9 @@ def test_whatever_decides_the_rows_decides_the_cache(inputs):
         yield pairs(inputs, "a", "b", max_length=10)
         yield pairs(inputs, "a", "b", homology=homology)
         yield pairs(inputs, "a", "b", homology=homology, merge="within")
+        yield pairs(inputs, "a", "b", homology=HomologyTable(homology, species="a"))
+        yield pairs(inputs, "a", "b", homology=HomologyTable(homology, genes=homology))
+        yield pairs(inputs, "a", "b", homology=[homology, homology])
         yield IsoformPairs.from_sources(
             [FastaSource(inputs / "a.fa", "z")], cache_dir=str(inputs / "cache")
         )

@@ -6,8 +6,6 @@ any format alike, is made here. docs/FORMATS.md shows it all as one table.
 
 import csv
 import gzip
-import json
-from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,10 +54,6 @@ def ends():
 
 
 ENDS = ends()
-SEQUENCES = {
-    line[1:]: "".join(lines)
-    for line, *lines in (record.split("\n") for record in GENOME.read_text().split("\n>"))
-}
 
 
 def annotated(path, tally, genome=GENOME, aliases=None):
@@ -72,7 +66,6 @@ def labelled(path, tally):
     labels = read_labels(path, "half_life")
     tally.skipped.update(labels.report)
     del tally.skipped["matched"], tally.skipped["without homology"]
-    tally.read = len(path.read_text().splitlines()) - 1
     return labels.transcripts
 
 
@@ -104,11 +97,8 @@ KINDS["2bit"] = KINDS["fasta"]
 
 
 @pytest.fixture
-def built(tmp_path, monkeypatch):
+def built(tmp_path, no_figure):
     """Builds a dataset of a file of a kind; returns its report."""
-    monkeypatch.setattr(
-        "data_builders.build.draw_report", lambda summary, path: path.write_bytes(b"figure")
-    )
 
     def run(kind, path, strict=False):
         sources, homology = KINDS[kind][1](path)
@@ -123,7 +113,7 @@ def check_error(expected, path, call):
     message = str(error.value)
     assert message.isprintable()
     assert len(message) < 1_000
-    assert message == expected.format(path=path, folder=FOLDER)
+    assert message == expected.replace("{path}", str(path)).replace("{folder}", str(FOLDER))
 
 
 def check(end, kind, path, built):
@@ -169,3 +159,136 @@ def test_every_file_is_listed():
     files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*")}
     assert files == {end.file for end in ENDS}
     assert len(files) >= 60
+
+
+# --- 2bit
+
+PACKED = twobit({"1": "ACGTACGTAC" * 3, "2": "ACGT"})
+TWOBIT = {
+    "cut short": (PACKED[:-2], "sequence of '2': got 3 bytes up to the end of the file, wanted 4"),
+    "bytes after its end": (PACKED + b"ACGT", "sequence of '2': got 4 bases up to byte 69, wanted"),
+    "version unknown": (PACKED[:4] + b"\2" + PACKED[5:], "version: got 2, wanted 0 or 1"),
+    "without sequences": (PACKED[:8] + bytes(8) + PACKED[16:], "index: got no sequence, wanted"),
+    "name twice": (
+        PACKED.replace(b"\0012", b"\0011"),
+        "index entry 2: name: got '1' again, wanted",
+    ),
+    "name of control characters": (PACKED.replace(b"\0012", b"\1\n"), "index entry 2: name: got"),
+    "offset outside": (PACKED[:18] + b"\xff" + PACKED[19:], "offset of '1': got 255, wanted one"),
+    "block of N past the end": (
+        twobit({"1": "A" * 30, "2": "A"}, records=[twobit_record("N" * 30), twobit_record("A")])
+        .replace(b"\x1e\0\0\0", b"\x1f\0\0\0")
+        .replace(b"\x1f\0\0\0", b"\x1e\0\0\0", 1),
+        "sequence of '1': block of N: got 0 to 31, wanted at most 30, its length",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWOBIT)
+def test_2bit(name, tmp_path, built):
+    content, message = TWOBIT[name]
+    path = tmp_path / "genome.2bit"
+    path.write_bytes(content)
+    for call in (lambda: annotated(GTF, Tally(), path), lambda: built("2bit", path)):
+        with pytest.raises(InputError) as error:
+            call()
+        assert str(error.value).startswith(f"{path}: {message}")
+        assert str(error.value).isprintable()
+
+
+# --- What damages any text.
+
+EXON = "1\tx\texon\t1\t9\t.\t+\t."
+TEXTS = {
+    "gtf": f'{EXON}\tgene_id "g"; transcript_id "NAME";\n' * 2,
+    "gff3": f"{EXON.replace('exon', 'mRNA')}\tID=NAME\n{EXON}\tParent=NAME\n",
+    "genepred": "NAME\t1\t+\t0\t9\t9\t9\t1\t0,\t9,\n#\n",
+    "bed12": "1\t0\t9\tNAME\t0\t+\t9\t9\t0\t1\t9,\t0,\n#\n",
+    "fasta": f">NAME\nACGT\n{GENOME.read_text()}",
+    "aliases": "NAME\t1\nchr2\t2\n",
+    "table": "transcript_id\tgene_id\tspecies\tsequence\nNAME\tg\thuman\tACGT\n",
+    "homology": "group_id\tspecies\tgene_id\nH\thuman\tNAME\n",
+    "labels": "transcript_id\tgene_id\tspecies\tsequence\thalf_life\nNAME\tg\thuman\tACGT\t1\n",
+}
+GZIP = ": got a truncated or damaged gzip stream ("
+DAMAGE = {
+    "CRLF": (lambda text: text.replace(b"\n", b"\r\n"), None),
+    "byte order mark": (lambda text: b"\xef\xbb\xbf" + text, None),
+    "gzip": (gzip.compress, None),
+    "bgzip": (lambda text: bgzip(text, 20), None),
+    "no newline at the end": (lambda text: text.rstrip(b"\n"), None),
+    "CR only": (lambda text: text.replace(b"\n", b"\r"), "1: got a carriage return within a line"),
+    "UTF-16": (lambda text: text.decode().encode("utf-16"), "1: got UTF-16, or no text at all"),
+    "UTF-16 without its mark": (
+        lambda text: text.decode().encode("utf-16-le"),
+        "1: got UTF-16, or no text at all",
+    ),
+    "name of no UTF-8": (lambda text: text.replace(b"NAME", b"N\xffME"), "wanted UTF-8 text"),
+    "name with a NUL": (lambda text: text.replace(b"NAME", b"NA\0ME"), r"\x00"),
+    "name with an escape sequence": (lambda text: text.replace(b"NAME", b"NA\x1b[2J"), r"\x1b"),
+    "NUL bytes at the end": (lambda text: text + bytes(40), ":"),
+    "line of megabytes": (lambda text: text + b"x" * (3 << 20) + b"\n", ":"),
+    "gzip cut short": (lambda text: gzip.compress(text)[:-9], GZIP),
+    "gzip with a bit changed": (
+        lambda text: gzip.compress(text)[:-6] + b"\0" + gzip.compress(text)[-5:],
+        GZIP,
+    ),
+    "gzip with bytes after it": (lambda text: gzip.compress(text) + b"ACGT", GZIP),
+    "bgzip cut between its blocks": (lambda text: bgzip(text, 20)[:-28], GZIP),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("kind", TEXTS)
+def test_damaged_text(kind, name, tmp_path):
+    damage, message = DAMAGE[name]
+    read = KINDS[kind][0]
+    path = tmp_path / "file"
+    path.write_text(TEXTS[kind])
+    expected = read(path, Tally())
+    path.write_bytes(damage(TEXTS[kind].encode()))
+    if message is None:
+        assert read(path, Tally()) == expected
+        return
+    with pytest.raises(InputError) as error:
+        read(path, Tally())
+    found = str(error.value)
+    assert found.startswith(f"{path}:")
+    assert message in found
+    assert found.isprintable()
+    assert len(found) < 1_000
+
+
+# --- The table of docs/FORMATS.md
+
+TITLES = {
+    **{"gtf": "GTF", "gff3": "GFF3", "genepred": "genePred, refGene", "bed12": "BED12"},
+    **{"fasta": "FASTA", "2bit": "2bit", "aliases": "aliases", "table": "transcript table"},
+    **{"homology": "homology", "labels": "labels"},
+}
+
+
+def documented():
+    """The table, in Markdown."""
+    cells = {kind: {"error": [], "skipped": [], "changed": [], "read": []} for kind in TITLES}
+    for end in ENDS:
+        kind, name = end.file.rsplit(".", 1)[0].replace("_", " ").split("/")
+        cells[kind][end.end].append(name)
+    cells["2bit"]["error"] += TWOBIT
+    cells["any text"] = {"error": [], "read": []}
+    for name, (_, message) in DAMAGE.items():
+        cells["any text"]["error" if message else "read"].append(name)
+    lines = [
+        "| | error | skipped, counted | read, the change counted | read |",
+        "|---|---|---|---|---|",
+    ]
+    for kind, by_end in cells.items():
+        columns = (
+            ", ".join(by_end.get(end, ())) for end in ("error", "skipped", "changed", "read")
+        )
+        lines.append(f"| {TITLES.get(kind, kind)} | {' | '.join(columns)} |")
+    return "\n".join(lines)
+
+
+def test_documented():
+    assert documented() in DOCS.read_text(), f"wanted in {DOCS}:\n{documented()}"

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from file_server import FileServer, Served
 
 import data_builders
 from data_builders import download as transfers
@@ -16,6 +15,7 @@ from data_builders.groups import read_groups
 from data_builders.homology import taxon
 from data_builders.records import InputError
 from data_builders.registry import default_cache, read_registry, sources
+from file_server import FileServer, Served
 
 # IsoCLR (arXiv 2310.08738): name, NCBI taxonomy id, who publishes its genome.
 PAPER = [

@@ -30,6 +30,7 @@ def write(folder, contents, shard=None):
 
 
 OLD = {"data/a": "old", "data/b": "old", "report.json": "old", "report.png": "old"}
+OLD |= {"homology.png": "old"}
 NEW = {"data/a": "new", "report.json": "new", "report.png": "new"}
 OLD_SHARD = {f"data/{name(p, 3)}": f"old {p}" for p in range(3)} | {"reports/3.json": "old"}
 NEW_SHARD = {f"data/{name(p, 2)}": f"new {p}" for p in range(2)} | {"reports/3.json": "new"}
@@ -56,6 +57,8 @@ def test_replaces_a_shard_and_no_other(tmp_path):
     for new in (NEW_SHARD, OLD_SHARD, SAME_PARTS):
         write(tmp_path, new, SHARD)
         assert files(tmp_path) == OTHERS | new
+        (tmp_path / "report.json").write_text("of all shards")
+        (tmp_path / "homology.png").write_text("of all shards")
     write(tmp_path, NEW)
     assert files(tmp_path) == NEW
 

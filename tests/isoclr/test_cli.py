@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 
 import polars as pl
@@ -6,6 +7,10 @@ import pytest
 
 from data_builders.fasta import read_fasta
 from data_builders.groups import read_groups
+from data_builders.label_files import read_label_set
+from data_builders.labels import read_labels
+from data_builders.splits import homology_split
+from file_server import FileServer, Served
 from isoclr.cli import main
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
@@ -73,10 +78,14 @@ def test_aliases_belong_to_a_genome(clade, other_names, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--species", "x"], "--species x: wanted a --genome or --transcripts or --table before"),
         (["--table", "t", "--annotation", "a"], "wanted a --genome or --transcripts before it"),
         (["--transcripts", "t", "--aliases", "a"], "--aliases a: wanted a --genome before it"),
-        (["--genome", "g", "--species", "x", "--species", "y"], "this source has x already"),
+        (
+            ["--genome", "g", "--species", "x", "--species", "y"],
+            "--species y: got x for it already",
+        ),
+        (["--level", "2"], "--level 2: wanted a --homology before it"),
+        (["--homology", "h", "--genome", "g", "--query", "x", "--query", "y"], "got x for it"),
         (["--shard", "1"], "argument --shard: got '1', wanted I/N"),
         (["--shard", "-1/2"], "argument --shard"),
         (["--shard", "a/2"], "argument --shard: got 'a/2', wanted I/N"),
@@ -103,6 +112,89 @@ def test_embed_gives_every_transcript_a_row(genome, groups_folder, model_folder,
     assert abs(difference).max() <= 1e-5
 
 
+@pytest.fixture
+def registry(clade, tmp_path, monkeypatch):
+    """A table of genomes that are served on loopback; all that it takes to build by name."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with FileServer() as server:
+        for paths in zip(clade.species, clade.genomes, clade.annotations, strict=True):
+            sums = ""
+            for path in paths[1:]:
+                data = path.read_bytes()
+                server.files[f"/{paths[0]}/{path.name}"] = Served(data)
+                sums += f"{hashlib.md5(data).hexdigest()}  {path.name}\n"
+            server.files[f"/{paths[0]}/MD5SUMS"] = Served(sums.encode())
+        table = tmp_path / "registry.yaml"
+        table.write_text(
+            f"""
+            providers:
+              toy:
+                genome: "{server.url}/{{species}}/{{species}}.fa.gz"
+                annotation: "{server.url}/{{species}}/{{species}}.gtf.gz"
+                checksums: MD5SUMS
+            genomes:
+            """
+            + "".join(
+                f"  - {{species: {name}, provider: toy, assembly: A1, releases: 1-}}\n{' ' * 12}"
+                for name in clade.species
+            )
+        )
+        yield ["--registry", table, "--cache", tmp_path / "cache", "--release", 3]
+
+
+def test_build_of_genomes_by_name(clade, registry, groups_folder, tmp_path, capsys):
+    named = ["--species", ",".join(clade.species), *registry]
+    assert run("build", *named, "--homology", clade.homology, "--output", tmp_path / "out") == 0
+    assert list(read_groups(tmp_path / "out")) == list(read_groups(groups_folder))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [(s["species"], s["provider"], s["release"]) for s in report["sources"]] == [
+        (name, "toy", "3") for name in clade.species
+    ]
+
+
+def test_a_shard_of_genomes_by_name_downloads_its_own(clade, registry, tmp_path):
+    named = ["--species", ",".join(clade.species), *registry]
+    assert run("build", *named, "--shard", "1/2", "--output", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "cache" / "toy" / "3").iterdir()] == [
+        clade.species[1]
+    ]
+
+
+def test_a_genome_by_name_beside_files(clade, registry, genome, model_folder, tmp_path):
+    one, other = clade.species
+    words = ["--species", other, *registry, *genome, "--species", one]
+    assert run("build", *words, "--output", tmp_path / "groups") == 0
+    counts = json.loads((tmp_path / "groups" / "report.json").read_text())["dataset"]["species"]
+    assert set(counts) == {one, other}
+    out = tmp_path / "embeddings.parquet"
+    words = ["--species", other, *registry, "--output", out]
+    assert run("embed", "--model", model_folder, *words) == 0
+    assert len(pl.read_parquet(out)) == counts[other]
+
+
+def test_homology_of_two_tables_and_their_options(clade, genome, tmp_path, capsys):
+    one, other = clade.species
+    genes = sorted({line.split("\t")[2] for line in clade.homology.read_text().splitlines()[1:]})
+    orthodb, names = tmp_path / "og.tab", tmp_path / "genes.tab"
+    orthodb.write_text(f"1at7\talpha:x\n2at8\talpha:x\n2at8\talpha:{genes[1]}\n")
+    names.write_text(f"alpha:x\t0\t{genes[0]}\t\t\t\t\t\n")
+    toga = tmp_path / "orthology.tsv"
+    toga.write_text(
+        "t_gene\tt_transcript\tq_gene\tq_transcript\torthology_class\n"
+        f"{genes[1]}\tt\t{genes[2]}\tq\tone2one\n"
+    )
+    words = ["build", *genome, "--species", "alpha", "--homology", orthodb, "--level", 8]
+    words += ["--homology-genes", names, "--homology", toga, "--reference", "alpha"]
+    words += ["--query", "alpha", "--output", tmp_path / "out"]
+    assert run(*words) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    files = report["homology"]["files"]
+    assert list(files) == ["homology 1", "homology 1, genes", "homology 2"]
+    assert (files["homology 1"]["level"], files["homology 2"]["query"]) == ("8", "alpha")
+    joined = [{t.gene_id for t in group.transcripts} for group in read_groups(tmp_path / "out")]
+    assert max(joined, key=len) == set(genes[:3])
+
+
 def test_probe_writes_scores_and_figure(clade, groups_folder, model_folder, tmp_path, capsys):
     words = ["--labels", clade.half_life, "--label", "half_life", "--groups", groups_folder]
     assert run("probe", "--model", model_folder, *words, "--output", tmp_path) == 0
@@ -111,6 +203,135 @@ def test_probe_writes_scores_and_figure(clade, groups_folder, model_folder, tmp_
     assert list(scores) == expected
     assert (tmp_path / "probe.png").stat().st_size > 10_000
     assert "IsoCLR" in capsys.readouterr().out
+
+
+# --- Label sets
+
+
+@pytest.fixture
+def go(clade, tmp_path):
+    """Sets of genes, annotations and an ontology of two terms, on genes of the first species."""
+    rows = [line.split("\t") for line in clade.homology.read_text().splitlines()[1:]]
+    genes = [gene for _, species, gene in rows if species == clade.species[0]][:12]
+    gmt, gaf, obo = (tmp_path / name for name in ("sets.gmt", "genes.gaf", "go.obo"))
+    gmt.write_text("\t".join(["SOME", "-", *genes[:9]]) + "\nRARE\t-\t" + genes[10] + "\n")
+    gaf.write_text(
+        "".join(
+            f"X\t{gene}\tS{i}\t\tGO:000000{1 + i % 2}\tr\tIDA\t\tF\t\t\tprotein\ttaxon:9606\td\tX\n"
+            for i, gene in enumerate(genes)
+        )
+    )
+    obo.write_text(
+        "".join(
+            f"[Term]\nid: GO:000000{n}\nnamespace: molecular_function\n{above}\n"
+            for n, above in ((1, ""), (2, "is_a: GO:0000001\n"))
+        )
+    )
+    return gmt, gaf, obo
+
+
+def test_half_life_joined_with_groups_is_probed(
+    clade, groups_folder, model_folder, tmp_path, capsys
+):
+    out = tmp_path / "labels.parquet"
+    words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
+    assert run("labels", "half-life", *words, "--seed", 3, "--output", out) == 0
+    labels, rows = read_label_set(out)
+    wanted = read_labels(clade.half_life, "half_life", isoform_groups=read_groups(groups_folder))
+    assert labels.transcripts == wanted.transcripts
+    assert (labels.targets == wanted.targets).all() and labels.groups == wanted.groups
+    for name, part in zip(rows, homology_split(labels.groups, 3), strict=True):
+        assert (rows[name] == part).all()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{out}: half_life of {len(labels.transcripts)} transcripts, a number each"
+    assert {line.strip() for line in printed[1:]} == {
+        f"{outcome}: {n}" for outcome, n in labels.report.items()
+    }
+    words = ["--labels", out, "--label", "half_life", "--output", tmp_path]
+    assert run("probe", "--model", model_folder, *words) == 0
+    probed = json.loads((tmp_path / "probe.json").read_text())
+    assert probed["rows"] == len(labels.transcripts)
+    assert probed["groups"] == len(set(labels.groups))
+
+
+def test_labels_of_sources_go_by_symbol_and_homology(clade, genome, tmp_path):
+    rows = [line.split("\t") for line in clade.homology.read_text().splitlines()[1:]]
+    group_of = {gene: group for group, species, gene in rows if species == clade.species[0]}
+    gene, *others = group_of
+    annotation = tmp_path / "named.gtf"
+    with gzip.open(clade.annotations[0], "rt") as lines:
+        text = lines.read()
+    annotation.write_text(
+        text.replace(f'gene_id "{gene}";', f'gene_id "{gene}"; gene_name "SYMBOL";')
+    )
+    table = tmp_path / "labels.tsv"
+    table.write_text("gene\tx\nSYMBOL\t1.5\n" + "".join(f"{other}\t2\n" for other in others))
+    words = ["--label", "x", "--species", clade.species[0], "--homology", clade.homology]
+    words += ["--genome", clade.genomes[0], "--annotation", annotation]
+    assert run("labels", "table", table, *words, "--output", tmp_path / "x.parquet") == 0
+    labels, _ = read_label_set(tmp_path / "x.parquet")
+    assert {t.gene_id: x for t, x in zip(labels.transcripts, labels.targets, strict=True)} == {
+        gene: 1.5,
+        **dict.fromkeys(others, 2),
+    }
+    assert labels.groups == tuple(group_of[t.gene_id] for t in labels.transcripts)
+
+
+def test_gene_ontology_by_sets_and_by_annotations(clade, go, genome, tmp_path, capsys):
+    gmt, gaf, obo = go
+    out = tmp_path / "go.parquet"
+    words = ["--min-genes", 5, *genome, "--species", "human", "--output", out]
+    assert run("labels", "go", gmt, *words) == 0
+    labels, _ = read_label_set(out)
+    assert (labels.classes, labels.report["matched"]) == (("SOME",), 10)
+    assert "go of 10 transcripts, 1 classes" in capsys.readouterr().out
+    assert run("labels", "go", gaf, "--obo", obo, *words) == 0
+    labels, _ = read_label_set(out)
+    assert labels.targets.sum(axis=0).tolist() == [12, 6]
+    assert labels.report["annotations used"] == 12
+
+
+def test_localisation_and_ribosome_load(clade, groups_folder, tmp_path):
+    transcripts = [t for group in read_groups(groups_folder) for t in group.transcripts]
+    table = tmp_path / "places.tsv"
+    rows = (f"{t.transcript_id}\t{t.species}\t{i % 2}\n" for i, t in enumerate(transcripts))
+    table.write_text("transcript_id\tspecies\tnucleus\n" + "".join(rows))
+    out = tmp_path / "labels.parquet"
+    words = ["--groups", groups_folder, "--output", out]
+    assert run("labels", "localisation", table, *words) == 0
+    labels, _ = read_label_set(out)
+    assert labels.transcripts == tuple(transcripts) and labels.classes == ("nucleus",)
+    assert labels.targets[:, 0].tolist() == [i % 2 == 1 for i in range(len(transcripts))]
+    library = tmp_path / "library.tsv"
+    library.write_text("utr\trl\n" + "".join(f"{b}{c}{b}\t1.5\n" for b in "ACGT" for c in "ACGT"))
+    assert run("labels", "ribosome-load", library, "--output", out) == 0
+    assert len(read_label_set(out)[0].transcripts) == 16
+
+
+def test_labels_that_cannot_be_made_are_one_line(go, genome, groups_folder, tmp_path, capsys):
+    gmt, gaf, obo = go
+    groups = ["--groups", groups_folder]
+    cases = {
+        "sets.gmt: got no transcripts to label, wanted --groups or a source": ["go", gmt],
+        "--species x: wanted none, a GAF names": [
+            "go",
+            gaf,
+            "--obo",
+            obo,
+            "--species",
+            "x",
+            *groups,
+        ],
+        "--species x,y: wanted one": ["localisation", gmt, "--species", "x,y"],
+        "wanted no sources and no homology": ["half-life", gmt, *groups, *genome],
+        "got no usable row": ["go", gmt, *groups],
+        "nowhere.tsv": ["table", "nowhere.tsv", "--label", "x"],
+    }
+    for message, words in cases.items():
+        assert run("labels", *words, "--output", tmp_path / "out.parquet") == 2, message
+        (error,) = capsys.readouterr().err.strip().splitlines()
+        assert error.startswith("isoclr labels: ") and message in error
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_simulate_writes_a_clade(tmp_path, capsys):
@@ -145,6 +366,12 @@ def test_bad_input_is_one_line_and_status_2(clade, other_names, groups_folder, t
         "wanted a --species": ["--genome", genome, "--annotation", annotation, *output],
         "wanted an --annotation": ["--genome", genome, *of_species],
         "no source": output,
+        "species.yaml: got no species 'x'": of_species[:1] + ["x", *output],
+        "--cache: wanted a --species before all sources": ["--cache", "c", *output],
+        "nowhere.tsv": [
+            *("--genome", genome, "--annotation", annotation, "--homology", "nowhere.tsv"),
+            *of_species,
+        ],
     }
     for message, words in cases.items():
         assert run("build", *words) == 2, message

@@ -157,6 +157,26 @@ def test_a_second_push_adds_nothing_and_a_changed_one_leaves_nothing_old(
 
 
 @pytest.mark.slow
+def test_shards_are_pushed_as_the_dataset_that_they_are(hub, clade, groups_folder, tmp_path):
+    found = list(map(GenomeSource, clade.genomes, clade.annotations, clade.species))
+    for number in (1, 0):
+        build(found, tmp_path / "parts", homology=clade.homology, shard=(number, 2))
+    code = "import sys; from isoclr.cli import main; sys.exit(main(['push', *sys.argv[1:]]))"
+    done = run_client(hub, code, tmp_path / "parts", "tester/shards")
+    assert done.stdout == f"{hub.url}/datasets/tester/shards\n"
+    run_client(hub, code, groups_folder, "tester/whole")
+    parts, whole = (dataset(hub, f"tester/{n}").at("main").files for n in ("shards", "whole"))
+    assert {path for path in parts if "data/" not in path} == {
+        path for path in whole if "data/" not in path
+    }
+    for name in ("report.json", "report.png", "homology.png"):
+        assert parts[name].data == whole[name].data
+    assert parts["README.md"].data.replace(b"shards", b"whole") == whole["README.md"].data
+    rows = stream_back(hub, "tester/shards", "default")[0]
+    assert sorted(map(repr, rows)) == sorted(map(repr, rows_of(groups_folder)))
+
+
+@pytest.mark.slow
 def test_a_hub_that_is_away_for_a_while_is_tried_again(hub, groups_folder):
     hub.faults += [("/commit/", 500), ("/commit/", 412), ("/api/repos/create", 429)]
     done = push(hub, (groups_folder, "tester/patient"), waits=[0, 0, 0])
@@ -263,6 +283,7 @@ def edit(name, change):
         (lambda f: (f / "report.json").unlink(), "report.json: no such file, wanted the report"),
         (lambda f: (f / "report.png").unlink(), "no report.png in it, wanted isoform groups"),
         (edit("report.json", lambda t: "[]"), "report.json: no sources in it"),
+        (lambda f: (f / "reports").mkdir(), "reports: got no report, wanted one of every shard"),
         (
             edit("report.json", lambda t: re.sub('"groups": .*,', '"groups": 1,', t)),
             "report.json: dataset.groups: got 1, wanted ",

@@ -1,9 +1,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from group_tables import group_table, member, random_groups
 
 from data_builders.records import InputError
+from group_tables import group_table, member, random_groups
 from isoclr.training.members import concatenate, flat_column, members_of
 
 

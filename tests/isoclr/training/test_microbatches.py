@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from toys import padded, random_tokens, tiny
 
 from isoclr.training.microbatches import PairEncoder
 from isoclr.training.pairs import PairBatch
 from modeling_isoclr import IsoCLRForPreTraining
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
+from toys import padded, random_tokens, tiny
 
 LENGTHS = (40, 300, 75, 64, 310, 90, 33, 128)  # two views of each of four pairs
 

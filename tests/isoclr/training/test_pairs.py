@@ -98,11 +98,11 @@ def test_processes_share_the_micro_batches_of_one(source, world_size):
 
 def test_every_process_has_something_to_encode(source):
     ranks = [
-        batches(source, micro_batch_tokens=1 << 20, rank=rank, world_size=5)[0] for rank in range(5)
+        batches(source, micro_batch_tokens=1 << 20, rank=rank, world_size=8)[0] for rank in range(8)
     ]
     assert all(batch.tokens for batch in ranks)
     alone = batches(source, micro_batch_tokens=1 << 20)[0]
-    assert len(alone.tokens) == 1 and views(*ranks) == views(alone)
+    assert len(alone.tokens) < 8 and views(*ranks) == views(alone)
     with pytest.raises(InputError, match="a view or more for each of 99 processes"):
         batches(source, world_size=99)[0]
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from toys import padded, random_tokens, tiny
 
 from isoclr.training import processes
 from isoclr.training.microbatches import PairEncoder
 from isoclr.training.pairs import PairBatch
 from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
+from toys import padded, random_tokens, tiny
 
 LENGTHS = (40, 300, 75, 64, 310, 90, 33, 128, 70, 200, 65, 130)  # two views of six pairs
 CUT = [[4, 1], [9, 11, 7], [5, 2, 8, 10], [3, 0, 6]]

@@ -4,10 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from group_tables import group_table, member, random_groups
 from scipy.stats import chisquare
 
 from data_builders.records import InputError
+from group_tables import group_table, member, random_groups
 from isoclr.training.members import members_of
 from isoclr.training.sampling import PAIR_TYPES, PairSampler, graft_utrs
 from modeling_isoclr import IsoCLRTokenizer

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from group_tables import group_table, member, random_groups, write_groups_table
 
 from data_builders.records import InputError
+from group_tables import group_table, member, random_groups, write_groups_table
 from isoclr.training import token_cache
 from isoclr.training.sampling import PairSampler
 from isoclr.training.token_cache import build_token_cache, open_token_cache, tokenize_groups
