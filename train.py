@@ -25,7 +25,7 @@ from isoclr.training.pairs import PairBatch, PairBatches
 from isoclr.training.processes import share_statistics, sum_over_processes
 from isoclr.training.recipe import Recipe, duration, read_recipe
 from isoclr.training.schedule import learning_rate
-from isoclr.training.signals import StopRequest
+from isoclr.training.signals import StopRequest, leave_to_main_process
 from isoclr.training.sources import build_batches
 from isoclr.training.speed import Speed
 from modeling_isoclr import (
@@ -77,6 +77,7 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         sampler=range(start, steps),
         num_workers=recipe.workers,
         pin_memory=device.type == "cuda",
+        worker_init_fn=leave_to_main_process,
     )
     progress = tqdm(
         speed.waiting_for(loader),
@@ -129,15 +130,16 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
                 push_if_possible(recipe)
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
+            accelerator.wait_for_everyone()  # a process that leaves early ends the others
             accelerator.end_training()
             sys.exit(128 + signal)
-        accelerator.wait_for_everyone()
 
     if main_process:
         write_model(recipe, model, tokenizer, log, speed)
         print_summary(log.records, output, speed)
         if recipe.push_to_hub:
             print(push(output, recipe.push_to_hub))
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 

@@ -32,6 +32,7 @@ from measure import (
     random_transcripts,
     serve,
 )
+from torch import nn
 
 from data_builders.groups import SCHEMA, TRACKS, write_groups
 from data_builders.records import IsoformGroup
@@ -54,7 +55,6 @@ PADDING_PAIRS, PADDING_STEPS, PADDING_BUDGETS = 768, 20, (1 << 14, 1 << 16)
 SCALING_PAIRS, SCALING_STEPS, SCALING_TURNS = 64, 12, 2  # pairs of each process
 MEMORY_PAIRS = (256, 1_024, 4_096, 8_192)
 MEMORY_SHORTENING = 8  # of all transcripts, for the sake of time
-# So small that the least batch has as many shapes as oneDNN caches kernels for (1,024 of them).
 MEMORY_BUDGET = 1 << 12
 
 
@@ -181,13 +181,8 @@ def padded_to_max_length(lengths: np.ndarray) -> Workload:
     """As the paper: every transcript as long as any may be."""
     batch = pair_batches(quantiles(lengths, 2 * FEW_PAIRS), None)[0]
     (tokens,) = batch.tokens
-    wider = nn_pad(tokens, MAX_LENGTH)
+    wider = nn.functional.pad(tokens, (0, MAX_LENGTH - tokens.shape[1]), value=PAD_BASE)
     return step_on(replace(batch, tokens=[wider], encoded=wider.numel()), gradient_cache=False)
-
-
-def nn_pad(tokens: torch.Tensor, length: int) -> torch.Tensor:
-    """(rows, shorter) to (rows, length)."""
-    return torch.nn.functional.pad(tokens, (0, length - tokens.shape[1]), value=PAD_BASE)
 
 
 def padded_to_longest(lengths: np.ndarray) -> Workload:
@@ -251,8 +246,9 @@ def padding(lengths: np.ndarray, _folder: Path, _turns: int) -> dict:
     """Share of padding in the engine's micro-batches, over an epoch of some steps."""
     print(f"\npadding of what is encoded, {PADDING_STEPS} steps of {PADDING_PAIRS} pairs")
     mix, shares = quantiles(lengths, 2 * PADDING_PAIRS * PADDING_STEPS), {}
+    batches = pair_batches(mix, None, PADDING_STEPS)
     for budget in PADDING_BUDGETS:
-        batches = pair_batches(mix, budget, PADDING_STEPS)
+        batches.micro_batch_tokens = budget
         made = [batches[step] for step in range(PADDING_STEPS)]
         shares[budget] = 1 - sum(b.nucleotides for b in made) / sum(b.encoded for b in made)
         worst = max(batch.padding for batch in made)
@@ -305,7 +301,7 @@ def trained_rate(folder: Path, processes: int) -> float:
 def memory(lengths: np.ndarray, folder: Path, _turns: int) -> list[dict]:
     """Peak memory of a step by batch size; a fresh process each."""
     print(f"\npeak memory of a step, MB; the demo's encoder, lengths / {MEMORY_SHORTENING}")
-    print(f"{'pairs':>8}{'peak':>10}{'tokens':>10}{'embeddings':>12}{'the rest':>10}")
+    print(f"{'pairs':>8}{'peak':>10}{'tokens':>10}{'embeddings':>12}{'the rest':>10}{'shapes':>8}")
     path, results = saved(lengths, folder), []
     for pairs in MEMORY_PAIRS:
         command = [sys.executable, __file__, "--serve", path, str(pairs)]
@@ -313,8 +309,13 @@ def memory(lengths: np.ndarray, folder: Path, _turns: int) -> list[dict]:
         result = {"pairs": pairs, **json.loads(ran.stdout)}
         result["rest"] = result["peak"] - result["tokens"] - result["embeddings"]
         shown = [result[name] / MB for name in ("peak", "tokens", "embeddings", "rest")]
-        print("{:8,}{:10.1f}{:10.1f}{:12.1f}{:10.1f}".format(pairs, *shown), flush=True)
+        print("{:8,}{:10.1f}{:10.1f}{:12.1f}{:10.1f}".format(pairs, *shown), end="")
+        print(f"{result['shapes']:8}", flush=True)
         results.append(result)
+    least, most = results[0], results[-1]
+    growth = (most["rest"] - least["rest"]) / (most["embeddings"] - least["embeddings"])
+    print(f"the rest grows by {growth:.1f} times what the embeddings do")
+    print("the rest: activations, the loss, the heap's gaps, what oneDNN keeps for each shape")
     return results
 
 
@@ -334,7 +335,8 @@ def step_in_memory(lengths: np.ndarray, pairs: int) -> Workload:
         size = config.pooled_size + config.projector_sizes[-1]
         facts.update(
             peak=peak() - before,
-            hidden=peak_before - before,
+            peak_before=peak_before - before,
+            shapes=len({part.shape for part in batch.tokens}),
             tokens=batch.encoded,
             embeddings=2 * pairs * size * 4,
         )

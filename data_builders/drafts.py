@@ -1,7 +1,7 @@
 """A transcript of a GTF or GFF3 while its lines come in, and the model that they make."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -111,6 +111,8 @@ def build_model(
     if phase == NO_PHASE:
         tally.adjusted["CDS without a phase read as in frame"] += 1
         phase = 0
+    if draft.stops and not draft.cds:
+        tally.adjusted["stop codon without a CDS not used"] += 1
     if not draft.exons:
         tally.adjusted["exons taken from CDS and UTR"] += 1
     if draft.renamed:
@@ -148,7 +150,14 @@ def _coding(exons: tuple[Interval, ...], draft: Draft) -> tuple[tuple[Interval, 
     pieces = sorted(draft.cds)
     if overlap(pieces):
         raise Odd("CDS not one run on the transcript")
-    phase = draft.cds[pieces[0 if draft.strand == "+" else -1]]
+    phase, begin = draft.cds[pieces[0 if draft.strand == "+" else -1]], _begin(pieces, draft)
     if draft.stops:
         pieces = sorted({*pieces, *draft.stops})
-    return coding_pieces(exons, pieces), phase
+    cds = coding_pieces(exons, pieces)
+    if _begin(cds, draft) != begin:
+        raise Odd("stop codon before the CDS")
+    return cds, phase
+
+
+def _begin(ascending: Sequence[Interval], draft: Draft) -> int:
+    return ascending[0][0] if draft.strand == "+" else ascending[-1][1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_builders.models import Interval
 from data_builders.records import InputError
-from data_builders.text import byte_blocks
+from data_builders.text import byte_blocks, shown
 
 EXONS = frozenset({b"exon", b"pseudogenic_exon"})
 PARTS = EXONS | {b"CDS", b"stop_codon"}
@@ -25,9 +25,8 @@ Line = tuple[int, bytes, bytes, str, Interval, int, bytes]
 Of a part or UTR all are valid; of other features interval and phase may be (0, 0) and NO_PHASE.
 """
 
-_BOM = b"\xef\xbb\xbf"
 _NINE_COLUMNS = np.frombuffer(b"\t" * 8 + b"\n", np.uint8)
-_HASH, _ZERO, _NEWLINE = b"#0\n"
+_HASH, _GREATER, _ZERO, _NEWLINE = b"#>0\n"
 _MOST_DIGITS = 18  # of an int64
 _STRANDS = frozenset({b"+", b"-", b".", b"?"})
 _PHASES = {b"0": 0, b"1": 1, b"2": 2, b".": NO_PHASE}
@@ -47,20 +46,24 @@ def feature_lines(path: str | os.PathLike, features: Counter[bytes]) -> Iterator
 
     Raises:
         InputError: a line without nine columns; of a part or UTR, coordinates that are no integers
-            or not 1 <= start <= end, no chromosome, or a strand or phase that does not exist.
+            or not 1 <= start <= end, no chromosome, or a strand or phase that does not exist;
+            features after the genome.
     """
+    in_genome = False
     for first, block in byte_blocks(path):
-        if first == 1:
-            block = block.removeprefix(_BOM)
-        columns = _regular_columns(block)
+        if in_genome and b"\t" not in block:
+            continue
+        columns = None if in_genome else _regular_columns(block)
         if columns is not None:
             features.update(columns[0])
             yield from zip(range(first, first + len(columns[0])), *columns, strict=True)
             continue
         for number, line in enumerate(io.BytesIO(block), first):
-            if line.startswith((b"##FASTA", b">")):
-                return
-            if line[0] != _HASH and not line.isspace():
+            in_genome = in_genome or line.startswith((b"##FASTA", b">"))
+            if in_genome:
+                if line.count(b"\t") >= 8:
+                    raise InputError(f"{path}:{number}: got a feature in the genome, wanted bases")
+            elif line[0] != _HASH and not line.isspace():
                 parsed = _parse(line, path, number)
                 features[parsed[1]] += 1
                 yield parsed
@@ -82,6 +85,7 @@ def _regular_columns(block: bytes) -> tuple[Sequence, ...] | None:
     regular = (
         (data[marks] == _NINE_COLUMNS).all(1)
         & (data[begins] != _HASH)
+        & (data[begins] != _GREATER)
         & (begins < marks[:, 0])
         & (marks[:, 5:7] + 2 == marks[:, 6:8]).all(1)
         & (strands != _INVALID)
@@ -132,6 +136,8 @@ def _parse(line: bytes, path, number: int) -> Line:
     columns = line.rstrip(b"\r\n").split(b"\t")
     if len(columns) > 9:  # tabs may follow the last
         columns = line.rstrip().split(b"\t")
+    if b"\0" in line:
+        raise InputError(f"{path}:{number}: got the character '\\x00', wanted text")
     if len(columns) != 9:
         raise InputError(f"{path}:{number}: columns: got {len(columns)}, wanted 9")
     chromosome, _, kind, start, end, _, strand, phase, attributes = columns
@@ -141,22 +147,18 @@ def _parse(line: bytes, path, number: int) -> Line:
     if kind in PARTS or kind in UTRS:
         if not 0 <= interval[0] < interval[1]:
             raise InputError(
-                f"{path}:{number}: coordinates: got {_shown(start)} to {_shown(end)}, "
+                f"{path}:{number}: coordinates: got {shown(start)} to {shown(end)}, "
                 "wanted integers, 1 <= start <= end"
             )
         if strand not in _STRANDS:
             raise InputError(
-                f"{path}:{number}: strand: got '{_shown(strand)}', wanted '+', '-', '.' or '?'"
+                f"{path}:{number}: strand: got '{shown(strand)}', wanted '+', '-', '.' or '?'"
             )
         if not chromosome:
             raise InputError(f"{path}:{number}: chromosome: got none, wanted a name")
         if kind == b"CDS" and phase not in _PHASES:
             raise InputError(
-                f"{path}:{number}: phase: got '{_shown(phase)}', wanted '0', '1', '2' or '.'"
+                f"{path}:{number}: phase: got '{shown(phase)}', wanted '0', '1', '2' or '.'"
             )
     strand, phase = strand.decode("latin-1"), _PHASES.get(phase, NO_PHASE)
     return number, kind, chromosome, strand, interval, phase, attributes
-
-
-def _shown(value: bytes) -> str:
-    return value[:40].decode("utf-8", "replace")

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from data_builders.models import Annotation, Interval, Odd, TranscriptModel, ordered_exons
 from data_builders.records import InputError
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally, decode, numbered_lines, shown
 
 COLUMNS = {10: "genePred", 11: "genePred", 12: "BED12", 15: "genePredExt", 16: "genePredExt"}
 _WITH_BIN = frozenset({11, 16})
-_BOM = b"\xef\xbb\xbf"
 _NOT_A_RECORD = re.compile(rb"#|(?:track|browser)(?!\S)")
 _STRANDS = frozenset({b"+", b"-", b".", b"?"})
 _STATES = frozenset({b"none", b"unk", b"incmpl", b"cmpl"})
@@ -57,8 +56,6 @@ def records(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
         InputError: as in `numbered_lines`.
     """
     for number, line in numbered_lines(path):
-        if number == 1:
-            line = line.removeprefix(_BOM)
         line = line.rstrip()
         if line and not _NOT_A_RECORD.match(line):
             yield number, line.split(b"\t")
@@ -181,7 +178,7 @@ def _bed12(columns: list[bytes], where: str) -> _Row:
 
 def _integer(value: bytes, field: str, where: str) -> int:
     if not _INTEGER.fullmatch(value):
-        raise InputError(f"{where}: {field}: got '{_shown(value)}', wanted an integer >= 0")
+        raise InputError(f"{where}: {field}: got '{shown(value)}', wanted an integer >= 0")
     return int(value)
 
 
@@ -195,11 +192,7 @@ def _list(values: bytes, count: int, field: str, where: str) -> list[bytes]:
 def _choice(value: bytes, choices: frozenset[bytes], field: str, where: str) -> None:
     if value not in choices:
         wanted = ", ".join(sorted(choice.decode() for choice in choices))
-        raise InputError(f"{where}: {field}: got '{_shown(value)}', wanted one of {wanted}")
-
-
-def _shown(value: bytes) -> str:
-    return value[:40].decode("utf-8", "replace")
+        raise InputError(f"{where}: {field}: got '{shown(value)}', wanted one of {wanted}")
 
 
 def _model(row: _Row, name: str, path, number: int, tally: Tally) -> TranscriptModel:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from data_builders.drafts import Draft, add_part, build_model, missing, trans_spliced
 from data_builders.features import PARTS, UTRS, Line, feature_lines
 from data_builders.gff3 import read_gff3
 from data_builders.models import Annotation, Odd
 from data_builders.records import InputError
-from data_builders.text import Tally, decode
+from data_builders.text import Tally, decode, shown
 
 _TRANSCRIPTS = frozenset({b"transcript", b"mRNA"})
 _READ = PARTS | UTRS | _TRANSCRIPTS
@@ -23,10 +23,11 @@ _READ = PARTS | UTRS | _TRANSCRIPTS
 _GTF_ATTRIBUTES = re.compile(rb"\s*[\w.]+\s+[^\s=;]")
 _GFF3_ATTRIBUTES = re.compile(rb"\s*[^\s=;]+=")
 # The name first, what may not be before it second: a search for a literal is the faster one.
-_TRANSCRIPT_ID = re.compile(rb'transcript_id(?<!\wtranscript_id)\s+"?([^";\r\n]+)')
-_GENE_ID = re.compile(rb'gene_id(?<!\wgene_id)\s+"?([^";\r\n]+)')
+_TRANSCRIPT_ID = re.compile(rb'transcript_id(?<!\wtranscript_id)\s+("?)([^";\r\n]+)("?)')
+_GENE_ID = re.compile(rb'gene_id(?<!\wgene_id)\s+("?)([^";\r\n]+)("?)')
 _SYMBOL = re.compile(rb'\b(?:gene_name|gene)\s+"?([^";\r\n]+)')
 _BIOTYPE = re.compile(rb'transcript_(?:bio)?type\s+"?([^";\r\n]+)')
+_BREAK = re.compile(r"[\t\r\n]")  # that an escape of GFF3 stood for
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
     """
     features: Counter[bytes] = Counter()
     lines = feature_lines(path, features)
-    first, read, plain = _format(lines, path)
+    first, read, unescape = _format(lines, path)
     drafts, symbols = read(chain(first, lines), path)
     if not drafts:
         raise InputError(f"{path}: got no transcript, wanted GTF or GFF3 with exons")
@@ -74,17 +75,20 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
 
     def text(value: bytes, line: int) -> str:
         if value not in texts:
-            texts[value] = plain(decode(value, path, line))
+            texts[value] = _name(value, path, line, unescape)
         return texts[value]
 
-    tally = Tally(read=len(drafts), strict=strict)
+    tally, names = Tally(read=len(drafts), strict=strict), set()
     transcripts, gene_symbols = [], {}
     for key in list(drafts):
         draft = drafts.pop(key)  # gives its memory back
+        name = _name(key, path, draft.line, unescape)
         try:
-            model = build_model(plain(decode(key, path, draft.line)), draft, text, tally)
+            if name in names:
+                raise Odd("transcript defined twice")
+            names.add(name)
+            model = build_model(name, draft, text, tally)
         except Odd as reason:
-            name = key.decode("utf-8", "replace")
             tally.skip(str(reason), f"{path}:{draft.line}: transcript '{name}'")
             continue
         transcripts.append(model)
@@ -99,21 +103,28 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
     )
 
 
-def _format(lines: Iterator[Line], path) -> tuple[list[Line], Callable, Callable[[str], str]]:
-    """The first line whose attributes tell the format, its reader, and how to decode its values."""
+def _format(lines: Iterator[Line], path) -> tuple[list[Line], Callable, Callable[[bytes], bytes]]:
+    """The first line whose attributes tell the format, its reader, and what undoes its escapes."""
     for line in lines:
         number, kind, *_, attributes = line
         if _GFF3_ATTRIBUTES.match(attributes):
-            return [line], read_gff3, unquote
+            return [line], read_gff3, unquote_to_bytes
         if _GTF_ATTRIBUTES.match(attributes):
-            return [line], _read_gtf, str
+            return [line], _read_gtf, bytes
         if kind in PARTS or attributes.strip() not in (b"", b"."):
-            found = attributes[:40].decode("utf-8", "replace").strip()
+            found = shown(attributes.strip())
             raise InputError(
                 f"{path}:{number}: attributes: got '{found}', "
                 """wanted 'key "value";' or 'key=value'"""
             )
-    return [], _read_gtf, str
+    return [], _read_gtf, bytes
+
+
+def _name(value: bytes, path, line: int, unescape: Callable[[bytes], bytes]) -> str:
+    name = decode(unescape(value), path, line)
+    if _BREAK.search(name):
+        raise InputError(f"{path}:{line}: got the name {name!r}, wanted one without line breaks")
+    return name
 
 
 def _read_gtf(lines: Iterable[Line], path) -> tuple[dict[bytes, Draft], dict[bytes, bytes]]:
@@ -142,14 +153,9 @@ def _owner(
     drafts: dict[bytes, Draft], symbols: dict[bytes, bytes], line: Line, path
 ) -> tuple[Draft, bytes | None]:
     """The transcript of a line, and the beginning of attributes that can name no other."""
-    number, kind, *_, attributes = line
-    found = _TRANSCRIPT_ID.search(attributes)
-    if found is None:
-        missing("transcript_id", kind, path, number)
-    gene_found = _GENE_ID.search(attributes)
-    if gene_found is None:
-        missing("gene_id", kind, path, number)
-    key, gene = found[1].strip(), gene_found[1].strip()
+    number, *_, attributes = line
+    key, key_end = _named("transcript_id", _TRANSCRIPT_ID, line, path)
+    gene, gene_end = _named("gene_id", _GENE_ID, line, path)
     draft = drafts.get(key)
     if draft is None:
         draft = drafts[key] = Draft(number, gene=gene, biotype=_first(_BIOTYPE, attributes))
@@ -159,8 +165,23 @@ def _owner(
             symbols[gene] = symbol
     elif draft.gene != gene:
         draft.oddity = draft.oddity or "parts of two genes"
-    end = max(found.end(), gene_found.end())
-    return draft, attributes[: end + 1] if end < len(attributes) else None
+    end = max(key_end, gene_end)
+    closed = end < len(attributes) or attributes.endswith(b'"')
+    return draft, attributes[: end + 1] if closed else None
+
+
+def _named(name: str, pattern: re.Pattern, line: Line, path) -> tuple[bytes, int]:
+    """The value of an attribute, and where it ends."""
+    number, kind, *_, attributes = line
+    found = pattern.search(attributes)
+    if found is None or not found[2].strip():
+        missing(name, kind, path, number)
+    opening, value, closing = found.groups()
+    if opening != closing:
+        raise InputError(
+            f"{path}:{number}: {name}: got '{shown(found[0])}', wanted '{name} \"name\";'"
+        )
+    return value.strip(), found.end()
 
 
 def _first(pattern: re.Pattern, attributes: bytes) -> bytes | None:

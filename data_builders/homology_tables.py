@@ -98,7 +98,7 @@ def rows_of(table: HomologyTable, tally: Tally) -> Iterator[Row]:
     path = table.path
     lines = numbered_lines(path)
     number, first = next(lines, (1, b""))
-    header = decode(first, path, number).removeprefix("\ufeff").rstrip("\r\n")
+    header = decode(first, path, number).rstrip("\r\n")
     if not header:
         raise InputError(f"{path}: got an empty file, wanted homology groups")
     separator = "\t" if "\t" in header else ","

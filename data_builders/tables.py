@@ -114,7 +114,7 @@ def _separator(path) -> str:
     """The separator of a table, after a look whether all of its lines have all columns."""
     separator, header = "\t", []
     for number, line in numbered_lines(path):
-        text = decode(line, path, number).removeprefix("\ufeff").rstrip("\r\n")
+        text = decode(line, path, number).rstrip("\r\n")
         if not header:
             separator = "\t" if "\t" in text else ","
         fields = _fields(text, separator, path, number)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,13 @@ from tqdm import tqdm
 
 from data_builders.records import InputError
 
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CR_WITHIN_LINE = re.compile(rb"\A[^\n]*\r(?![\r\n]|\Z)")
+_NOT_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|\r(?!\n?\\Z)")
+_BGZF = b"\x1f\x8b\x08\x04", b"\x06\0BC\x02\0"  # the first bytes, and those from the tenth on
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_SHOWN = 20
 _BLOCK_BYTES = 1 << 20
 
 
@@ -64,6 +72,8 @@ class Tally:
 def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
     """Reads a plain or gzip file line by line, told apart by content.
 
+    A byte order mark of UTF-8 is no part of the first line.
+
     Args:
         path: the file. Progress is shown when reading takes more than two seconds.
 
@@ -71,7 +81,9 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
         The line's number, from 1, and the line with its end.
 
     Raises:
-        InputError: the file cannot be opened, or its gzip stream is truncated or damaged.
+        InputError: the file cannot be opened, is UTF-16, or has lines that end in carriage returns
+            alone; or its gzip stream is truncated or damaged, or bgzip without the block that ends
+            it.
     """
     for first, lines in line_blocks(path):
         yield from enumerate(lines, first)
@@ -107,7 +119,9 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
         ):
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
+                _check_bgzf_end(raw)
                 stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
+            _check_start(stream, path)
             while block := read(stream):
                 yield number, block
                 number += lines_of(block)
@@ -121,13 +135,44 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
         raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
 
 
+def _check_start(stream: BinaryIO, path) -> None:
+    """Refuses what is no text of lines, and passes over a byte order mark."""
+    start = stream.peek(1)
+    if start.startswith(_UTF16) or b"\0" in start[:2]:
+        raise InputError(f"{path}:1: got UTF-16, or no text at all, wanted UTF-8 text")
+    if _CR_WITHIN_LINE.match(start):
+        raise InputError(f"{path}:1: got a carriage return within a line, wanted line feeds")
+    if start.startswith(_BOM):
+        stream.read(len(_BOM))
+
+
+def _check_bgzf_end(raw: BinaryIO) -> None:
+    """Looks for the last block of bgzip, the only sign that no other was cut off."""
+    start = raw.read(16)
+    if start.startswith(_BGZF[0]) and start.endswith(_BGZF[1]):
+        raw.seek(-len(_BGZF_END), os.SEEK_END)
+        if raw.read() != _BGZF_END:
+            raise EOFError("bgzip without the block that ends it")
+    raw.seek(0)
+
+
+def shown(value: bytes) -> str:
+    """What of a field an error shows: its beginning, in characters that can be printed."""
+    text = value[:40].decode("utf-8", "replace")
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
-    """A name as text.
+    """A name, or a line, as text.
 
     Raises:
-        InputError: the bytes are not UTF-8.
+        InputError: the bytes are not UTF-8, or there are control characters among them.
     """
     try:
-        return value.decode()
+        text = value.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{line}: got {value!r}, wanted UTF-8 text") from error
+        found = value[error.start : error.start + _SHOWN]
+        raise InputError(f"{path}:{line}: got {found!r}, wanted UTF-8 text") from error
+    if odd := _NOT_TEXT.search(text):
+        raise InputError(f"{path}:{line}: got the character {odd[0]!r}, wanted text")
+    return text

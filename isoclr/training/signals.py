@@ -35,3 +35,9 @@ class StopRequest:
             votes[_SIGNALS.index(self.received)] = 1
         first = sum_over_processes(votes).nonzero()
         return int(_SIGNALS[first[0]]) if len(first) else 0
+
+
+def leave_to_main_process(worker: int) -> None:
+    """Have a worker of a data loader outlive a signal to the whole job, until the step is done."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

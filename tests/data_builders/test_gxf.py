@@ -207,6 +207,7 @@ def test_odd_transcripts_are_skipped_and_counted(tmp_path, lines, reason):
         (gtf("exon", 1, 9, strand="x"), r"a\.txt:2: strand: got 'x', wanted '\+', '-'"),
         (gtf("CDS", 1, 9, phase="3"), r"a\.txt:2: phase: got '3', wanted '0', '1'"),
         (gtf("exon", 1, 9, transcript=""), r"a\.txt:2: transcript_id: got none"),
+        (gtf("exon", 1, 9, transcript=" "), r"a\.txt:2: transcript_id: got none"),
         (gtf("exon", 1, 9, gene="", transcript="t2"), r"a\.txt:2: gene_id: got none"),
     ],
 )
