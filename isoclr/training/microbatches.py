@@ -1,17 +1,16 @@
 """A batch through the encoder in pieces of like length, with the gradient of the whole batch.
 
-This is GradCache (arXiv 2101.06983) by way of gradient checkpointing: every micro-batch is encoded
-without keeping its graph, the loss is taken over all embeddings, and in the backward pass each
-micro-batch is encoded again, alone, for its gradient. As far as autograd, DDP and whatever else
-wraps the model can tell, it is one forward and one backward.
+This is GradCache (arXiv 2101.06983) as one autograd node: every micro-batch is encoded without a
+graph, the loss is taken over all embeddings, and in the backward pass each micro-batch is encoded
+again, alone, for its gradient. As far as DDP and whatever else wraps the model can tell, it is one
+forward and one backward.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from isoclr.training.pairs import PairBatch
 from isoclr.training.processes import gather_rows, sum_over_processes
@@ -52,41 +51,79 @@ class PairEncoder(nn.Module):
             (2 · pairs, projected) in the order of the pairs, first views first; and the sum, over
             the masked nucleotides of this process, of their cross-entropy (None without labels).
         """
-        pooled, masked_lm = [], []
         with pooled_statistics(self.model.isoclr) as add_statistics:
-            for micro_batch in zip(batch.tokens, batch.labels, batch.seeds, strict=True):
-                embeddings, loss = self._in_two_passes(*micro_batch)
-                add_statistics(micro_batch[0])
-                pooled.append(embeddings)
-                if loss is not None:
-                    masked_lm.append(loss)
-        rows = torch.cat(pooled).to(next(self.model.parameters()).dtype)  # half precision ends here
+            if self.gradient_cache and torch.is_grad_enabled():
+                rows, masked_lm = _EncodeTwice.apply(self, batch, add_statistics, *self._learned())
+            else:
+                rows, masked_lm = self.encode_all(batch, add_statistics)
+        rows = rows.to(next(self.model.parameters()).dtype)  # half precision ends here
         rows = gather_rows(rows, batch.rows_of_rank)[batch.order]
-        return self.model.projector(rows), sum(masked_lm) if masked_lm else None
+        has_labels = batch.labels[0] is not None
+        return self.model.projector(rows), masked_lm if has_labels else None
 
-    def _in_two_passes(self, tokens, labels, seed: int):
-        if not (self.gradient_cache and torch.is_grad_enabled()):
-            torch.manual_seed(seed)
-            return self.encode(tokens, labels)
-        passes = []
+    def _learned(self) -> list[nn.Parameter]:
+        """What the micro-batches have gradients for: all but the projector."""
+        heads = [self.model.lm_head] if self.model.lm_head else []
+        return [p for part in (self.model.isoclr, *heads) for p in part.parameters()]
 
-        def forward():
-            # The second pass, for the gradient, must not update running statistics again.
-            frozen = frozen_statistics(self.model.isoclr) if passes else nullcontext()
-            passes.append(None)
-            torch.manual_seed(seed)
-            with frozen:
-                return self.encode(tokens, labels)
+    def encode_all(self, batch: PairBatch, add_statistics) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of every micro-batch, one after the other, and the sum of their losses."""
+        pooled, masked_lm = [], []
+        for number, tokens in enumerate(batch.tokens):
+            embeddings, loss = self.encode_one(batch, number)
+            add_statistics(tokens)
+            pooled.append(embeddings)
+            masked_lm.append(loss)
+        return torch.cat(pooled), sum(masked_lm)
 
-        return checkpoint(forward, use_reentrant=False, preserve_rng_state=False)
+    def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of a micro-batch and its loss; the same whenever it is called."""
+        torch.manual_seed(batch.seeds[number])
+        return self.encode(batch.tokens[number], batch.labels[number])
 
     def _encode(self, tokens, labels):
         output = self.model.isoclr(tokens, output_hidden_states=labels is not None)
         if labels is None:
-            return output.pooler_output, None
+            return output.pooler_output, output.pooler_output.new_zeros(())
         logits = self.model.lm_head(output.hidden_states, labels.shape[1])
         mean = supervised_loss(logits, labels, "single_label_classification")
         return output.pooler_output, mean * (labels != -100).sum()
+
+
+class _EncodeTwice(torch.autograd.Function):
+    """All micro-batches without their graphs; these are made one by one in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, encoder: PairEncoder, batch: PairBatch, add_statistics, *learned):
+        ctx.encoder, ctx.batch, ctx.learned = encoder, batch, learned
+        device = batch.order.device.type
+        ctx.autocast = {
+            "device_type": device,
+            "dtype": torch.get_autocast_dtype(device),
+            "enabled": torch.is_autocast_enabled(device),
+        }
+        return encoder.encode_all(batch, add_statistics)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, rows_gradient, masked_lm_gradient):
+        encoder, batch, learned = ctx.encoder, ctx.batch, ctx.learned
+        sums = [torch.zeros_like(parameter) for parameter in learned]
+        gradients = rows_gradient.split([len(tokens) for tokens in batch.tokens])
+        with frozen_statistics(encoder.model.isoclr):  # the first pass updated them
+            # Last first, as autograd itself sums gradients: to the bit the same.
+            for number in reversed(range(len(batch.tokens))):
+                with torch.enable_grad(), torch.autocast(**ctx.autocast):
+                    rows, masked_lm = encoder.encode_one(batch, number)
+                outputs, wanted = [rows], [gradients[number]]
+                if masked_lm.requires_grad:
+                    outputs.append(masked_lm)
+                    wanted.append(masked_lm_gradient)
+                for total, part in zip(
+                    sums, torch.autograd.grad(outputs, learned, wanted), strict=True
+                ):
+                    total += part
+        return None, None, None, *sums
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from isoclr.training.pairs import PairBatch
 
 
 class Speed:
-    """Counts what went through since the first batch came; nothing of it decides anything."""
+    """Counts what went through from the first batch to the last; nothing of it decides anything."""
 
     def __init__(self):
-        self.began = None
+        self.began = self.ended = None
         self.waited = 0.0
         self.transcripts = self.nucleotides = self.encoded = 0
 
@@ -33,12 +33,13 @@ class Speed:
         self.transcripts += len(batch.order)
         self.nucleotides += batch.nucleotides
         self.encoded += batch.encoded
+        self.ended = time.perf_counter()
 
     def rates(self) -> dict[str, float]:
         """Per second over all processes; the shares of padding and of waiting for data."""
         if not self.encoded:
             return {}
-        seconds = time.perf_counter() - self.began
+        seconds = self.ended - self.began
         return {
             "transcripts_per_s": self.transcripts / seconds,
             "nucleotides_per_s": self.nucleotides / seconds,
