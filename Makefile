@@ -20,10 +20,10 @@ demo: .venv/.installed ## the whole path on simulated genomes, in ./demo
 	touch $@
 
 test: .venv/.installed .venv-transformers4/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 test-fast: .venv/.installed
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m 'not slow'
 
 torture: .venv/.installed ## 200 kills of training runs at random moments, about ten minutes
 	$(BIN)/python tests/torture.py 200

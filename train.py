@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+from accelerate import Accelerator, DistributedType
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    ProjectConfiguration,
+    parse_flag_from_env,
+)
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -25,6 +29,7 @@ from isoclr.training.pairs import PairBatch, PairBatches
 from isoclr.training.processes import share_statistics, sum_over_processes
 from isoclr.training.recipe import Recipe, duration, read_recipe
 from isoclr.training.schedule import learning_rate
+from isoclr.training.sharded import whole, whole_model, whole_state
 from isoclr.training.signals import StopRequest, leave_to_main_process
 from isoclr.training.sources import build_batches
 from isoclr.training.speed import Speed
@@ -62,10 +67,13 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     optimizer = torch.optim.AdamW(
         model.parameters(), weight_decay=recipe.weight_decay, fused=device.type == "cuda"
     )
-    start = resume(accelerator, recipe, output, model, optimizer)
-    encoder = accelerator.prepare_model(
-        PairEncoder(model, gradient_cache=recipe.gradient_cache, compile_encoder=recipe.compile)
+    encoder = PairEncoder(
+        model, gradient_cache=recipe.gradient_cache, compile_encoder=recipe.compile
     )
+    if accelerator.is_fsdp2:  # accelerate leaves this to a policy, see `build_accelerator`
+        encoder.forward = accelerator.autocast()(encoder.forward)
+    encoder, optimizer = accelerator.prepare(encoder, optimizer)
+    start = resume(accelerator, recipe, output, model, optimizer)
     rate_of = rates(recipe, batches)
     steps = duration(recipe, "steps", batches.source.order.steps_per_epoch)
     log = RunLog(output / "log.jsonl", start) if main_process else None
@@ -96,55 +104,67 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         if not torch.isfinite(loss):
             stop_at_nonfinite(accelerator, batches, step, loss.item(), rate, output)
         accelerator.backward(loss)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+        norm = whole(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]))
         if not torch.isfinite(norm):
             stop_at_nonfinite(accelerator, batches, step, norm.item(), rate, output)
         optimizer.step()
         optimizer.zero_grad()
 
         last = step == steps
+        evaluated = last or step % recipe.evaluate_every == 0
+        evaluation_model = whole_model(model, device) if evaluated else None
         speed.did(batch)
         record |= {"step": step, "lr": rate, "gradient_norm": norm.item()}
         record["padding"] = batch.padding
         if main_process:
             progress.set_postfix(speed.shown(record))
-            if last or step % recipe.evaluate_every == 0:
-                if held_out is not None:
-                    record |= evaluate(model, held_out, count_weights(held_out, recipe))
-                if probe is not None:
-                    record |= probe(model.isoclr)
+            if evaluated and held_out is not None:
+                weights = count_weights(held_out, recipe)
+                record |= evaluate(evaluation_model, held_out, weights)
+            if evaluated and probe is not None:
+                record |= probe(evaluation_model.isoclr)
             log.write(**record)
         accelerator.log(record | speed.rates(), step=step)
         signal = stop.agreed(device)
-        if main_process and (last or signal or step % recipe.checkpoint_every == 0):
-            save_checkpoint(
-                output / "checkpoints",
-                step,
-                model,
-                optimizer,
-                {"recipe": dataclasses.asdict(recipe)},
-                recipe.keep_checkpoints,
-            )
-            if recipe.push_to_hub and not (last or signal):
-                write_model(recipe, model, tokenizer, log, speed)
-                push_if_possible(recipe)
+        if last or signal or step % recipe.checkpoint_every == 0:
+            saved, optimizer_state = whole_model(model, device), whole_state(optimizer)
+            if main_process:
+                save_checkpoint(
+                    output / "checkpoints",
+                    step,
+                    saved.state_dict(),
+                    optimizer_state,
+                    {"recipe": dataclasses.asdict(recipe)},
+                    recipe.keep_checkpoints,
+                )
+                if recipe.push_to_hub and not (last or signal):
+                    write_model(recipe, saved, tokenizer, log, speed)
+                    push_if_possible(recipe)
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
             accelerator.wait_for_everyone()  # a process that leaves early ends the others
+            encoder = accelerator.free_memory(encoder)  # before the processes lose each other
             accelerator.end_training()
             sys.exit(128 + signal)
 
+    trained = whole_model(model, device)
     if main_process:
-        write_model(recipe, model, tokenizer, log, speed)
+        write_model(recipe, trained, tokenizer, log, speed)
         print_summary(log.records, output, speed)
         if recipe.push_to_hub:
             print(push(output, recipe.push_to_hub))
     accelerator.wait_for_everyone()
+    encoder = accelerator.free_memory(encoder)  # before the processes lose each other
     accelerator.end_training()
 
 
 def build_accelerator(recipe: Recipe) -> Accelerator:
     """Processes, precision and trackers, as accelerate was launched and the recipe says."""
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise InputError(
+            "accelerate launch: got --use_deepspeed, wanted --multi_gpu or --use_fsdp "
+            "--fsdp_version 2: optimizer and backward pass are this program's"
+        )
     accelerator = Accelerator(
         # Without a GPU and without being told, accelerate takes every process for the only one.
         cpu=not torch.accelerator.is_available(),
@@ -154,6 +174,18 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
         # Ranks differ in the number of micro-batches, so a forward must not communicate.
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        plugin = accelerator.state.fsdp_plugin
+        if plugin.fsdp_version != 2:
+            raise InputError("accelerate launch: got --use_fsdp, wanted --fsdp_version 2 with it")
+        if plugin.auto_wrap_policy is not None or plugin.activation_checkpointing:
+            raise InputError(
+                "accelerate launch: got an fsdp_auto_wrap_policy or fsdp_activation_checkpointing, "
+                "wanted NO_WRAP and false: processes differ in the number of micro-batches"
+            )
+        # Casts weights but not the tracks that they meet: autocast it is, as without FSDP.
+        plugin.mixed_precision_policy = None
+        plugin.cpu_ram_efficient_loading = False  # fails at the buffers of batch norms
     if recipe.tracker is not None:
         accelerator.init_trackers("isoclr")
     return accelerator

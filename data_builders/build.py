@@ -1,6 +1,5 @@
 """Genomes, transcript files and tables to one dataset of isoform groups, with its report."""
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.report import Summary, write_report
 from data_builders.staging import MAX_SHARDS, Shard, finish, replacing, shard_name
 from data_builders.tables import read_gene_symbols, read_transcript_table
-from data_builders.text import Tally
+from data_builders.text import Tally, sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +295,7 @@ def _homology_digests(tables: Sequence[HomologyTable]) -> dict:
 
 
 def _digest(path: str | os.PathLike) -> dict:
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": Path(path).name, **_known(path, "url"), "sha256": sha256}
+    return {"name": Path(path).name, **_known(path, "url"), "sha256": sha256_of(path)}
 
 
 def _known(of: object, *names: str) -> dict[str, str]:

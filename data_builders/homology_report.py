@@ -76,7 +76,7 @@ def draw_homology(report: dict, path: str | os.PathLike) -> None:
         left += widths
     kinds.set_yticks(range(len(pairs)), [name for name, _ in pairs])
     kinds.set(xlabel="groups with both species")
-    kinds.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower right", ncols=len(KINDS), frameon=False, fontsize=8)
     for axes in (sizes, kinds):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{report['genes']:,} genes in {report['groups']:,} homology groups")

@@ -1,6 +1,5 @@
 """Isoform groups as a `datasets` builder: cached by the content of the inputs, in parallel."""
 
-import hashlib
 import logging
 import os
 import tempfile
@@ -26,6 +25,7 @@ from data_builders.groups import MAX_LENGTH, SCHEMA
 from data_builders.homology import Tables, homology_tables
 from data_builders.homology_tables import HomologyTable
 from data_builders.records import InputError
+from data_builders.text import sha256_of
 
 _LOG = logging.getLogger(__name__)
 _KINDS = {"genome": GenomeSource, "transcripts": FastaSource, "table": TableSource}
@@ -100,7 +100,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         # datasets itself tells local files by path and time of change, which copies keep.
         data_files = DataFilesDict(
             {
-                role: DataFilesList([os.path.abspath(path)], [(_sha256(path),)])
+                role: DataFilesList([os.path.abspath(path)], [(sha256_of(path),)])
                 for role, path in files.items()
             }
         )
@@ -161,14 +161,6 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         }
         kind = next(kind for role, kind in _KINDS.items() if role in files)
         return kind(**files, species=self.config.species[number])
-
-
-def _sha256(path: str | os.PathLike) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
 
 
 def _batches(folder: str) -> Iterator[pa.RecordBatch]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from data_builders.records import InputError
+from data_builders.text import read_json
 
 _KEYS = ("sources", "homology", "grouping", "dataset")
 _MANY = 20
@@ -124,17 +124,7 @@ def read_report(path: str | os.PathLike) -> dict:
     Raises:
         InputError: no such file, or not such a report.
     """
-    wanted = "wanted the report of isoclr build"
-    try:
-        report = json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, {wanted}") from None
-    except ValueError:
-        raise InputError(f"{path}: not JSON, {wanted}") from None
-    missing = [key for key in _KEYS if not isinstance(report, dict) or key not in report]
-    if missing:
-        raise InputError(f"{path}: no {missing[0]} in it, {wanted}")
-    return report
+    return read_json(path, _KEYS, "the report of isoclr build")
 
 
 def _count(counts: Counter, values: pa.ChunkedArray) -> None:

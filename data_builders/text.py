@@ -1,12 +1,14 @@
 """What every reader shares: lines of a file, plain or gzip, and a tally of what became of them."""
 
 import gzip
+import hashlib
 import io
+import json
 import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +22,7 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CR_WITHIN_LINE = re.compile(rb"\A[^\n]*\r(?![\r\n]|\Z)")
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff]|\r(?!\n?\\Z)")
+_CONTROLS = bytes({*range(32), 127} - set(b"\t\n"))  # of ASCII, those to look at closely
 _BGZF = b"\x1f\x8b\x08\x04", b"\x06\0BC\x02\0"  # the first bytes, and those from the tenth on
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _SHOWN = 20
@@ -173,6 +176,43 @@ def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
     except UnicodeDecodeError as error:
         found = value[error.start : error.start + _SHOWN]
         raise InputError(f"{path}:{line}: got {found!r}, wanted UTF-8 text") from error
-    if odd := _NOT_TEXT.search(text):
+    suspect = not value.isascii() or len(value.translate(None, _CONTROLS)) < len(value)
+    if suspect and (odd := _NOT_TEXT.search(text)):
         raise InputError(f"{path}:{line}: got the character {odd[0]!r}, wanted text")
     return text
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
+
+
+def read_json(path: str | os.PathLike, keys: Sequence[str], wanted: str) -> dict:
+    """A JSON object that has some keys.
+
+    Args:
+        path: the file.
+        keys: which the object must have.
+        wanted: what it should be, for errors.
+
+    Raises:
+        InputError: no such file, or not such an object.
+    """
+    try:
+        value = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, wanted {wanted}") from None
+    except ValueError:
+        raise InputError(f"{path}: not JSON, wanted {wanted}") from None
+    missing = [key for key in keys if not isinstance(value, dict) or key not in value]
+    if missing:
+        raise InputError(f"{path}: no {missing[0]} in it, wanted {wanted}")
+    return value

@@ -1,6 +1,5 @@
 """The model card: what the files of a model folder say, in the Hub's form."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +10,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import SafetensorError, safe_open
 
 from data_builders.records import InputError
+from data_builders.report import read_report
+from data_builders.text import read_json
 from isoclr.training.curves import read_log
 from modeling_isoclr import IsoCLRConfig
 
@@ -61,7 +62,7 @@ def write_card(
     config = _read_config(folder / "config.json")
     recipe = _read_recipe(folder / "recipe.yaml")
     log = read_log(folder / "log.jsonl")
-    probes = [_read_json(Path(path), _PROBE, "the probe.json of isoclr probe") for path in results]
+    probes = [read_json(Path(path), _PROBE, "the probe.json of isoclr probe") for path in results]
     data = ModelCardData(
         license="apache-2.0",
         library_name="transformers",
@@ -121,7 +122,7 @@ def count_parameters(weights: Path) -> dict[str, int]:
 
 
 def _read_config(path: Path) -> IsoCLRConfig:
-    values = _read_json(path, ("model_type",), _MODEL)
+    values = read_json(path, ("model_type",), _MODEL)
     if values["model_type"] != IsoCLRConfig.model_type:
         raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
     return IsoCLRConfig.from_dict(values)
@@ -144,21 +145,7 @@ def _read_report(data: str | list | None) -> dict | None:
     """The report of isoform groups in a folder; None where there is none, or several."""
     if not isinstance(data, str) or not (path := Path(data) / "report.json").is_file():
         return None
-    return _read_json(path, ("sources", "homology", "dataset"), "the report of isoclr build")
-
-
-def _read_json(path: Path, keys: Sequence[str], wanted: str) -> dict:
-    """An object that has the keys; `wanted` says in errors what it should be."""
-    try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, wanted {wanted}") from None
-    except ValueError:
-        raise InputError(f"{path}: not JSON, wanted {wanted}") from None
-    missing = [key for key in keys if not isinstance(value, dict) or key not in value]
-    if missing:
-        raise InputError(f"{path}: no {missing[0]} in it, wanted {wanted}")
-    return value
+    return read_report(path)
 
 
 def _eval_results(probe: dict) -> list[EvalResult]:

@@ -148,7 +148,9 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         ("--aliases", "names of chromosomes, such as UCSC's chromAlias.txt"),
     ):
         group.add_argument(option, action=_Belongs, const="sources", metavar="FILE", help=text)
-    group.add_argument("--species", action=_Species, const="sources", metavar="NAME")
+    group.add_argument(
+        "--species", action=_Species, const="sources", metavar="NAME", help="name of the species"
+    )
     group.add_argument("--strict", action="store_true", help="a skipped record is an error")
     parser.set_defaults(sources=[], named=[])
 
@@ -190,7 +192,11 @@ def _add_labels(parser: argparse.ArgumentParser) -> None:
         ("go", "sets of genes (GMT), or annotations (GAF) with --obo"),
         ("table", "a number for each transcript or gene"),
     ):
-        labels = kinds.add_parser(kind, help=text, epilog=_SOURCES)
+        labels = kinds.add_parser(
+            kind,
+            help=text,
+            epilog=f"{_SOURCES} A --species before all of them is that of the labels.",
+        )
         labels.add_argument("file", help=text)
         if kind == "go":
             labels.add_argument("--obo", metavar="FILE", help="ontology; FILE is a GAF then")

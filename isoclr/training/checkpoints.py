@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data_builders.records import InputError
+from isoclr.training.sharded import shared_out_like
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
 
@@ -24,8 +25,8 @@ _FILES = ("model.safetensors", "optimizer.safetensors")
 def save_checkpoint(
     folder: Path,
     step: int,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    weights: dict[str, torch.Tensor],
+    optimizer_state: dict[str, torch.Tensor],
     state: dict,
     keep: int,
 ) -> Path:
@@ -34,8 +35,8 @@ def save_checkpoint(
     Args:
         folder: of all checkpoints of a run.
         step: steps done.
-        model: whose weights and buffers are saved.
-        optimizer: whose state is saved.
+        weights: and buffers of the model, whole.
+        optimizer_state: as `whole_state` gives it.
         state: further JSON values.
         keep: newest checkpoints that stay.
 
@@ -51,8 +52,8 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         _discard_leftovers(folder)
         beside.mkdir()
-        save_file(model.state_dict(), beside / _FILES[0])
-        save_file(_flat(optimizer), beside / _FILES[1])
+        save_file(weights, beside / _FILES[0])
+        save_file(optimizer_state, beside / _FILES[1])
         checksums = {name: _checksum(beside / name) for name in _FILES}
         manifest = {"step": step, "sha256": checksums, **state}
         (beside / "state.json").write_text(json.dumps(manifest, indent=1))
@@ -85,12 +86,15 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    """Restore model and optimizer in place; returns the checkpoint's state."""
-    model.load_state_dict(load_file(path / _FILES[0]))
+    """Restore model and optimizer, shared out or not, in place; returns the checkpoint's state."""
+    weights, now = load_file(path / _FILES[0]), model.state_dict()
+    model.load_state_dict({n: shared_out_like(t, now.get(n)) for n, t in weights.items()})
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = optimizer.state_dict()
     state["state"] = {}
     for name, tensor in load_file(path / _FILES[1]).items():
         index, key = name.split(".")
+        tensor = shared_out_like(tensor, parameters[int(index)])
         state["state"].setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(state)
     return json.loads((path / "state.json").read_text())
@@ -103,14 +107,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    return {
-        f"{index}.{key}": tensor
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, tensor in values.items()
-    }
 
 
 def _is_complete(path: Path) -> bool:
