@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from isoclr.training.pairs import PairBatch
 from isoclr.training.processes import gather_rows, sum_over_processes
@@ -18,6 +19,8 @@ from modeling_isoclr import IsoCLRForPreTraining
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, frozen_statistics
 from modeling_isoclr.losses_isoclr import supervised_loss
+
+_ROWS = 512  # through the projector at once
 
 
 class PairEncoder(nn.Module):
@@ -59,7 +62,17 @@ class PairEncoder(nn.Module):
         rows = rows.to(next(self.model.parameters()).dtype)  # half precision ends here
         rows = gather_rows(rows, batch.rows_of_rank)[batch.order]
         has_labels = batch.labels[0] is not None
-        return self.model.projector(rows), masked_lm if has_labels else None
+        return self._project(rows), masked_lm if has_labels else None
+
+    def _project(self, rows: torch.Tensor) -> torch.Tensor:
+        """Projections, (2 · pairs, projected); the projector is wide, so rows go in parts too."""
+        projector = self.model.projector
+        if self.model.config.norm == "batch":  # whose statistics are those of all rows
+            return projector(rows)
+        if not (self.gradient_cache and torch.is_grad_enabled()):
+            return torch.cat([projector(part) for part in rows.split(_ROWS)])
+        parts = [checkpoint(projector, part, use_reentrant=False) for part in rows.split(_ROWS)]
+        return torch.cat(parts)
 
     def _learned(self) -> list[nn.Parameter]:
         """What the micro-batches have gradients for: all but the projector."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from isoclr.training import microbatches
 from isoclr.training.microbatches import PairEncoder
 from isoclr.training.pairs import PairBatch
 from modeling_isoclr import IsoCLRForPreTraining
@@ -62,6 +63,19 @@ def test_pieces_have_the_gradient_of_one_big_batch(norm, gradient_cache):
     whole = loss_and_gradients(model, batch_of(WHOLE), gradient_cache=False)
     cut = loss_and_gradients(model, batch_of(CUT), gradient_cache=gradient_cache)
     assert_equal(cut, whole, 1e-12)
+
+
+def test_the_projector_in_parts_is_the_projector(monkeypatch):
+    model = pre_training()
+    whole = loss_and_gradients(model, batch_of(CUT))
+    monkeypatch.setattr(microbatches, "_ROWS", 3)
+    assert_equal(loss_and_gradients(model, batch_of(CUT)), whole, 1e-12)
+    kept = loss_and_gradients(model, batch_of(CUT), gradient_cache=False)
+    assert kept[0] == loss_and_gradients(model, batch_of(CUT))[0]
+    batch_norm = pre_training("batch")  # goes as a whole: its statistics are of all rows
+    loss, _ = loss_and_gradients(batch_norm, batch_of(CUT))
+    monkeypatch.undo()
+    assert loss == loss_and_gradients(pre_training("batch"), batch_of(CUT))[0]
 
 
 def test_a_gradient_of_each_piece_for_itself_would_be_noticed():
