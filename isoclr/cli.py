@@ -1,6 +1,7 @@
 """The command line: each subcommand parses arguments and calls one function."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -58,15 +59,82 @@ def _parser() -> argparse.ArgumentParser:
     embed.set_defaults(run=_embed)
 
     probe = commands.add_parser("probe", help="linear probe beside honest baselines")
-    _add_model(probe)
-    probe.add_argument("--labels", required=True, help="table of labels")
-    probe.add_argument("--label", required=True, help="its column to predict")
+    probe.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        help="model folder or Hub repository; repeat it to compare others with the first",
+    )
+    probe.add_argument("--labels", required=True, help="table of labels, or a label set")
+    probe.add_argument("--label", help="the table's column; none for a label set")
     probe.add_argument("--groups", help="folder of isoform groups that has the transcripts")
     _add_homology(probe)
     probe.add_argument("--taxonomy", type=int, default=9606, help="species in it (human)")
-    probe.add_argument("--split", choices=("homology", "random"), default="homology")
+    probe.add_argument(
+        "--split", choices=("homology", "random", "chromosome", "k-mer"), default="homology"
+    )
+    probe.add_argument(
+        "--chromosomes",
+        metavar="FILE",
+        help="table of gene_id or transcript_id and chromosome; none: the labels have them",
+    )
+    probe.add_argument(
+        "--few-labels", metavar="N,...", type=_whole_numbers, default=(), help="such as 85,171"
+    )
+    probe.add_argument(
+        "--kmers",
+        metavar="LOW-HIGH,...",
+        type=_ranges,
+        help="lengths in each control of k-mers; 1-6,3-7 by default",
+    )
+    probe.add_argument(
+        "--saluki", action="store_true", help="train a supervised network beside, which takes long"
+    )
     probe.add_argument("--output", required=True, help="folder of probe.json and probe.png")
     probe.set_defaults(run=_probe)
+
+    retrieve = commands.add_parser("retrieve", help="do isoforms and homologs come first?")
+    _add_model(retrieve)
+    retrieve.add_argument("--groups", required=True, help="folder of isoform groups")
+    retrieve.add_argument("--queries", type=int, default=1000, help="of each type of pair")
+    retrieve.add_argument("--candidates", type=int, default=10_000, help="transcripts to search")
+    retrieve.add_argument("--seed", type=int, default=0, help="of the sample")
+    retrieve.add_argument("--output", required=True, help="folder of retrieve.json, .tsv and .png")
+    retrieve.set_defaults(run=_retrieve)
+
+    go = commands.add_parser("go", help="do genes of one GO term lie together?")
+    _add_model(go)
+    go.add_argument("--labels", required=True, help="label set that 'isoclr labels go' wrote")
+    go.add_argument("--terms", type=int, default=10, help="how many, the most frequent")
+    go.add_argument("--max-share", type=float, default=0.1, help="of the genes that have a term")
+    go.add_argument("--obo", metavar="FILE", help="ontology, to choose terms by level instead")
+    go.add_argument("--level", type=int, default=3, help="steps from the root of the ontology")
+    go.add_argument("--aspect", choices=("F", "P", "C"), default="F", help="of the ontology")
+    go.add_argument("--output", required=True, help="folder of go and probe, .json and .png")
+    go.set_defaults(run=_go)
+
+    finetune = commands.add_parser("finetune", help="fine-tuned, frozen and from scratch")
+    _add_supervised(finetune)
+    finetune.add_argument(
+        "--single-label", action="store_true", help="a transcript has exactly one of the classes"
+    )
+    finetune.add_argument(
+        "--output", required=True, help="folder of model, finetune.json and finetune.png"
+    )
+    finetune.set_defaults(run=_finetune)
+
+    low_data = commands.add_parser("low-data", help="few labels to many, beside controls")
+    _add_supervised(low_data)
+    low_data.add_argument(
+        "--methods", metavar="NAME,...", help="see docs/EVALUATION.md; all by default"
+    )
+    low_data.add_argument(
+        "--fractions", metavar="X,...", type=_numbers, help="of the train rows; 0.005 to 1"
+    )
+    low_data.add_argument(
+        "--output", required=True, help="folder of low_data.json and .png; goes on with its runs"
+    )
+    low_data.set_defaults(run=_low_data)
 
     _add_labels(commands.add_parser("labels", help="measurements and GO terms to a label set"))
 
@@ -222,6 +290,39 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="model folder or Hub repository")
 
 
+def _add_supervised(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    parser.add_argument("--labels", required=True, help="table of labels, or a label set")
+    parser.add_argument("--label", help="the table's column; none for a label set")
+    parser.add_argument("--groups", help="folder of isoform groups that has the transcripts")
+    _add_homology(parser)
+    parser.add_argument("--taxonomy", type=int, default=9606, help="species in it (human)")
+    parser.add_argument("--split", choices=("homology", "random"), default="homology")
+    parser.add_argument("--seeds", type=int, default=3, help="how many of the ten splits")
+    parser.add_argument("--settings", metavar="FILE", help="YAML, as recipes/finetune/isoclr.yaml")
+    parser.add_argument("--max-length", type=int, help="crop around the CDS to so many nt")
+
+
+def _numbers(value: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, value.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got '{value}', wanted numbers, such as 0.1,1") from None
+
+
+def _whole_numbers(value: str) -> tuple[int, ...]:
+    if not all(number.isdecimal() for number in value.split(",")):
+        raise argparse.ArgumentTypeError(f"got '{value}', wanted whole numbers, such as 85,171")
+    return tuple(map(int, value.split(",")))
+
+
+def _ranges(value: str) -> tuple[tuple[int, int], ...]:
+    found = [re.fullmatch(r"([1-9])-([1-9])", part) for part in value.split(",")]
+    if not all(found) or any(match[1] > match[2] for match in found):
+        raise argparse.ArgumentTypeError(f"got '{value}', wanted lengths up to 9, such as 1-6,3-7")
+    return tuple((int(match[1]), int(match[2])) for match in found)
+
+
 def _sources(parsed: argparse.Namespace, species: str | None = None) -> list:
     """The sources of a command line; `species` stands in where none is named."""
     from data_builders.build import FastaSource, GenomeSource, TableSource
@@ -326,9 +427,11 @@ def _embed(parsed: argparse.Namespace) -> None:
 
 
 def _probe(parsed: argparse.Namespace) -> None:
-    from isoclr.evaluation.run import probe_model
+    from isoclr.evaluation.controls import KMERS
+    from isoclr.evaluation.probe import few_labels_table
+    from isoclr.evaluation.run import probe_models
 
-    result = probe_model(
+    results = probe_models(
         parsed.model,
         parsed.labels,
         parsed.label,
@@ -337,8 +440,94 @@ def _probe(parsed: argparse.Namespace) -> None:
         homology=_homology(parsed),
         taxonomy=parsed.taxonomy,
         split=parsed.split,
+        chromosomes=parsed.chromosomes,
+        kmers=parsed.kmers or KMERS,
+        saluki=parsed.saluki,
+        few_labels=parsed.few_labels,
+    )
+    print(results[-1].table())
+    if parsed.few_labels:
+        print(few_labels_table(results))
+
+
+def _retrieve(parsed: argparse.Namespace) -> None:
+    from isoclr.evaluation.retrieve import retrieve_model
+
+    result = retrieve_model(
+        parsed.model,
+        parsed.groups,
+        Path(parsed.output),
+        queries=parsed.queries,
+        candidates=parsed.candidates,
+        seed=parsed.seed,
     )
     print(result.table())
+
+
+def _go(parsed: argparse.Namespace) -> None:
+    from isoclr.evaluation.go import go_model
+
+    separation, probed = go_model(
+        parsed.model,
+        parsed.labels,
+        Path(parsed.output),
+        terms=parsed.terms,
+        max_share=parsed.max_share,
+        obo=parsed.obo,
+        level=parsed.level,
+        aspect=parsed.aspect,
+    )
+    print(separation.table())
+    print(probed.table())
+
+
+def _supervised(parsed: argparse.Namespace) -> dict:
+    """What `finetune` and `low-data` have in common, as their functions take it."""
+    from data_builders.splits import SEEDS
+    from isoclr.evaluation.supervised import DEFAULTS, read_settings
+
+    if not 2 <= parsed.seeds <= len(SEEDS):
+        raise InputError(f"--seeds: got {parsed.seeds}, wanted 2 to {len(SEEDS)}")
+    if parsed.max_length is not None and parsed.max_length < 1:
+        raise InputError(f"--max-length: got {parsed.max_length}, wanted at least 1")
+    return {
+        "isoform_groups": parsed.groups,
+        "homology": _homology(parsed),
+        "taxonomy": parsed.taxonomy,
+        "split": parsed.split,
+        "seeds": SEEDS[: parsed.seeds],
+        "settings": DEFAULTS if parsed.settings is None else read_settings(parsed.settings),
+        "max_length": parsed.max_length,
+    }
+
+
+def _finetune(parsed: argparse.Namespace) -> None:
+    from isoclr.evaluation.finetune import finetune_model
+
+    result = finetune_model(
+        parsed.model,
+        parsed.labels,
+        parsed.label,
+        Path(parsed.output),
+        single_label=parsed.single_label,
+        **_supervised(parsed),
+    )
+    print(result.table())
+
+
+def _low_data(parsed: argparse.Namespace) -> None:
+    from isoclr.evaluation.low_data import FRACTIONS, METHODS, low_data_of_model
+
+    curve = low_data_of_model(
+        parsed.model,
+        parsed.labels,
+        parsed.label,
+        Path(parsed.output),
+        methods=tuple(parsed.methods.split(",")) if parsed.methods else tuple(METHODS),
+        fractions=parsed.fractions or FRACTIONS,
+        **_supervised(parsed),
+    )
+    print(curve.table())
 
 
 def _labels(parsed: argparse.Namespace) -> None:

@@ -27,16 +27,6 @@ _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
 
 
-def baseline_features(transcripts: Sequence[Transcript]) -> dict[str, np.ndarray]:
-    """The baselines that an embedding should beat, by name: k-mers, structure, codons with it."""
-    structure = structure_features(transcripts)
-    return {
-        "k-mers 1-6": kmer_frequencies(transcripts, 1, 6),
-        "structure": structure,
-        "codons + structure": np.hstack([codon_frequencies(transcripts), structure]),
-    }
-
-
 def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) -> np.ndarray:
     """Frequencies of the overlapping k-mers of the whole transcript.
 

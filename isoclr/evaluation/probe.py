@@ -2,23 +2,44 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr, ttest_rel
-from sklearn.linear_model import RidgeCV
 from tqdm import tqdm
 
 from data_builders.labels import LabelSet
 from data_builders.records import InputError
-from data_builders.splits import SEEDS, homology_split, random_split
+from data_builders.splits import SEEDS, groups_to_split, homology_split
+from isoclr.evaluation.linear import (
+    ALPHAS,
+    CLASS_ALPHAS,
+    CLASS_METRICS,
+    METRICS,
+    fit_and_score,
+    fit_and_score_classes,
+    score_classes,
+    score_numbers,
+)
+from isoclr.evaluation.statistics import aligned, mean_and_half_width, paired_gain, plus_minus
 
-# Half a decade apart. The published 1e-3 ... 10 stops short: standardised codon frequencies were
-# best at 100 and thousands of k-mers at 10,000.
-ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 6, 19))
-METRICS = ("pearson", "spearman", "mse", "alpha")
+__all__ = ["ALPHAS", "METRICS", "ProbeResult", "fit_and_score", "probe", "probe_few_labels"]
+
+Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""From rows of train, validation and test, and a seed, to predictions on test: (test,) numbers, or
+(test, classes) scores, higher for likelier."""
+Split = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+_NAMES = {
+    "pearson": "Pearson r",
+    "spearman": "Spearman",
+    "mse": "MSE",
+    "auroc_macro": "macro AUROC",
+    "auroc_micro": "micro AUROC",
+    "auprc_macro": "macro AUPRC",
+    "auprc_micro": "micro AUPRC",
+}
 
 
 @dataclass(frozen=True)
@@ -27,13 +48,19 @@ class ProbeResult:
 
     Attributes:
         label: the property predicted.
-        split: "homology" or "random".
+        split: one of `data_builders.splits.SPLITS`.
         rows: number of labelled transcripts.
         groups: number of homology groups among them.
         seeds: one split each.
-        alphas: the ridge penalties that were tried.
-        scores: feature set -> metric -> one value a seed. Metrics: "pearson" and "spearman"
-            correlations and "mse" (in squared units of the label) on test, and the chosen "alpha".
+        alphas: the penalties that were tried.
+        scores: feature set -> metric -> one value a seed, on test. Of a number: "pearson" and
+            "spearman" correlations and "mse" (in squared units of the label); of classes:
+            "auroc_macro", "auroc_micro", "auprc_macro", "auprc_micro". And the chosen "alpha", of
+            linear models.
+        task: "regression" of a number, or "classification".
+        train_rows: labels that each seed learned from.
+        classes: how many there are, 0 of a number.
+        classes_left_out: of each seed, how many had one value only in train or in test.
     """
 
     label: str
@@ -43,60 +70,73 @@ class ProbeResult:
     seeds: tuple[int, ...]
     alphas: tuple[float, ...]
     scores: dict[str, dict[str, tuple[float, ...]]]
+    task: Literal["regression", "classification"] = "regression"
+    train_rows: tuple[int, ...] = ()
+    classes: int = 0
+    classes_left_out: tuple[int, ...] = ()
 
     @property
     def reference(self) -> str:
         """The feature set that the others are compared with: the first."""
         return next(iter(self.scores))
 
-    def mean(self, name: str, metric: str = "pearson") -> tuple[float, float]:
-        """Mean over seeds, and half the width of its 95 % interval: 1.96·sd/√n."""
-        return _mean_and_half_width(self.scores[name][metric])
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What is scored; figures and comparisons show the first."""
+        return (METRICS if self.task == "regression" else CLASS_METRICS)[:-1]
+
+    def mean(self, name: str, metric: str | None = None) -> tuple[float, float]:
+        """Mean of a metric, the first if None, over seeds, and half its 95 % interval."""
+        return mean_and_half_width(self.scores[name][metric or self.metrics[0]])
 
     def gain(self, name: str) -> tuple[float, float, float]:
-        """What a feature set adds to the first, in Pearson r, paired by seed.
-
-        Returns:
-            Mean difference, half the width of its 95 % interval, and p of the paired t-test. The
-            splits share rows, so the interval and p are optimistic (Nadeau & Bengio 2003).
-        """
-        first = np.array(self.scores[self.reference]["pearson"])
-        other = np.array(self.scores[name]["pearson"])
-        # Without any difference the test statistic would be 0/0.
-        p = float(ttest_rel(other, first).pvalue) if (other != first).any() else 1.0
-        return *_mean_and_half_width(other - first), p
+        """What a feature set adds to the first, in the first metric: as `paired_gain`."""
+        metric = self.metrics[0]
+        return paired_gain(self.scores[name][metric], self.scores[self.reference][metric])
 
     def table(self) -> str:
         """One aligned line a feature set, in the order given, for reading."""
-        against = f"r - r({self.reference})"
-        lines = [("features", "Pearson r", "Spearman", "MSE", "alpha", against, "p")]
+        symbol = "r" if self.task == "regression" else "AUROC"
+        against = f"{symbol} - {symbol}({self.reference})"
+        lines = [("features", *map(metric_name, self.metrics), "alpha", against, "p")]
         for name, scores in self.scores.items():
-            cells = [f"{m:.3f} ± {w:.3f}" for m, w in (self.mean(name, k) for k in METRICS[:3])]
-            alphas = f"{min(scores['alpha']):.3g} … {max(scores['alpha']):.3g}"
+            cells = [plus_minus(*self.mean(name, metric)) for metric in self.metrics]
+            chosen = scores.get("alpha")
+            alphas = f"{min(chosen):.3g} … {max(chosen):.3g}" if chosen else ""
             gain, half_width, p = self.gain(name)
             versus = (f"{gain:+.3f} ± {half_width:.3f}", f"{p:.1g}")
             lines.append((name, *cells, alphas, *(versus if name != self.reference else ("", ""))))
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        rows = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-        return "\n".join([self.title(), *(row.rstrip() for row in rows)])
+        return f"{self.title()}\n{aligned(lines)}"
 
     def title(self) -> str:
         """What was measured, on how much."""
-        return (
+        title = (
             f"{self.label}: {self.rows:,} transcripts, {self.groups:,} homology groups, "
             f"{self.split} split, {len(self.seeds)} seeds"
         )
+        if not self.classes:
+            return title
+        fewest, most = (self.classes - n(self.classes_left_out) for n in (max, min))
+        scored = f"{most}" if fewest == most else f"{fewest} to {most}"
+        return f"{title}, {scored} of {self.classes} classes"
 
-    def to_json(self, path: str | os.PathLike) -> None:
-        """Writes every field, and the summary that `mean` and `gain` give, as one JSON object."""
+    def as_dict(self) -> dict:
+        """Every field, and the summary that `mean` and `gain` give."""
         summary = {
-            name: {metric: self.mean(name, metric) for metric in METRICS[:3]}
+            name: {metric: self.mean(name, metric) for metric in self.metrics}
             | {"gain_over_first": self.gain(name)}
             for name in self.scores
         }
-        with open(path, "w") as file:
-            json.dump(asdict(self) | {"summary": summary}, file, indent=1, allow_nan=False)
-            file.write("\n")
+        return asdict(self) | {"summary": summary}
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Writes `as_dict` as one JSON object."""
+        _write_json(self.as_dict(), path)
+
+
+def metric_name(metric: str) -> str:
+    """A metric as tables and figures call it."""
+    return _NAMES[metric]
 
 
 def probe(
@@ -104,16 +144,21 @@ def probe(
     labels: LabelSet,
     *,
     seeds: Sequence[int] = SEEDS,
-    alphas: Sequence[float] = ALPHAS,
-    split: Literal["homology", "random"] = "homology",
+    alphas: Sequence[float] | None = None,
+    split: str = "homology",
+    chromosomes: Mapping[str, str] | None = None,
+    predictors: Mapping[str, Predictor] | None = None,
     progress: bool = True,
 ) -> ProbeResult:
-    """Scores feature sets by ridge regression, on the same splits for all.
+    """Scores feature sets by a linear model, and other predictors, on the same splits for all.
 
     After the protocol of mRNABench and Orthrus, with one treatment for every set: columns are
-    standardised on train, those constant there dropped; the penalty is the one with the least
-    leave-one-out squared error within train; test is seen once. The validation rows stay unused:
-    they are for models that need them to stop.
+    standardised on train, those constant there dropped, and a set of these alone predicts the mean;
+    test is seen once. A number is predicted
+    by ridge regression; the penalty is the one with the least leave-one-out squared error within
+    train, and the validation rows stay unused. Classes are predicted one against the rest by
+    logistic regression; they share the penalty with the least log loss on the validation rows. A
+    class that has only one value in train or in test is left out, and counted.
 
     Standardising gives every column one vote. Blocks of very different width (thousands of k-mers
     beside seven lengths) are better probed apart than side by side.
@@ -121,85 +166,217 @@ def probe(
     Args:
         features: name -> (n, any width), finite, in the order of the transcripts; the first is
             what the others are compared with.
-        labels: n transcripts with targets and homology groups.
+        labels: n transcripts with homology groups and targets: numbers, or classes as bool (n,) or
+            (n, classes). Numbers that are all 0 or 1 are a class.
         seeds: of the splits, at least two.
-        alphas: ridge penalties, on standardised columns; look at the chosen ones in the result:
-            at a border, the range is too narrow.
-        split: "homology" keeps every homology group on one side, "random" ignores them.
+        alphas: penalties, on standardised columns, for all feature sets; look at the chosen ones in
+            the result: at a border, the range is too narrow. None: ALPHAS or CLASS_ALPHAS.
+        split: as `groups_to_split` takes it: "homology", "random", "chromosome" or "k-mer".
+        chromosomes: as `groups_to_split` takes it.
+        predictors: name -> another way to predict the same targets, such as boosting; they may stop
+            by the validation rows.
         progress: show a bar on stderr.
 
     Raises:
         InputError: fewer than two seeds, no feature set, another number of rows than labels, a
-            value that is not finite, columns or targets that do not vary, or too few groups.
+            value that is not finite, targets that do not vary, too few groups, or what
+            `groups_to_split` refuses.
     """
-    n = len(labels.targets)
-    _check(features, seeds, n)
-    splits = [
-        homology_split(labels.groups, seed) if split == "homology" else random_split(n, seed)
-        for seed in seeds
-    ]
-    scores = {name: {metric: [] for metric in METRICS} for name in features}
-    with tqdm(total=len(features) * len(seeds), desc="probe", disable=not progress) as bar:
-        for name, matrix in features.items():
-            for train, _, test in splits:
-                values = fit_and_score(name, matrix, labels.targets, train, test, alphas)
-                for metric, value in zip(METRICS, values, strict=True):
-                    scores[name][metric].append(value)
-                bar.update()
-    return ProbeResult(
-        labels.label,
-        split,
-        n,
-        len(set(labels.groups)),
-        tuple(seeds),
-        tuple(alphas),
-        {name: {k: tuple(v) for k, v in metrics.items()} for name, metrics in scores.items()},
+    (result,) = probe_few_labels(
+        features,
+        labels,
+        (),
+        seeds=seeds,
+        alphas=alphas,
+        split=split,
+        chromosomes=chromosomes,
+        predictors=predictors,
+        progress=progress,
     )
+    return result
 
 
-def _check(features: Mapping[str, np.ndarray], seeds: Sequence[int], n: int) -> None:
+def probe_few_labels(
+    features: Mapping[str, np.ndarray],
+    labels: LabelSet,
+    sizes: Sequence[int],
+    *,
+    seeds: Sequence[int] = SEEDS,
+    alphas: Sequence[float] | None = None,
+    split: str = "homology",
+    chromosomes: Mapping[str, str] | None = None,
+    predictors: Mapping[str, Predictor] | None = None,
+    progress: bool = True,
+) -> tuple[ProbeResult, ...]:
+    """As `probe`, with few labels in train, then with all.
+
+    Each seed draws its own rows from its train side; fewer labels are a part of more. The
+    validation rows shrink with them: whoever has few labels has few to stop by. Test is whole.
+
+    Args:
+        features: as in `probe`.
+        labels: as in `probe`.
+        sizes: numbers of labels to learn from, fewer than there are in train.
+        seeds: as in `probe`.
+        alphas: as in `probe`.
+        split: as in `probe`.
+        chromosomes: as in `probe`.
+        predictors: as in `probe`.
+        progress: as in `probe`.
+
+    Returns:
+        A result for each size, ascending, and last the one of all labels.
+
+    Raises:
+        InputError: as in `probe`, and for a size that train does not have.
+    """
+    predictors = predictors or {}
+    targets, task = targets_of(labels)
+    _check(features, predictors, seeds, len(targets))
+    alphas = alphas or (ALPHAS if task == "regression" else CLASS_ALPHAS)
+    together = groups_to_split(split, labels.transcripts, labels.groups, chromosomes)
+    splits = [homology_split(together, seed) for seed in seeds]
+    for size in sizes:
+        if not 2 <= size < (fewest := min(len(train) for train, *_ in splits)):
+            raise InputError(f"probe: got {size} labels to learn from, wanted 2 to {fewest - 1}")
+    results = []
+    steps = (len(sizes) + 1) * (len(features) + len(predictors)) * len(seeds)
+    with tqdm(total=steps, desc="probe", disable=not progress) as bar:
+        for size in (*sorted(sizes), None):
+            parts = [_part(*rows, size, seed) for rows, seed in zip(splits, seeds, strict=True)]
+            used = [_usable(targets, task, train, test) for train, _, test in parts]
+            scores: dict[str, dict[str, tuple[float, ...]]] = {}
+            metrics = METRICS if task == "regression" else CLASS_METRICS
+            for name in (*features, *predictors):
+                values = []
+                for seed, rows, columns in zip(seeds, parts, used, strict=True):
+                    if name in features:
+                        values.append(
+                            _score_features(name, features[name], targets, columns, rows, alphas)
+                        )
+                    else:
+                        predicted = predictors[name](*rows, seed)
+                        values.append(_score_predicted(name, predicted, targets, columns, rows[2]))
+                    bar.update()
+                columns = zip(*values, strict=True)
+                scores[name] = dict(zip(metrics, columns, strict=False))  # predictors: no alpha
+            classes = 0 if task == "regression" else targets.shape[1]
+            results.append(
+                ProbeResult(
+                    labels.label,
+                    split,
+                    len(targets),
+                    len(set(labels.groups)),
+                    tuple(seeds),
+                    tuple(alphas),
+                    scores,
+                    task,
+                    tuple(len(train) for train, *_ in parts),
+                    classes,
+                    tuple(int(classes - columns.sum()) for columns in used) if classes else (),
+                )
+            )
+    return tuple(results)
+
+
+def targets_of(labels: LabelSet) -> tuple[np.ndarray, Literal["regression", "classification"]]:
+    """What a probe predicts: numbers (n,), or classes as bool (n, classes); and which of these."""
+    targets = np.asarray(labels.targets)
+    if targets.dtype == bool or np.isin(targets, (0, 1)).all():
+        return targets.reshape(len(targets), -1).astype(bool), "classification"
+    return targets, "regression"
+
+
+def few_labels_table(results: Sequence[ProbeResult]) -> str:
+    """The first metric of every feature set at every number of labels, for reading."""
+    last = results[-1]
+    heads = [f"{round(np.mean(result.train_rows)):,} labels" for result in results]
+    lines = [("features", *heads)]
+    for name in last.scores:
+        lines.append((name, *(plus_minus(*result.mean(name)) for result in results)))
+    return f"{metric_name(last.metrics[0])} by labels to learn from\n{aligned(lines)}"
+
+
+def write_few_labels(results: Sequence[ProbeResult], path: str | os.PathLike) -> None:
+    """Writes the results as a JSON list, each as `ProbeResult.to_json` does."""
+    _write_json([result.as_dict() for result in results], path)
+
+
+def _write_json(content, path) -> None:
+    with open(path, "w") as file:
+        json.dump(content, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def _check(
+    features: Mapping[str, np.ndarray],
+    predictors: Mapping[str, Predictor],
+    seeds: Sequence[int],
+    n: int,
+) -> None:
     if len(seeds) < 2:
         raise InputError(f"probe: got {len(seeds)} seeds, wanted at least two, for an interval")
     if not features:
         raise InputError("probe: got no feature set, wanted at least one")
+    for name in features.keys() & predictors.keys():
+        raise InputError(f"probe: got features and a predictor '{name}', wanted different names")
     for name, matrix in features.items():
         if np.ndim(matrix) != 2 or len(matrix) != n:
             raise InputError(
                 f"features '{name}': got shape {np.shape(matrix)}, wanted ({n}, width): one row a "
                 "labelled transcript"
             )
-        if not np.isfinite(matrix).all():
-            row = int(np.argmin(np.isfinite(matrix).all(axis=1)))
-            raise InputError(f"features '{name}': row {row}: got NaN or infinity, wanted numbers")
 
 
-def fit_and_score(
-    name: str,
-    matrix: np.ndarray,
-    targets: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    alphas: Sequence[float],
-) -> tuple[float, ...]:
-    """One value for each of METRICS."""
-    if np.ptp(targets[train]) == 0 or np.ptp(targets[test]) == 0:
-        raise InputError("labels: got one value for all of train or test, wanted several")
-    x_train = matrix[train].astype(np.float64)
-    varies = np.ptp(x_train, axis=0) > 0
-    if not varies.any():
-        raise InputError(f"features '{name}': got constant columns only, wanted one that varies")
-    x_train = x_train[:, varies]
-    centre, scale = x_train.mean(axis=0), x_train.std(axis=0)
-    model = RidgeCV(list(alphas)).fit((x_train - centre) / scale, targets[train])
-    predicted = model.predict((matrix[test][:, varies] - centre) / scale)
-    observed = targets[test]
+def _part(
+    train: np.ndarray, validation: np.ndarray, test: np.ndarray, size: int | None, seed: int
+) -> Split:
+    """Nested parts of train and validation, in proportion; all of it if `size` is None."""
+    if size is None:
+        return train, validation, test
+    rng = np.random.default_rng(seed)
+    share = max(round(len(validation) * size / len(train)), 1)
     return (
-        float(pearsonr(predicted, observed).statistic),
-        float(spearmanr(predicted, observed).statistic),
-        float(np.mean((predicted - observed) ** 2)),
-        float(model.alpha_),
+        np.sort(rng.permutation(train)[:size]),
+        np.sort(rng.permutation(validation)[:share]),
+        test,
     )
 
 
-def _mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
-    return float(np.mean(values)), float(1.96 * np.std(values, ddof=1) / len(values) ** 0.5)
+def _usable(targets: np.ndarray, task: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Which classes have both values in train and in test: bool (classes,)."""
+    if task == "regression":
+        return np.ones(1, bool)
+    sides = [targets[rows] for rows in (train, test)]
+    usable = np.all([side.any(axis=0) & ~side.all(axis=0) for side in sides], axis=0)
+    if not usable.any():
+        raise InputError(
+            f"labels: got no class of {targets.shape[1]} with both values in {len(train)} rows of "
+            f"train and {len(test)} of test, wanted one"
+        )
+    return usable
+
+
+def _score_features(
+    name: str, matrix: np.ndarray, targets, columns: np.ndarray, rows: Split, alphas
+) -> tuple[float, ...]:
+    train, validation, test = rows
+    if targets.ndim == 1:
+        return fit_and_score(name, matrix, targets, train, test, alphas)
+    return fit_and_score_classes(name, matrix, targets[:, columns], train, validation, test, alphas)
+
+
+def _score_predicted(
+    name: str, predicted: np.ndarray, targets, columns: np.ndarray, test: np.ndarray
+) -> tuple[float, ...]:
+    observed = targets[test]
+    if targets.shape[1:] == (1,) and np.ndim(predicted) == 1:
+        predicted = predicted[:, None]
+    if np.shape(predicted) != observed.shape or not np.isfinite(predicted).all():
+        raise InputError(
+            f"predictor '{name}': got shape {np.shape(predicted)}, wanted {observed.shape} of "
+            "finite numbers"
+        )
+    if targets.ndim == 1:
+        return score_numbers(predicted, observed)
+    return score_classes(predicted[:, columns], observed[:, columns])

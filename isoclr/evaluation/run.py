@@ -1,6 +1,8 @@
-"""A model beside its controls, on one set of labels."""
+"""Models beside their controls, on one set of labels."""
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,58 +10,139 @@ import torch
 
 from data_builders.groups import read_groups
 from data_builders.homology import read_homology
-from data_builders.labels import read_labels
+from data_builders.label_files import read_label_set
+from data_builders.labels import LabelSet, read_labels
+from data_builders.records import InputError
+from data_builders.splits import read_chromosomes
+from isoclr.evaluation.controls import BOOSTING, KMERS, TOGETHER, boosting, control_features
 from isoclr.evaluation.embed import embed_transcripts, load_model
-from isoclr.evaluation.features import baseline_features
-from isoclr.evaluation.figures import plot_probe
-from isoclr.evaluation.probe import ProbeResult, probe
+from isoclr.evaluation.figures import plot_few_labels, plot_probe
+from isoclr.evaluation.probe import (
+    Predictor,
+    ProbeResult,
+    probe_few_labels,
+    targets_of,
+    write_few_labels,
+)
+from isoclr.evaluation.supervised import fit_and_predict
 from modeling_isoclr import IsoCLRModel
 
 
-def probe_model(
-    model: str | os.PathLike,
+def probe_models(
+    models: Sequence[str | os.PathLike],
     labels: str | os.PathLike,
-    label: str,
+    label: str | None,
     output: Path,
     *,
     isoform_groups: str | os.PathLike | None = None,
-    homology: str | os.PathLike | None = None,
+    homology: str | os.PathLike | Sequence | None = None,
     taxonomy: int = 9606,
     split: str = "homology",
-) -> ProbeResult:
-    """Probe a model, the same encoder with random weights, and features that need no model.
+    chromosomes: str | os.PathLike | None = None,
+    kmers: Sequence[tuple[int, int]] = KMERS,
+    saluki: bool = False,
+    few_labels: Sequence[int] = (),
+) -> tuple[ProbeResult, ...]:
+    """Probe models, the first one with random weights, and all that needs no model.
 
-    Writes `probe.json` and `probe.png`.
+    Writes `probe.json` and `probe.png`, and for few labels `few_labels.json` and `few_labels.png`.
 
     Args:
-        model: as `load_model` takes it.
-        labels: as `read_labels` takes it.
-        label: column of the labels.
+        models: each as `load_model` takes it; the first is what the others are compared with.
+        labels: as `read_labelled` takes it.
+        label: as `read_labelled` takes it.
         output: folder to write into.
-        isoform_groups: folder of the transcripts, when the labels do not carry them.
-        homology: table for `read_homology`, when they do.
-        taxonomy: NCBI id of the species of labels without a column species.
+        isoform_groups: as `read_labelled` takes them.
+        homology: as `read_labelled` takes it.
+        taxonomy: as `read_labelled` takes it.
         split: as `probe` takes it.
+        chromosomes: table for `read_chromosomes`, for that split; None: `labels` is one.
+        kmers: as `control_features` takes them.
+        saluki: train a supervised network beside them, which takes long.
+        few_labels: as the sizes of `probe_few_labels`.
 
     Returns:
-        The scores; the model is the reference.
+        A result for each of `few_labels`, ascending, and last the one of all labels.
     """
-    labelled = read_labels(
-        labels,
+    named = _names(models)
+    labelled = read_labelled(
+        labels, label, isoform_groups=isoform_groups, homology=homology, taxonomy=taxonomy
+    )
+    places = read_chromosomes(chromosomes or labels) if split == "chromosome" else None
+    features: dict[str, np.ndarray] = {}
+    for name, model in named.items():
+        encoder, tokenizer = load_model(model)
+        features[name] = embed_transcripts(encoder, tokenizer, labelled.transcripts)
+        if len(features) == 1:
+            torch.manual_seed(0)
+            untrained = IsoCLRModel(encoder.config).eval().to(encoder.device)
+            random = embed_transcripts(untrained, tokenizer, labelled.transcripts)
+    controls = {"random weights": random, **control_features(labelled.transcripts, kmers)}
+    targets, _ = targets_of(labelled)
+    predictors: dict[str, Predictor] = {BOOSTING: boosting(controls[TOGETHER], targets)}
+    if saluki:
+        predictors["Saluki-like network"] = partial(
+            fit_and_predict, labelled.transcripts, targets, progress=False
+        )
+    for name in named.keys() & (controls.keys() | predictors.keys()):
+        raise InputError(f"model {named[name]}: got '{name}', a control's name, wanted another")
+    results = probe_few_labels(
+        features | controls,
+        labelled,
+        few_labels,
+        split=split,
+        chromosomes=places,
+        predictors=predictors,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    results[-1].to_json(output / "probe.json")
+    plot_probe(results[-1], output / "probe.png")
+    if few_labels:
+        write_few_labels(results, output / "few_labels.json")
+        plot_few_labels(results, output / "few_labels.png")
+    return results
+
+
+def read_labelled(
+    path: str | os.PathLike,
+    label: str | None,
+    *,
+    isoform_groups: str | os.PathLike | None = None,
+    homology: str | os.PathLike | Sequence | None = None,
+    taxonomy: int = 9606,
+) -> LabelSet:
+    """Reads labels for an evaluation.
+
+    Args:
+        path: a table, as `read_labels` takes it; without a `label`, a label set.
+        label: column of the table.
+        isoform_groups: folder of the transcripts, when the table does not carry them.
+        homology: for `read_homology`, when it does.
+        taxonomy: NCBI id of the species of a table without a column species.
+
+    Raises:
+        InputError: as in `read_labels` and `read_label_set`; groups or homology for a label set.
+    """
+    if label is None:
+        if isoform_groups is not None or homology is not None:
+            raise InputError(f"{path}: got groups or homology, wanted the label's column with them")
+        return read_label_set(path)[0]
+    return read_labels(
+        path,
         label,
         homology=None if homology is None else read_homology(homology),
         isoform_groups=None if isoform_groups is None else read_groups(isoform_groups),
         species=str(taxonomy),
     )
-    encoder, tokenizer = load_model(model)
-    features: dict[str, np.ndarray] = {}
-    features["IsoCLR"] = embed_transcripts(encoder, tokenizer, labelled.transcripts)
-    torch.manual_seed(0)
-    untrained = IsoCLRModel(encoder.config).eval().to(encoder.device)
-    features["random weights"] = embed_transcripts(untrained, tokenizer, labelled.transcripts)
-    features |= baseline_features(labelled.transcripts)
-    result = probe(features, labelled, split=split)
-    output.mkdir(parents=True, exist_ok=True)
-    result.to_json(output / "probe.json")
-    plot_probe(result, output / "probe.png")
-    return result
+
+
+def _names(models: Sequence[str | os.PathLike]) -> dict[str, str | os.PathLike]:
+    """Models by the last part of where they are, or by all of it where that says too little."""
+    if not models:
+        raise InputError("probe: got no model, wanted at least one")
+    short = [Path(os.path.abspath(model)).name for model in models]
+    names = short if len(set(short)) == len(short) else list(map(str, models))
+    named = dict(zip(names, models, strict=True))
+    if len(named) < len(models):
+        raise InputError(f"probe: got a model twice among {', '.join(names)}, wanted others")
+    return named

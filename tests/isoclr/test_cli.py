@@ -195,14 +195,38 @@ def test_homology_of_two_tables_and_their_options(clade, genome, tmp_path, capsy
     assert max(joined, key=len) == set(genes[:3])
 
 
-def test_probe_writes_scores_and_figure(clade, groups_folder, model_folder, tmp_path, capsys):
+@pytest.mark.slow
+def test_probe_writes_scores_and_figures(clade, groups_folder, model_folder, tmp_path, capsys):
     words = ["--labels", clade.half_life, "--label", "half_life", "--groups", groups_folder]
+    words += ["--kmers", "1-2,3-3", "--split", "k-mer", "--few-labels", 15]
     assert run("probe", "--model", model_folder, *words, "--output", tmp_path) == 0
     scores = json.loads((tmp_path / "probe.json").read_text())["scores"]
-    expected = ["IsoCLR", "random weights", "k-mers 1-6", "structure", "codons + structure"]
-    assert list(scores) == expected
-    assert (tmp_path / "probe.png").stat().st_size > 10_000
-    assert "IsoCLR" in capsys.readouterr().out
+    models = [model_folder.name, "random weights"]
+    controls = ["k-mers 1-2", "k-mers 3-3", "structure", "codons", "codons + structure"]
+    assert list(scores) == [*models, *controls, "codons + structure + k-mers 1-4", "boosting"]
+    for name in ("probe", "few_labels"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    few, whole = json.loads((tmp_path / "few_labels.json").read_text())
+    assert few["train_rows"] == [15] * 10
+    assert whole["scores"] == scores
+    printed = capsys.readouterr().out
+    assert model_folder.name in printed and "by labels to learn from" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--few-labels", "8,x"], "--few-labels: got '8,x', wanted whole numbers, such as 85,171"),
+        (["--kmers", "6-1"], "--kmers: got '6-1', wanted lengths up to 9, such as 1-6,3-7"),
+        (["--kmers", "3"], "--kmers: got '3', wanted lengths up to 9"),
+        (["--split", "letter"], "--split: invalid choice"),
+    ],
+)
+def test_a_wrong_line_to_probe_is_explained(words, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("probe", "--model", "m", "--labels", "l", "--output", "o", *words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 # --- Label sets
@@ -247,7 +271,7 @@ def test_half_life_joined_with_groups_is_probed(
     assert {line.strip() for line in printed[1:]} == {
         f"{outcome}: {n}" for outcome, n in labels.report.items()
     }
-    words = ["--labels", out, "--label", "half_life", "--output", tmp_path]
+    words = ["--labels", out, "--kmers", "1-2", "--output", tmp_path]
     assert run("probe", "--model", model_folder, *words) == 0
     probed = json.loads((tmp_path / "probe.json").read_text())
     assert probed["rows"] == len(labels.transcripts)

@@ -8,7 +8,6 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.features import (
     CODONS,
     STRUCTURE_FEATURES,
-    baseline_features,
     codon_frequencies,
     kmer_frequencies,
     kmer_names,
@@ -84,13 +83,6 @@ def test_structure_without_cds_or_exons():
         found, [[np.log(100), 0, 0, 0, 0, 0, 0], [np.log(100), 0, 0, 0, 0, 0, 1]], rtol=1e-6
     )
     assert found.shape[1] == len(STRUCTURE_FEATURES)
-
-
-def test_baselines_are_71_and_7_and_5460_wide():
-    widths = {
-        name: x.shape for name, x in baseline_features([transcript("ATGTAA", (0, 6))]).items()
-    }
-    assert widths == {"k-mers 1-6": (1, 5460), "structure": (1, 7), "codons + structure": (1, 71)}
 
 
 @pytest.mark.parametrize("letter", ["a", "U", "Ж"])
