@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from data_builders.records import InputError
+from isoclr.shipped import SHIPPED_MODEL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,16 +55,30 @@ def _parser() -> argparse.ArgumentParser:
     _add_sources(embed)
     _add_registry(embed)
     _add_model(embed)
-    embed.add_argument("--groups", help="folder of isoform groups instead")
-    embed.add_argument("--output", required=True, help="Parquet file of embeddings")
+    embed.add_argument("--groups", help="isoform groups instead: folder, or dataset on the Hub")
+    embed.add_argument("--config", metavar="NAME", help="of a dataset on the Hub that has several")
+    embed.add_argument(
+        "--guess-cds",
+        type=int,
+        metavar="NT",
+        help="where there is no CDS, the longest reading frame of at least so many nt",
+    )
+    embed.add_argument(
+        "--per-position",
+        action="store_true",
+        help="a vector for every 32 nt instead of one a transcript",
+    )
+    embed.add_argument(
+        "--output", required=True, help="Parquet file; a run that was cut off goes on with it"
+    )
     embed.set_defaults(run=_embed)
 
     probe = commands.add_parser("probe", help="linear probe beside honest baselines")
     probe.add_argument(
         "--model",
         action="append",
-        required=True,
-        help="model folder or Hub repository; repeat it to compare others with the first",
+        help=f"folder or Hub repository; model_cards/{SHIPPED_MODEL.name} by default; repeat it to "
+        "compare others with the first",
     )
     probe.add_argument("--labels", required=True, help="table of labels, or a label set")
     probe.add_argument("--label", help="the table's column; none for a label set")
@@ -110,8 +125,35 @@ def _parser() -> argparse.ArgumentParser:
     go.add_argument("--obo", metavar="FILE", help="ontology, to choose terms by level instead")
     go.add_argument("--level", type=int, default=3, help="steps from the root of the ontology")
     go.add_argument("--aspect", choices=("F", "P", "C"), default="F", help="of the ontology")
+    go.add_argument("--seeds", type=int, default=10, help="how many splits the probe takes")
     go.add_argument("--output", required=True, help="folder of go and probe, .json and .png")
     go.set_defaults(run=_go)
+
+    explain = commands.add_parser(
+        "explain",
+        help="what a prediction owes to each base of a transcript",
+        epilog=f"{_SOURCES} With --labels alone the transcript is one of theirs.",
+    )
+    _add_sources(explain)
+    _add_registry(explain)
+    _add_model(explain)
+    explain.add_argument("--groups", help="isoform groups instead: folder, or dataset on the Hub")
+    explain.add_argument("--transcript", required=True, metavar="ID", help="the one to explain")
+    explain.add_argument(
+        "--labels", metavar="FILE", help="label set: explain a linear probe of it, not a head"
+    )
+    explain.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="of the label set, or of the head"
+    )
+    explain.add_argument(
+        "--similar-to", metavar="ID", help="explain the similarity to that transcript instead"
+    )
+    explain.add_argument(
+        "--window", type=_window, metavar="START:END", help="mutate those positions alone, 0-based"
+    )
+    explain.add_argument("--stride", type=int, default=1, help="mutate every so many positions")
+    explain.add_argument("--output", required=True, help="folder of explain.json, .tsv and .png")
+    explain.set_defaults(run=_explain, config=None)
 
     finetune = commands.add_parser("finetune", help="fine-tuned, frozen and from scratch")
     _add_supervised(finetune)
@@ -286,8 +328,19 @@ def _shard(value: str) -> tuple[int, int]:
     return int(number), int(shards)
 
 
+def _window(value: str) -> tuple[int, int]:
+    start, _, end = value.partition(":")
+    if not (start.isdecimal() and end.isdecimal()):
+        raise argparse.ArgumentTypeError(f"got '{value}', wanted START:END, such as 0:300")
+    return int(start), int(end)
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="model folder or Hub repository")
+    parser.add_argument(
+        "--model",
+        default=str(SHIPPED_MODEL),
+        help=f"folder or Hub repository; model_cards/{SHIPPED_MODEL.name} by default",
+    )
 
 
 def _add_supervised(parser: argparse.ArgumentParser) -> None:
@@ -404,26 +457,45 @@ def _print_reasons(reasons: dict[str, int], what: str) -> None:
 
 
 def _embed(parsed: argparse.Namespace) -> None:
-    from data_builders.groups import read_groups
     from data_builders.text import Tally
-    from isoclr.evaluation.embed import embed_transcripts, load_model, write_embeddings
+    from isoclr.evaluation.embed import embed_to_file, guess_cds, load_model
 
+    model, tokenizer = load_model(parsed.model)
     tally = Tally(strict=parsed.strict)
-    if parsed.groups:
-        transcripts = [t for group in read_groups(parsed.groups) for t in group.transcripts]
-    else:
-        sources = [*_genomes_by_name(parsed), *_sources(parsed, species="unknown")]
-        if not sources:
-            raise InputError("wanted --genome, --transcripts, --table, --species or --groups")
-        transcripts = [t for source in sources for t in source.read(tally, {})]
+    transcripts = _transcripts_to_embed(parsed, tally)
     if not transcripts:
         raise InputError(f"no transcript to embed; skipped: {dict(tally.skipped) or 'none'}")
-    model, tokenizer = load_model(parsed.model)
-    embeddings = embed_transcripts(model, tokenizer, transcripts)
-    write_embeddings(parsed.output, transcripts, embeddings, parsed.model)
-    print(f"{parsed.output}: {len(transcripts)} embeddings of {embeddings.shape[1]} numbers")
+    if parsed.guess_cds is not None:
+        transcripts, guessed = guess_cds(transcripts, parsed.guess_cds)
+        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    embed_to_file(parsed.output, model, tokenizer, transcripts, per_position=parsed.per_position)
+    config = model.config
+    made = f"embeddings of {config.pooled_size} numbers"
+    if parsed.per_position:
+        made = f"vectors of {config.hidden_size} numbers, one for {config.downsampling} nt"
+    print(
+        f"{parsed.output}: {made}; {len(transcripts)} transcripts, "
+        f"{sum(t.cds_start >= 0 for t in transcripts)} with a CDS, "
+        f"{sum(t.exon_junctions is not None for t in transcripts)} of known exons"
+    )
     _print_reasons(tally.skipped, "skipped")
     _print_reasons(tally.adjusted, "adjusted")
+
+
+def _transcripts_to_embed(parsed: argparse.Namespace, tally) -> list:
+    from isoclr.evaluation.embed import read_dataset
+
+    sources = [*_genomes_by_name(parsed), *_sources(parsed, species="unknown")]
+    if parsed.config and not parsed.groups:
+        raise InputError(f"--config {parsed.config}: wanted --groups with it")
+    if parsed.groups and sources:
+        raise InputError(f"--groups {parsed.groups}: wanted no sources beside it")
+    if parsed.groups:
+        groups = read_dataset(parsed.groups, parsed.config)
+        return [transcript for group in groups for transcript in group.transcripts]
+    if not sources:
+        raise InputError("wanted --genome, --transcripts, --table, --species or --groups")
+    return [transcript for source in sources for transcript in source.read(tally, {})]
 
 
 def _probe(parsed: argparse.Namespace) -> None:
@@ -432,7 +504,7 @@ def _probe(parsed: argparse.Namespace) -> None:
     from isoclr.evaluation.run import probe_models
 
     results = probe_models(
-        parsed.model,
+        parsed.model or [str(SHIPPED_MODEL)],
         parsed.labels,
         parsed.label,
         Path(parsed.output),
@@ -476,18 +548,47 @@ def _go(parsed: argparse.Namespace) -> None:
         obo=parsed.obo,
         level=parsed.level,
         aspect=parsed.aspect,
+        seeds=_seeds(parsed),
     )
     print(separation.table())
     print(probed.table())
 
 
-def _supervised(parsed: argparse.Namespace) -> dict:
-    """What `finetune` and `low-data` have in common, as their functions take it."""
+def _explain(parsed: argparse.Namespace) -> None:
+    from data_builders.label_files import read_label_set
+    from data_builders.text import Tally
+    from isoclr.evaluation.explain import explain_model
+
+    tally = Tally(strict=parsed.strict)
+    given = parsed.groups or parsed.sources or parsed.named or not parsed.labels
+    explanation = explain_model(
+        parsed.model,
+        _transcripts_to_embed(parsed, tally) if given else None,
+        parsed.transcript,
+        Path(parsed.output),
+        labels=read_label_set(parsed.labels)[0] if parsed.labels else None,
+        class_name=parsed.class_name,
+        similar_to=parsed.similar_to,
+        window=parsed.window,
+        stride=parsed.stride,
+    )
+    print(explanation.table())
+    _print_reasons(tally.skipped, "skipped")
+    _print_reasons(tally.adjusted, "adjusted")
+
+
+def _seeds(parsed: argparse.Namespace) -> tuple[int, ...]:
     from data_builders.splits import SEEDS
-    from isoclr.evaluation.supervised import DEFAULTS, read_settings
 
     if not 2 <= parsed.seeds <= len(SEEDS):
         raise InputError(f"--seeds: got {parsed.seeds}, wanted 2 to {len(SEEDS)}")
+    return SEEDS[: parsed.seeds]
+
+
+def _supervised(parsed: argparse.Namespace) -> dict:
+    """What `finetune` and `low-data` have in common, as their functions take it."""
+    from isoclr.evaluation.supervised import DEFAULTS, read_settings
+
     if parsed.max_length is not None and parsed.max_length < 1:
         raise InputError(f"--max-length: got {parsed.max_length}, wanted at least 1")
     return {
@@ -495,7 +596,7 @@ def _supervised(parsed: argparse.Namespace) -> dict:
         "homology": _homology(parsed),
         "taxonomy": parsed.taxonomy,
         "split": parsed.split,
-        "seeds": SEEDS[: parsed.seeds],
+        "seeds": _seeds(parsed),
         "settings": DEFAULTS if parsed.settings is None else read_settings(parsed.settings),
         "max_length": parsed.max_length,
     }

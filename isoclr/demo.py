@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data_builders.records import InputError
 from data_builders.simulate import STRENGTH
+from isoclr.shipped import SHIPPED_MODEL
 from isoclr.training.curves import read_log
 
 _MARK = ".isoclr-demo"
@@ -27,7 +28,7 @@ with torch.inference_mode():
 
 
 def run_demo(output: Path, root: Path = Path(".")) -> None:
-    """Simulate, build, train, load, embed, probe; then say what came out.
+    """Simulate, build, train, load, embed, probe; embed by the shipped model; say what came out.
 
     Args:
         output: folder of everything it makes; what an earlier demo left there is replaced.
@@ -60,7 +61,7 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
     build += ["--homology", f"{genomes}/homology.tsv", "--output", str(groups)]
     probe = ["isoclr", "probe", "--model", str(model), "--labels", f"{genomes}/half_life.tsv"]
     probe += ["--label", "half_life", "--groups", str(groups), "--output", f"{output}/probe"]
-    return [
+    steps = [
         ("Three genomes, simulated", ["isoclr", "simulate", "--output", str(genomes)]),
         ("Isoform groups", build),
         (
@@ -87,6 +88,10 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
         ),
         ("What the embeddings know of half-life", probe),
     ]
+    if SHIPPED_MODEL.is_dir():
+        embed = ["isoclr", "embed", *build[2:8], "--output", f"{output}/shipped.parquet"]
+        steps.append(("Embeddings of one genome's transcripts, by the shipped model", embed))
+    return steps
 
 
 def _run(title: str, command: list[str]) -> None:
@@ -108,6 +113,11 @@ def summary(output: Path, seconds: float) -> str:
         f"    {name:<20} {score['pearson'][0]:.3f} ± {score['pearson'][1]:.3f}"
         for name, score in scores.items()
     )
+    shipped = f"model_cards/{SHIPPED_MODEL.name} is not in this checkout: nothing embedded by it"
+    if SHIPPED_MODEL.is_dir():
+        shipped = (
+            f"{output}/shipped.parquet     of one species, by model_cards/{SHIPPED_MODEL.name}"
+        )
     return f"""
 == Done in {seconds:.0f} s
   {output}/genomes             three simulated species: FASTA, GTF, homology, half-lives
@@ -115,6 +125,7 @@ def summary(output: Path, seconds: float) -> str:
   {output}/model               the encoder, as a Hub folder; curves.png
   {output}/embeddings.parquet  an embedding of each transcript
   {output}/probe               probe.json, probe.png
+  {shipped}
 
   After {last["step"]} steps the partner ranks first for {last["held_out_accuracy"]:.0%} of the {last["held_out_pairs"]} held-out pairs;
   their loss is {last["held_out_loss"]:.2f}, with shuffled partners {last["shuffled_loss"]:.2f}.

@@ -1,30 +1,51 @@
 """Transcripts to embeddings, and embeddings to a file."""
 
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from datasets import load_dataset
+from huggingface_hub.errors import HTTPError
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from data_builders.records import InputError, Transcript
+from data_builders.groups import SCHEMA, groups_of_table, read_groups
+from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.hub import check_source
+from isoclr.shipped import SHIPPED_MODEL
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
+from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
+
+_ABOUT = b"isoclr.embed"
+_PARQUET = {"compression": "zstd", "use_dictionary": ["gene_id", "species"]}
 
 
-def load_model(model: str | os.PathLike) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
+def load_model(
+    model: str | os.PathLike = SHIPPED_MODEL,
+) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
     """The encoder, for inference and on the GPU if there is one, and its tokenizer.
 
     Args:
         model: a folder that train.py wrote, or a repository on the Hub.
 
     Raises:
-        InputError: when it is neither, or of another family.
+        InputError: when it is neither, or of another family; no model is shipped with this
+            installation.
     """
+    if Path(model) == SHIPPED_MODEL and not SHIPPED_MODEL.is_dir():
+        raise InputError(
+            f"{SHIPPED_MODEL}: got an installation without the model that the repository ships, "
+            "wanted a --model, folder or Hub repository"
+        )
     check_source(model, "a model that train.py wrote", "config.json")
     try:
         encoder = AutoModel.from_pretrained(model)
@@ -60,36 +81,117 @@ def embed_transcripts(
         InputError: on a transcript that the tokenizer refuses.
     """
     rows = [_tokens(tokenizer, transcript) for transcript in transcripts]
-    total = sum(map(len, rows))
-    with tqdm(
-        total=total, desc="embedding", unit="nt", unit_scale=True, disable=not progress
-    ) as bar:
+    with _bar(sum(map(len, rows)), 0, progress) as bar:
         return model.embed(rows, tokens_per_batch, bar.update)
 
 
-def write_embeddings(
-    path: str | os.PathLike, transcripts: Sequence[Transcript], embeddings: np.ndarray, model: str
+def embed_to_file(
+    path: str | os.PathLike,
+    model: IsoCLRModel,
+    tokenizer: IsoCLRTokenizer,
+    transcripts: Sequence[Transcript],
+    *,
+    per_position: bool = False,
+    tokens_per_batch: int = 1 << 16,
+    tokens_per_part: int = 1 << 22,
+    progress: bool = True,
 ) -> None:
-    """Write Parquet: transcript_id, gene_id, species, and embedding as a list of float32.
+    """Embed transcripts into Parquet; started again after whatever end, it goes on where it was.
+
+    Columns: transcript_id, gene_id, species; and `embedding`, a fixed-size list of float32, or
+    `embeddings`, a list of these. Rows are in the order given. Parts lie in `{path}.parts`
+    meanwhile, one of them in memory; the file they become is, to the bit, that of a run that was
+    not interrupted. Its metadata name the model.
 
     Args:
-        path: the file to write.
+        path: the file, replaced if it is there.
+        model: in evaluation mode; its device is used.
+        tokenizer: of the model.
         transcripts: n of them.
-        embeddings: (n, width).
-        model: what made them; kept in the file's metadata.
+        per_position: `last_hidden_state` instead of `pooler_output`: ceil(length / d) vectors a
+            transcript, d being `model.config.downsampling`, 32 with four stages. Vector i stands
+            for the nucleotides from d·i to d·(i + 1), 0-based and half-open, or to the end; its
+            convolutions see beyond.
+        tokens_per_batch: nucleotides that go through the encoder at once, padding included.
+        tokens_per_part: nucleotides a part, but at least one transcript.
+        progress: show a bar of nucleotides.
+
+    Raises:
+        InputError: on a transcript that the tokenizer refuses; parts of another model, other
+            transcripts or other options, or something else in their folder.
     """
-    n, width = embeddings.shape
-    values = pa.array(embeddings.ravel(), pa.float32())
-    table = pa.table(
-        {
-            "transcript_id": [t.transcript_id for t in transcripts],
-            "gene_id": [t.gene_id for t in transcripts],
-            "species": [t.species for t in transcripts],
-            "embedding": pa.FixedSizeListArray.from_arrays(values, width),
-        }
-    )
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata({"model": model}), path)
+    rows = [_tokens(tokenizer, transcript) for transcript in transcripts]
+    about = {
+        "model": _model_digest(model),
+        "transcripts": _input_digest(transcripts, rows),
+        "options": [per_position, tokens_per_batch, tokens_per_part, model.device.type],
+    }
+    metadata = {b"model": model.name_or_path.encode(), _ABOUT: json.dumps(about).encode()}
+    embed = _embed_positions if per_position else _embed_pooled
+    folder = Path(f"{path}.parts")
+    parts = {
+        folder / f"{number:05d}.parquet": part
+        for number, part in enumerate(_cut(list(map(len, rows)), tokens_per_part))
+    }
+    done = _done(folder, list(parts), about)
+    sizes = {file: sum(map(len, rows[part])) for file, part in parts.items()}
+    with _bar(sum(sizes.values()), sum(sizes[file] for file in done), progress) as bar:
+        for file, part in parts.items():
+            if file not in done:
+                vectors = embed(model, rows[part], tokens_per_batch, bar.update)
+                _write(file, [_table(transcripts[part], vectors)], metadata)
+    _write(Path(path), map(pq.read_table, parts), metadata)
+    shutil.rmtree(folder)
+
+
+def guess_cds(transcripts: Sequence[Transcript], min_length: int) -> tuple[list[Transcript], int]:
+    """Where there is no CDS, takes the longest open reading frame for it.
+
+    Args:
+        transcripts: n of them.
+        min_length: of the reading frame, in nt with its stop codon.
+
+    Returns:
+        All n, and of how many the CDS is a guess.
+    """
+    out, guessed = [], 0
+    for transcript in transcripts:
+        found = longest_orf(transcript.sequence) if transcript.cds_start < 0 else None
+        if found is not None and found[1] - found[0] >= min_length:
+            transcript = replace(transcript, cds_start=found[0], cds_end=found[1])
+            guessed += 1
+        out.append(transcript)
+    return out, guessed
+
+
+def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Iterator[IsoformGroup]:
+    """Isoform groups of a folder, or of a dataset on the Hub, which is downloaded.
+
+    Args:
+        dataset: as `isoclr build` or `isoclr push` wrote it.
+        config: of a dataset on the Hub that has several.
+
+    Raises:
+        InputError: it is neither; a Hub out of reach, or without it; as `read_groups`.
+    """
+    check_source(dataset, "isoform groups that isoclr build wrote", "data/train-*.parquet")
+    if Path(dataset).is_dir():
+        if config is not None:
+            raise InputError(
+                f"{dataset}: got the configuration '{config}' of a folder, wanted none"
+            )
+        yield from read_groups(dataset)
+        return
+    try:
+        table = load_dataset(str(dataset), config, split="train").data.table
+    except (HTTPError, OSError, ValueError) as error:
+        raise InputError(f"{dataset}: {str(error).strip().splitlines()[0]}") from error
+    if table.column_names != SCHEMA.names:
+        raise InputError(
+            f"{dataset}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
+            f"({', '.join(SCHEMA.names)})"
+        )
+    yield from groups_of_table(table)
 
 
 def _tokens(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
@@ -102,3 +204,111 @@ def _tokens(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
         )
     except ValueError as error:
         raise InputError(str(error)) from error
+
+
+def _bar(total: int, done: int, progress: bool) -> tqdm:
+    return tqdm(
+        total=total,
+        initial=done,
+        desc="embedding",
+        unit="nt",
+        unit_scale=True,
+        disable=not progress,
+    )
+
+
+def _model_digest(model: IsoCLRModel) -> str:
+    """Of all that decides what the model makes of tokens."""
+    config = {key: x for key, x in model.config.to_dict().items() if key != "_name_or_path"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _input_digest(transcripts: Sequence[Transcript], rows: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for transcript, row in zip(transcripts, rows, strict=True):
+        names = transcript.transcript_id, transcript.gene_id, transcript.species, len(row)
+        digest.update(f"{names}".encode())
+        digest.update(row)
+    return digest.hexdigest()
+
+
+def _cut(lengths: Sequence[int], budget: int) -> list[slice]:
+    """Rows in a row, of at most `budget` nt together or alone."""
+    parts, start, size = [], 0, 0
+    for row, length in enumerate(lengths):
+        if row > start and size + length > budget:
+            parts.append(slice(start, row))
+            start, size = row, 0
+        size += length
+    return [*parts, slice(start, len(lengths))]
+
+
+def _done(folder: Path, parts: Sequence[Path], about: dict) -> set[Path]:
+    """Which of the parts are there, after a look whether all that is there is of this run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remedy = f"wanted those of this run: remove {folder} or choose another output"
+    there = {path for path in folder.iterdir() if path.suffix != ".partial"}
+    for path in sorted(there):
+        try:
+            theirs = json.loads((pq.read_schema(path).metadata or {})[_ABOUT])
+        except (KeyError, OSError, ValueError) as error:
+            raise InputError(f"{path}: got no part of embeddings, {remedy}") from error
+        if other := [what for what in about if theirs.get(what) != about[what]]:
+            raise InputError(f"{path}: got a part of other {' and '.join(other)}, {remedy}")
+    return there & set(parts)
+
+
+def _embed_pooled(
+    model: IsoCLRModel, rows: Sequence[np.ndarray], budget: int, report: Callable[[int], object]
+) -> pa.Table:
+    embeddings = model.embed(rows, budget, report)
+    return pa.table({"embedding": _vectors(embeddings)})
+
+
+@torch.inference_mode()
+def _embed_positions(
+    model: IsoCLRModel, rows: Sequence[np.ndarray], budget: int, report: Callable[[int], object]
+) -> pa.Table:
+    lengths = np.array([len(row) for row in rows])
+    counts = -(-lengths // model.config.downsampling)
+    bounds = np.cumsum([0, *counts])
+    out = np.empty((bounds[-1], model.config.hidden_size), dtype=np.float32)
+    for part in cut_by_tokens(lengths, budget):
+        batch = torch.from_numpy(pad_tokens([rows[i] for i in part])).to(model.device)
+        states = model(batch).last_hidden_state.float().cpu().numpy()
+        for i, state in zip(part, states, strict=True):
+            out[bounds[i] : bounds[i + 1]] = state[: counts[i]]
+        report(int(lengths[part].sum()))
+    lists = pa.ListArray.from_arrays(bounds.astype(np.int32), _vectors(out))
+    return pa.table({"embeddings": lists})
+
+
+def _vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+    """(n, width) to n lists."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(values.ravel(), pa.float32()), values.shape[1]
+    )
+
+
+def _table(transcripts: Sequence[Transcript], vectors: pa.Table) -> pa.Table:
+    names = ("transcript_id", "gene_id", "species")
+    columns = {
+        name: pa.array([getattr(t, name) for t in transcripts], pa.string()) for name in names
+    }
+    return pa.table(columns | dict(zip(vectors.column_names, vectors.columns, strict=True)))
+
+
+def _write(path: Path, tables: Iterable[pa.Table], metadata: dict[bytes, bytes]) -> None:
+    """Writes tables, a row group each, to a file that is there whole or not at all."""
+    partial, writer = Path(f"{path}.partial"), None
+    with ExitStack() as stack:
+        for table in tables:
+            if writer is None:
+                schema = table.schema.with_metadata(metadata)
+                writer = stack.enter_context(pq.ParquetWriter(partial, schema, **_PARQUET))
+            writer.write_table(table)
+    partial.replace(path)

@@ -112,6 +112,66 @@ def test_embed_gives_every_transcript_a_row(genome, groups_folder, model_folder,
     assert abs(difference).max() <= 1e-5
 
 
+def test_embed_of_sequences_alone_has_a_cds_where_one_is_guessed(model_folder, tmp_path, capsys):
+    fasta, out = tmp_path / "transcripts.fa", tmp_path / "embeddings.parquet"
+    coding = "ACG" + "ATG" + "GCC" * 40 + "TAA" + "ACGTACG" * 9
+    fasta.write_text(f">coding\n{coding}\n>other\nACGTACGTACGT\n")
+    words = ["embed", "--model", model_folder, "--transcripts", fasta, "--output", out]
+    assert run(*words) == 0
+    wanted = f"{out}: embeddings of 10 numbers; 2 transcripts, 0 with a CDS, 0 of known exons\n"
+    assert capsys.readouterr().out == wanted
+    bare = pl.read_parquet(out)
+    assert bare["transcript_id"].to_list() == bare["gene_id"].to_list() == ["coding", "other"]
+    assert run(*words, "--guess-cds", 126) == 0
+    assert "1 with a CDS" in (printed := capsys.readouterr().out)
+    assert "  adjusted 1: CDS guessed: the longest reading frame" in printed
+    changed = pl.read_parquet(out)["embedding"].to_numpy() != bare["embedding"].to_numpy()
+    assert changed.any(axis=1).tolist() == [True, False]
+
+
+def test_embed_of_a_label_set_is_in_its_order_and_goes_per_position(
+    clade, groups_folder, model_folder, tmp_path
+):
+    labels, out = tmp_path / "labels.parquet", tmp_path / "embeddings.parquet"
+    words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
+    assert run("labels", "half-life", *words, "--output", labels) == 0
+    words = ["embed", "--model", model_folder, "--table", labels, "--output", out]
+    assert run(*words, "--per-position") == 0
+    labelled, table = read_label_set(labels)[0].transcripts, pl.read_parquet(out)
+    assert table.columns == ["transcript_id", "gene_id", "species", "embeddings"]
+    assert table["transcript_id"].to_list() == [t.transcript_id for t in labelled]
+    assert table["embeddings"].list.len().to_list() == [-(-len(t.sequence) // 8) for t in labelled]
+
+
+def test_embed_takes_the_shipped_model_where_none_is_named(
+    genome, model_folder, tmp_path, monkeypatch, capsys
+):
+    words = ["embed", *genome, "--output", tmp_path / "embeddings.parquet"]
+    for module in ("isoclr.cli", "isoclr.evaluation.embed"):
+        monkeypatch.setattr(f"{module}.SHIPPED_MODEL", tmp_path / "isoclr-small")
+    assert run(*words) == 2
+    (error,) = capsys.readouterr().err.strip().splitlines()
+    assert error.startswith(f"isoclr embed: {tmp_path}/isoclr-small: got an installation without")
+    (tmp_path / "isoclr-small").symlink_to(model_folder)
+    assert run(*words) == 0
+    assert "embeddings of 10 numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "wanted --genome, --transcripts, --table, --species or --groups"),
+        (["--groups", "a", "--table", "t"], "--groups a: wanted no sources beside it"),
+        (["--table", "t", "--config", "c"], "--config c: wanted --groups with it"),
+    ],
+)
+def test_embed_wants_one_way_in(words, message, model_folder, tmp_path, capsys):
+    out = tmp_path / "out.parquet"
+    assert run("embed", "--model", model_folder, *words, "--output", out) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"isoclr embed: {message}"
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def registry(clade, tmp_path, monkeypatch):
     """A table of genomes that are served on loopback; all that it takes to build by name."""

@@ -1,11 +1,32 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from data_builders.groups import read_groups
 from data_builders.records import InputError, Transcript
-from isoclr.evaluation.embed import embed_transcripts, write_embeddings
+from isoclr.evaluation import embed
+from isoclr.evaluation.embed import (
+    embed_to_file,
+    embed_transcripts,
+    guess_cds,
+    load_model,
+    read_dataset,
+)
+from isoclr.shipped import SHIPPED_MODEL
+from loopback_hub import run_client
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
+
+LENGTHS = (50, 900, 3, 400, 400, 65, 700, 8, 8, 1)
+FORMS = pytest.mark.parametrize("per_position", [False, True], ids=["pooled", "per position"])
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +39,12 @@ def transcripts(*lengths):
     rng = np.random.default_rng(0)
     sequences = ["".join(rng.choice(list("ACGT"), n)) for n in lengths]
     return [Transcript(f"t{i}", f"g{i}", "s", sequence) for i, sequence in enumerate(sequences)]
+
+
+def to_file(path, model, rows, **options):
+    """Four parts, of 1, 1, 4 and 4 transcripts."""
+    options = {"tokens_per_part": 900, "tokens_per_batch": 1024, "progress": False} | options
+    embed_to_file(path, model, IsoCLRTokenizer(), rows, **options)
 
 
 def test_embeddings_come_in_the_callers_order_at_any_budget(model):
@@ -39,11 +66,239 @@ def test_a_transcript_that_cannot_be_read_is_named(model):
         embed_transcripts(model, IsoCLRTokenizer(), [bad], progress=False)
 
 
-def test_the_file_holds_ids_vectors_and_the_models_name(tmp_path):
-    embeddings = np.arange(6, dtype=np.float32).reshape(2, 3)
-    path = tmp_path / "new" / "e.parquet"
-    write_embeddings(path, transcripts(5, 6), embeddings, "a/model")
-    table = pq.read_table(path)
-    assert table.schema.metadata[b"model"] == b"a/model"
-    assert table["embedding"].to_pylist() == embeddings.tolist()
-    assert table["transcript_id"].to_pylist() == ["t0", "t1"]
+# --- Files
+
+
+def test_the_file_holds_ids_and_vectors_in_order_and_the_models_name(model_folder, tmp_path):
+    model, tokenizer = load_model(model_folder)
+    rows, path = transcripts(*LENGTHS), tmp_path / "new" / "e.parquet"
+    to_file(path, model, rows)
+    assert pq.read_schema(path).metadata[b"model"] == str(model_folder).encode()
+    table = pl.read_parquet(path)
+    for name in ("transcript_id", "gene_id", "species"):
+        assert table[name].to_list() == [getattr(row, name) for row in rows]
+    wanted = embed_transcripts(model, tokenizer, rows, progress=False)
+    assert table["embedding"].dtype == pl.Array(pl.Float32, model.config.pooled_size)
+    np.testing.assert_allclose(table["embedding"].to_numpy(), wanted, rtol=0, atol=1e-5)
+    assert [path.name for path in path.parent.iterdir()] == ["e.parquet"]
+
+
+def test_per_position_there_is_a_vector_for_each_stretch_and_the_rest(model, tmp_path):
+    rows, tokenizer = transcripts(*LENGTHS), IsoCLRTokenizer()
+    to_file(tmp_path / "e.parquet", model, rows, per_position=True)
+    table = pl.read_parquet(tmp_path / "e.parquet")
+    assert table["embeddings"].dtype == pl.List(pl.Array(pl.Float32, 6))
+    assert table["embeddings"].list.len().to_list() == [-(-n // 8) for n in LENGTHS]
+    for row, found in zip(rows, table["embeddings"], strict=True):
+        alone = model(**tokenizer(row.sequence, return_tensors="pt")).last_hidden_state[0]
+        np.testing.assert_allclose(found.to_numpy(), alone.detach(), rtol=0, atol=1e-5)
+
+
+def test_a_vector_stands_for_the_nucleotides_that_are_documented(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"filters": [16, 16], "blocks": [1, 1], "dilations": [1, 1], "kernel_size": 1}
+    model = IsoCLRModel(IsoCLRConfig(**sizes, norm="layer")).eval()  # sees no neighbours
+    (row,) = transcripts(36)
+    changed = [
+        replace(row, sequence=row.sequence[:at] + base + row.sequence[at + 1 :])
+        for at in range(36)
+        for base in "ACGT"
+    ]
+    to_file(tmp_path / "e.parquet", model, [row, *changed], per_position=True)
+    original, *vectors = pl.read_parquet(tmp_path / "e.parquet")["embeddings"].to_list()
+    differ = (np.array(vectors) != np.array(original)).any(axis=2).reshape(36, 4, 5).any(axis=1)
+    positions, windows = np.nonzero(differ)
+    assert (windows == positions // 8).all() and set(windows) == set(range(5))
+
+
+# --- Resuming
+
+
+class Cut(Exception):
+    """The end of a run."""
+
+
+def cut_off(monkeypatch, after):
+    """Let `after` files be written, and half of the next one."""
+    write, written = embed._write, []
+
+    def cut(path, tables, metadata):
+        if len(written) == after:
+            path.with_name(f"{path.name}.partial").write_bytes(b"PAR1half")
+            raise Cut
+        written.append(path)
+        write(path, tables, metadata)
+
+    monkeypatch.setattr(embed, "_write", cut)
+
+
+@FORMS
+@pytest.mark.parametrize("after", range(5))  # parts; the fifth file is the whole
+def test_a_run_cut_off_goes_on_and_ends_in_the_same_bytes(
+    model, per_position, after, tmp_path, monkeypatch
+):
+    rows = transcripts(*LENGTHS)
+    to_file(tmp_path / "whole.parquet", model, rows, per_position=per_position)
+    path = tmp_path / "cut.parquet"
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_off(patch, after)
+        to_file(path, model, rows, per_position=per_position)
+    assert not path.exists()
+    encoded = []
+    forward = model.forward
+    monkeypatch.setattr(
+        model, "forward", lambda batch: (encoded.append(len(batch)), forward(batch))[1]
+    )
+    to_file(path, model, rows, per_position=per_position)
+    assert sum(encoded) == [10, 9, 8, 4, 0][after]  # what the parts before it hold is not made anew
+    assert path.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.parquet", "cut.parquet"}
+
+
+@FORMS
+def test_parts_of_something_else_are_refused(model, per_position, tmp_path, monkeypatch):
+    rows = transcripts(*LENGTHS)
+    path = tmp_path / "e.parquet"
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_off(patch, 2)
+        to_file(path, model, rows, per_position=per_position)
+    options = {"per_position": per_position}
+    other_model = IsoCLRModel(model.config).eval()
+    marked = [replace(rows[0], cds_start=3, cds_end=9), *rows[1:]]
+    renamed = [*rows[:-1], replace(rows[-1], gene_id="other")]
+    for what, *arguments in (
+        ("model", other_model, rows, options),
+        ("transcripts", model, marked, options),
+        ("transcripts", model, renamed, options),
+        ("transcripts", model, rows[:-1], options),
+        ("options", model, rows, {"per_position": not per_position}),
+        ("options", model, rows, {**options, "tokens_per_batch": 512}),
+        ("model and transcripts", other_model, marked, options),
+    ):
+        message = rf"00000.parquet: got a part of other {what}, wanted .*: remove .*e.parquet.parts"
+        with pytest.raises(InputError, match=message):
+            to_file(path, *arguments[:2], **arguments[2])
+    (tmp_path / "e.parquet.parts" / "00001.parquet").write_text("mine")
+    with pytest.raises(InputError, match=r"00001.parquet: got no part of embeddings"):
+        to_file(path, model, rows, **options)
+
+
+KILLED = """
+import sys
+import numpy as np
+from data_builders.records import Transcript
+from isoclr.evaluation.embed import embed_to_file, load_model
+model, tokenizer = load_model(sys.argv[1])
+rng = np.random.default_rng(0)
+rows = [Transcript(f"t{i}", "g", "s", "".join(rng.choice(list("ACGT"), 999))) for i in range(300)]
+print("begins", flush=True)
+embed_to_file(sys.argv[2], model, tokenizer, rows, tokens_per_part=1000, progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_and_ends_in_the_same_bytes(model_folder, tmp_path):
+    def start(path):
+        words = [sys.executable, "-c", KILLED, str(model_folder), str(path)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE)
+
+    whole, path = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
+    assert start(whole).wait(120) == 0
+    process = start(path)
+    process.stdout.readline()
+    parts = tmp_path / "killed.parquet.parts"
+    while len(list(parts.glob("*.parquet"))) < 20:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    left = {part: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    assert not path.exists() and len(left) < 300
+    assert start(path).wait(120) == 0
+    assert path.read_bytes() == whole.read_bytes() and not parts.exists()
+
+
+# --- Inputs
+
+
+def test_a_cds_is_guessed_where_there_is_none():
+    reading_frame = "ATG" + "GCC" * 10 + "TAA"
+    without = Transcript("a", "g", "s", "CC" + reading_frame + "ATGTAA")
+    coding = replace(without, cds_start=2, cds_end=5)
+    empty = Transcript("c", "g", "s", "CCCC")
+    found, guessed = guess_cds([without, coding, empty], 36)
+    assert found == [replace(without, cds_start=2, cds_end=38), coding, empty] and guessed == 1
+    assert guess_cds([without, coding, empty], 37) == ([without, coding, empty], 0)
+
+
+def test_a_dataset_is_a_folder_or_on_the_hub(groups_folder, tmp_path):
+    assert list(read_dataset(groups_folder)) == list(read_groups(groups_folder))
+    for dataset, config, message in (
+        (tmp_path, None, "no data/train-*.parquet in it, wanted isoform groups"),
+        ("nowhere", None, "nowhere: no such folder, wanted isoform groups"),
+        (groups_folder, "worm", "got the configuration 'worm' of a folder, wanted none"),
+    ):
+        with pytest.raises(InputError, match=message.replace("*", r"\*")):
+            list(read_dataset(dataset, config))
+
+
+FROM_THE_HUB = """
+import shutil, sys
+from isoclr.cli import main
+from isoclr.dataset_hub import push_dataset
+groups, model = sys.argv[1:]
+for name in ("one", "other"):
+    shutil.copytree(groups, f"both/{name}")
+push_dataset("both", "tester/both")
+embed = ["embed", "--model", model, "--output"]
+assert main([*embed, "here.parquet", "--groups", groups]) == 0
+assert main([*embed, "hub.parquet", "--groups", "tester/both", "--config", "one"]) == 0
+assert open("here.parquet", "rb").read() == open("hub.parquet", "rb").read()
+for words in (["tester/both"], ["tester/nothing"], ["tester/both", "--config", "third"]):
+    assert main([*embed, "none.parquet", "--groups", *words]) == 2
+"""
+
+
+@pytest.mark.slow
+def test_a_dataset_of_the_hub_is_embedded_as_the_folder_it_came_from(
+    hub, groups_folder, model_folder
+):
+    done = run_client(hub, FROM_THE_HUB, groups_folder, model_folder)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("isoclr embed")]
+    assert [line.split(": ")[1] for line in errors] == [
+        "tester/both",
+        "tester/nothing",
+        "tester/both",
+    ]
+
+
+# --- The shipped model
+
+
+def test_without_the_shipped_model_a_name_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(embed, "SHIPPED_MODEL", tmp_path / "isoclr-small")
+    with pytest.raises(InputError, match="isoclr-small: got an installation without .* a --model"):
+        load_model(tmp_path / "isoclr-small")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHIPPED_MODEL.is_dir(), reason=f"{SHIPPED_MODEL} is not there yet")
+def test_the_shipped_model_embeds_offline(tmp_path):
+    rng = np.random.default_rng(0)
+    codons = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
+    sense = [codon for codon in codons if codon not in ("TAA", "TAG", "TGA")]
+    fasta = ""
+    for number, (before, inside, after) in enumerate([(120, 300, 700), (40, 90, 1500)]):
+        utrs = ["".join(rng.choice(list("ACGT"), n)) for n in (before, after)]
+        coding = "ATG" + "".join(rng.choice(sense, inside)) + "TGA"
+        fasta += f">ENST{number}\n{utrs[0]}{coding}{utrs[1]}\n"
+    (tmp_path / "transcripts.fa").write_text(fasta)
+    command = [sys.executable, "-c", "import sys; from isoclr.cli import main; sys.exit(main())"]
+    command += ["embed", "--transcripts", "transcripts.fa", "--guess-cds", "250", "--output", "e"]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 transcripts, 2 with a CDS" in done.stdout
+    table = pl.read_parquet(tmp_path / "e")
+    assert table["transcript_id"].to_list() == ["ENST0", "ENST1"]
+    first, second = table["embedding"].to_numpy()
+    assert len(first) >= 64 and np.isfinite([first, second]).all() and (first != second).any()

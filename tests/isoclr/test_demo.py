@@ -1,0 +1,69 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_builders.records import InputError
+from isoclr import demo
+from isoclr.cli import _parser
+from isoclr.training.curves import RunLog
+
+OUTPUT, ROOT = Path("out"), Path(__file__).resolve().parents[2]
+TITLE = "Embeddings of one genome's transcripts, by the shipped model"
+
+
+@pytest.fixture(params=[True, False], ids=["shipped", "not shipped"])
+def shipped(request, tmp_path, monkeypatch):
+    folder = tmp_path / "isoclr-small"
+    monkeypatch.setattr(demo, "SHIPPED_MODEL", folder)
+    if request.param:
+        folder.mkdir()
+    return request.param
+
+
+def test_every_step_is_a_line_that_its_program_takes(shipped):
+    for _, command in demo.demo_commands(OUTPUT, ROOT):
+        if command[0] == "isoclr":
+            _parser().parse_args(command[1:])
+        else:
+            assert shutil.which(command[0]) or command[0] in ("accelerate", "python")
+
+
+def test_the_last_step_embeds_with_the_shipped_model_where_there_is_one(shipped):
+    title, command = demo.demo_commands(OUTPUT, ROOT)[-1]
+    assert (title == TITLE) == shipped
+    if shipped:
+        parsed = _parser().parse_args(command[1:])
+        assert parsed.model.endswith("model_cards/isoclr-small")
+        (source,) = parsed.sources
+        assert source["species"] == "alpha_simulata" and set(source) == {
+            "genome",
+            "annotation",
+            "species",
+        }
+
+
+def test_the_summary_says_what_the_shipped_model_made(shipped, groups_folder, probe_file, tmp_path):
+    (tmp_path / "groups").symlink_to(groups_folder)
+    (tmp_path / "probe").symlink_to(probe_file.parent)
+    (tmp_path / "model").mkdir()
+    held_out = {"held_out_loss": 2.5, "shuffled_loss": 6.25, "held_out_accuracy": 0.125}
+    RunLog(tmp_path / "model" / "log.jsonl", 0).write(step=7, held_out_pairs=64, **held_out)
+    text = demo.summary(tmp_path, 61.4)
+    n = json.loads((groups_folder / "report.json").read_text())["dataset"]["transcripts"]
+    assert "== Done in 61 s" in text and f"{n} transcripts in" in text
+    assert "After 7 steps the partner ranks first for 12% of the 64 held-out pairs" in text
+    assert "k-mers               0.560 ± " in text
+    made = f"{tmp_path}/shipped.parquet     of one species, by model_cards/isoclr-small"
+    absent = "model_cards/isoclr-small is not in this checkout: nothing embedded by it"
+    assert (made in text, absent in text) == (shipped, not shipped)
+
+
+def test_what_no_demo_made_is_not_replaced(tmp_path):
+    (tmp_path / "mine").touch()
+    with pytest.raises(InputError, match="not empty, and no demo made it"):
+        demo.run_demo(tmp_path, ROOT)
+    with pytest.raises(InputError, match="no train.py here"):
+        demo.run_demo(tmp_path / "new", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
