@@ -1,0 +1,62 @@
+"""The figure of retrieval."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+_COLOURS = ("#1f4e79", "#9db8d2", "#d98c3f")
+
+
+def plot_retrieval(
+    summary: Sequence[dict], title: str, path: str | os.PathLike, metric: str = "recall@1"
+) -> None:
+    """Draws a metric of every way to compare, by pair type and by identity of the pair.
+
+    Args:
+        summary: of `Retrieval.summary`.
+        title: what was asked.
+        path: the image to write; its suffix names the format.
+        metric: one of those in the summary.
+    """
+    kinds = list(dict.fromkeys(row["pairs"] for row in summary))
+    # No pyplot: it would keep the figure, and choose a backend for the whole process.
+    figure = Figure(figsize=(1.2 + 3.9 * len(kinds), 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        rows = [row for row in summary if row["pairs"] == kind]
+        x = np.arange(len(rows))
+        names = list(rows[0]["scores"])
+        width = 0.8 / len(names)
+        for i, name in enumerate(names):
+            value, low, high = np.array([row["scores"][name][metric] for row in rows]).T
+            axes.bar(
+                x + (i - (len(names) - 1) / 2) * width,
+                value,
+                width,
+                yerr=np.maximum((value - low, high - value), 0),
+                color=_COLOURS[i % len(_COLOURS)],
+                ecolor="#404040",
+                error_kw={"elinewidth": 0.8},
+                label=name,
+            )
+        chance = [row["chance"][metric] for row in rows]
+        axes.hlines(chance, x - 0.45, x + 0.45, colors="k", ls=":", lw=1, label="chance")
+        names_of_bins = [f"{row['identity']}\n{row['queries']:,}" for row in rows]
+        axes.set_xticks(x, names_of_bins, fontsize=8)
+        axes.set_title(kind, fontsize=10)
+        axes.set_xlabel("identity of the pair, and queries", fontsize=9)
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(metric)
+    panels[0].set_ylim(0, 1)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.suptitle(
+        f"{title}\nLines: 95 % interval of a bootstrap over queries.", fontsize=9, x=0.01, ha="left"
+    )
+    figure.savefig(path, dpi=150)
