@@ -92,7 +92,7 @@ def groups_to_split(
             transcripts of a chromosome, "k-mer" similar sequences, as `similar_groups` finds them.
         transcripts: n of them.
         homology: the homology group of each.
-        chromosomes: transcript_id or gene_id, without version -> chromosome.
+        chromosomes: transcript_id or gene_id, without Ensembl's version -> chromosome.
 
     Returns:
         A group for each transcript.
@@ -129,7 +129,7 @@ def read_chromosomes(path: str | os.PathLike) -> dict[str, str]:
             transcript_id, gene_id and gene. A table of labels may be one.
 
     Returns:
-        Names of transcripts and genes, without version -> chromosome.
+        Names of transcripts and genes, without Ensembl's version -> chromosome.
 
     Raises:
         InputError: no such columns, a gap, or a name on two chromosomes.

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from data_builders.groups import read_groups
 from data_builders.homology import read_homology
 from data_builders.label_files import read_label_set
@@ -24,7 +21,7 @@ from isoclr.evaluation.probe import (
     targets_of,
     write_few_labels,
 )
-from isoclr.evaluation.supervised import fit_and_predict
+from isoclr.evaluation.supervised import fit_and_predict, seeded
 from modeling_isoclr import IsoCLRModel
 
 
@@ -69,15 +66,17 @@ def probe_models(
         labels, label, isoform_groups=isoform_groups, homology=homology, taxonomy=taxonomy
     )
     places = read_chromosomes(chromosomes or labels) if split == "chromosome" else None
-    features: dict[str, np.ndarray] = {}
-    for name, model in named.items():
-        encoder, tokenizer = load_model(model)
-        features[name] = embed_transcripts(encoder, tokenizer, labelled.transcripts)
-        if len(features) == 1:
-            torch.manual_seed(0)
-            untrained = IsoCLRModel(encoder.config).eval().to(encoder.device)
-            random = embed_transcripts(untrained, tokenizer, labelled.transcripts)
-    controls = {"random weights": random, **control_features(labelled.transcripts, kmers)}
+    loaded = {name: load_model(model) for name, model in named.items()}
+    features = {
+        name: embed_transcripts(encoder, tokenizer, labelled.transcripts)
+        for name, (encoder, tokenizer) in loaded.items()
+    }
+    first, tokenizer = next(iter(loaded.values()))
+    untrained = seeded(lambda: IsoCLRModel(first.config), 0).eval()
+    controls = {
+        "random weights": embed_transcripts(untrained, tokenizer, labelled.transcripts),
+        **control_features(labelled.transcripts, kmers),
+    }
     targets, _ = targets_of(labelled)
     predictors: dict[str, Predictor] = {BOOSTING: boosting(controls[TOGETHER], targets)}
     if saluki:

@@ -3,8 +3,16 @@ import random
 import numpy as np
 import pytest
 
-from data_builders.records import InputError
-from data_builders.splits import SEEDS, homology_split, random_split
+from data_builders.records import InputError, Transcript
+from data_builders.splits import (
+    SEEDS,
+    SPLITS,
+    groups_to_split,
+    homology_split,
+    random_split,
+    read_chromosomes,
+    similar_groups,
+)
 
 
 def walked(groups, seed, fractions):
@@ -60,3 +68,138 @@ def test_fractions_must_sum_to_1():
 
 def test_ten_seeds():
     assert len(set(SEEDS)) == 10
+
+
+def transcript(name, gene="g", sequence="ACGT"):
+    return Transcript(name, gene, "s", sequence)
+
+
+def letters(length, seed):
+    return "".join(random.Random(seed).choices("ACGT", k=length))
+
+
+def mutated(sequence, share, seed=0):
+    """Another base at `share` of the places, at random."""
+    rng = random.Random(seed)
+    return "".join(
+        rng.choice("ACGT".replace(base, "")) if rng.random() < share else base for base in sequence
+    )
+
+
+# --- What is kept together
+
+
+def test_what_each_split_keeps_on_one_side():
+    first = letters(500, 1)
+    rows = [
+        transcript("ENST00000000001.2", "g1", first),
+        transcript("t2", "ENSG00000000002.7", letters(500, 2)),
+        transcript("t3", "g3", mutated(first, 0.02)),
+    ]
+    chromosomes = {"ENST00000000001": "X", "ENSG00000000002": "2", "g3": "X"}
+    kept = {split: groups_to_split(split, rows, ["a", "b", "b"], chromosomes) for split in SPLITS}
+    assert kept["homology"] == ["a", "b", "b"]
+    assert kept["random"] == [None] * 3
+    assert kept["chromosome"] == ["X", "2", "X"]  # whatever the versions of Ensembl ids
+    a, b, c = kept["k-mer"]
+    assert a == c != b
+
+
+def test_a_chromosome_of_the_transcript_goes_before_its_genes():
+    assert groups_to_split("chromosome", [transcript("t")], ["a"], {"t": "1", "g": "2"}) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("split", "chromosomes", "message"),
+    [
+        ("letter", None, "got 'letter', wanted one of homology, random, chromosome, k-mer"),
+        ("chromosome", None, "got no chromosomes, wanted one for each transcript"),
+        (
+            "chromosome",
+            {"t": "1"},
+            "for 1 of 2 transcripts, wanted one for each: the first is 'u' of 'g'",
+        ),
+    ],
+)
+def test_a_split_that_cannot_be_is_named(split, chromosomes, message):
+    with pytest.raises(InputError, match=message):
+        groups_to_split(split, [transcript("t"), transcript("u")], ["a", "b"], chromosomes)
+
+
+# --- Chromosomes
+
+
+def test_chromosomes_go_by_transcripts_and_genes_without_ensembl_versions(tmp_path):
+    gene, one, other = "ENSG00000000001", "ENST00000000001", "ENST00000000002"
+    table = tmp_path / "places.tsv"
+    table.write_text(
+        f"gene_id\ttranscript_id\tchromosome\n{gene}.1\t{one}.1\tX\n{gene}.1\t{other}.3\tX\n"
+        "h.1\tv\t2\n"
+    )
+    assert read_chromosomes(table) == {gene: "X", one: "X", other: "X", "h.1": "2", "v": "2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gene_id\tplace\ng\t1\n", "wanted chromosome and one of transcript_id, gene_id, gene"),
+        ("name\tchromosome\ng\t1\n", "wanted chromosome and one of transcript_id, gene_id, gene"),
+        ("gene\tchromosome\ng\t1\ng\t2\n", "gene 'g': got chromosomes '1' and '2', wanted one"),
+        ("gene\tchromosome\ng\t1\nh\t\n", "row 2: chromosome: got nothing, wanted a value"),
+    ],
+)
+def test_a_table_without_chromosomes_is_explained(text, message, tmp_path):
+    table = tmp_path / "places.tsv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_chromosomes(table)
+
+
+# --- Similar sequences
+
+
+def together(*sequences):
+    return len(set(similar_groups(sequences).tolist())) == 1
+
+
+def test_sequences_are_similar_down_to_an_identity_of_about_84_per_cent():
+    ancestor = letters(3000, 1)
+    assert together(ancestor, mutated(ancestor, 0.11))
+    assert not together(ancestor, mutated(ancestor, 0.21))
+    assert not together(ancestor, letters(3000, 2))
+
+
+def test_sequences_that_a_third_one_links_are_together():
+    whole = letters(400, 1)
+    left, right = whole[:220], whole[180:]
+    assert not together(left, right)
+    assert together(left, whole, right)
+
+
+def test_similarity_is_that_of_all_words_when_they_are_few():
+    # Of 101 words each, 20 shared: 20 / 182. With 18 it is 18 / 184, less than 0.1.
+    for shared, similar in ((20, True), (18, False)):
+        middle = letters(shared + 9, 5)
+        rest = 110 - len(middle)
+        assert together(letters(rest, 6) + middle, middle + letters(rest, 7)) is similar
+
+
+def test_a_strand_is_not_its_complement():
+    sequence = letters(500, 1)
+    assert not together(sequence, sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1])
+
+
+def test_words_with_n_do_not_count_and_sequences_without_words_are_alone():
+    sequence = letters(300, 1)
+    assert together(sequence, sequence[:100] + "N" + sequence[101:])
+    groups = similar_groups(["N" * 300, "N" * 300, "ACGT", "ACGT", "", letters(50, 1)])
+    assert len(set(groups.tolist())) == 6
+    assert len(set(similar_groups(["N" * 20, ""]).tolist())) == 2
+
+
+def test_many_sequences_are_grouped_as_few_are():
+    families = [letters(200, seed) for seed in range(350)]
+    rows = [mutated(family, 0.02, seed) for seed, family in enumerate(2 * families)]
+    groups = similar_groups(rows)  # in two blocks
+    assert (groups[:350] == groups[350:]).all()
+    assert len(set(groups.tolist())) == 350

@@ -10,7 +10,15 @@ from data_builders.labels import LabelSet, read_labels
 from data_builders.records import InputError, Transcript
 from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation.features import codon_frequencies, structure_features
-from isoclr.evaluation.probe import METRICS, ProbeResult, probe
+from isoclr.evaluation.linear import CLASS_METRICS, fit_and_score, fit_and_score_classes
+from isoclr.evaluation.probe import (
+    METRICS,
+    ProbeResult,
+    few_labels_table,
+    probe,
+    probe_few_labels,
+    write_few_labels,
+)
 
 N = 400
 
@@ -108,6 +116,149 @@ def test_deterministic():
     assert run({"x": x}, labelled(targets)) == run({"x": x}, labelled(targets))
 
 
+def test_splits_are_those_of_their_groups():
+    x, targets = planted(noise=2)
+    labels = labelled(targets)
+    place = {f"t{i}": str(i % 20) for i in range(N)}
+    found = run({"x": x}, labels, seeds=(1, 2), split="chromosome", chromosomes=place)
+    assert found.split == "chromosome"
+    for i, seed in enumerate((1, 2)):
+        train, _, test = homology_split([place[f"t{i}"] for i in range(N)], seed)
+        expected = fit_and_score("x", x, targets, train, test, found.alphas)
+        assert tuple(found.scores["x"][metric][i] for metric in METRICS) == expected
+
+
+# --- Classes
+
+
+def classes(x, seed=0):
+    """Two classes linear in x with noise, and one that a single row has."""
+    noise = np.random.default_rng(seed).normal(size=(N, 2))
+    z = (x - x.mean(0)) / x.std(0)
+    targets = z[:, :2] + noise > 0.5
+    return np.column_stack([targets, np.arange(N) == 0])
+
+
+def test_classes_are_scored_but_for_those_with_one_value_on_a_side():
+    x, _ = planted(noise=0)
+    labels = labelled(classes(x))
+    result = run({"x": x}, labels, seeds=(1, 2))
+    assert (result.task, result.classes, result.classes_left_out) == ("classification", 3, (1, 1))
+    assert result.metrics == ("auroc_macro", "auroc_micro", "auprc_macro", "auprc_micro")
+    for i, seed in enumerate((1, 2)):
+        sides = homology_split(labels.groups, seed)
+        expected = fit_and_score_classes("x", x, labels.targets[:, :2], *sides, result.alphas)
+        assert tuple(result.scores["x"][metric][i] for metric in CLASS_METRICS) == expected
+    head, columns, row = result.table().splitlines()
+    assert head.endswith(", 2 seeds, 2 of 3 classes")
+    for name in ("macro AUROC", "micro AUROC", "macro AUPRC", "micro AUPRC", "AUROC - AUROC(x)"):
+        assert name in columns
+    assert row.startswith("x ")
+
+
+def test_numbers_of_0_and_1_are_a_class():
+    x, _ = planted(noise=0)
+    targets = classes(x)[:, 0]
+    results = [run({"x": x}, labelled(t), seeds=(1, 2)) for t in (targets, targets.astype(float))]
+    assert results[0] == results[1]
+    assert results[0].mean("x")[0] > 0.7
+
+
+# --- Other predictors
+
+
+def test_predictors_see_the_same_rows_and_are_scored_alike():
+    x, targets = planted(noise=2)
+    labels, seen = labelled(targets), []
+
+    def mean_of_columns(*rows):
+        seen.append(rows)
+        return x[rows[2], 0]
+
+    result = run({"x": x}, labels, seeds=(1, 2), predictors={"mine": mean_of_columns})
+    assert list(result.scores) == ["x", "mine"] and "alpha" not in result.scores["mine"]
+    for i, ((*sides, seed), expected_seed) in enumerate(zip(seen, (1, 2), strict=True)):
+        assert seed == expected_seed
+        for side, expected in zip(sides, homology_split(labels.groups, seed), strict=True):
+            assert (side == expected).all()
+        r = np.corrcoef(x[sides[2], 0], targets[sides[2]])[0, 1]
+        assert result.scores["mine"]["pearson"][i] == pytest.approx(r, rel=1e-9)
+    assert result.gain("mine")[0] < 0
+
+
+@pytest.mark.parametrize(
+    ("name", "predicted", "message"),
+    [
+        ("x", lambda test: test, "got features and a predictor 'x', wanted different names"),
+        ("mine", lambda test: test[1:], r"'mine': got shape \(59,\), wanted \(60,\) of finite"),
+        ("mine", lambda test: test * np.nan, "'mine': got shape .* of finite numbers"),
+    ],
+)
+def test_a_bad_predictor_is_named(name, predicted, message):
+    x, targets = planted(noise=2)
+    with pytest.raises(InputError, match=message):
+        run({"x": x}, labelled(targets), predictors={name: lambda *rows: predicted(rows[2])})
+
+
+# --- Few labels
+
+
+def test_few_labels_are_nested_parts_of_train_and_test_is_whole():
+    x, targets = planted(noise=2)
+    labels, seen = labelled(targets), {}
+
+    def look(train, validation, test, seed):
+        seen.setdefault(seed, []).append((train, validation, test))
+        return np.arange(len(test))
+
+    results = probe_few_labels(
+        {"x": x}, labels, (100, 10), seeds=(1, 2), predictors={"look": look}, progress=False
+    )
+    assert [result.train_rows for result in results] == [(10, 10), (100, 100), (280, 280)]
+    for seed, parts in seen.items():
+        whole = homology_split(labels.groups, seed)
+        assert [[len(side) for side in part] for part in parts] == [
+            [10, 2, 60],
+            [100, 21, 60],
+            [280, 60, 60],
+        ]
+        for smaller, larger in zip(parts, [*parts[1:], whole], strict=True):
+            assert set(smaller[0]) <= set(larger[0]) and set(smaller[1]) <= set(larger[1])
+            assert (smaller[2] == whole[2]).all()
+        expected = fit_and_score("x", x, targets, parts[0][0], whole[2], results[0].alphas)
+        assert expected[0] in results[0].scores["x"]["pearson"]
+    assert not set(seen[1][0][0]) == set(seen[2][0][0])
+    assert results[-1] == run({"x": x}, labels, seeds=(1, 2), predictors={"look": look})
+
+
+@pytest.mark.parametrize("size", [1, 280])
+def test_a_number_of_labels_that_train_has_not_is_an_error(size):
+    x, targets = planted(noise=2)
+    message = f"probe: got {size} labels to learn from, wanted 2 to 279"
+    with pytest.raises(InputError, match=message):
+        probe_few_labels({"x": x}, labelled(targets), (10, size), progress=False)
+
+
+def test_few_labels_as_table_and_file(tmp_path):
+    x, targets = planted(noise=2)
+    options = {"seeds": (1, 2), "progress": False}
+    results = probe_few_labels({"x": x, "y": x[:, :2]}, labelled(targets), (10,), **options)
+    title, heads, *rows = few_labels_table(results).splitlines()
+    assert title == "Pearson r by labels to learn from"
+    assert heads.split() == ["features", "10", "labels", "280", "labels"]
+    assert [row[0] for row in rows] == ["x", "y"]
+    cells = [f"{mean:.3f} ± {half:.3f}" for mean, half in (r.mean("y") for r in results)]
+    assert rows[1].split(maxsplit=1)[1] == "  ".join(cells)
+    write_few_labels(results, tmp_path / "few.json")
+    read = json.loads((tmp_path / "few.json").read_text())
+    assert [result["scores"]["y"]["pearson"] for result in read] == [
+        list(result.scores["y"]["pearson"]) for result in results
+    ]
+
+
+# --- Tables and files
+
+
 def result_of(**pearson):
     scores = {
         name: {"pearson": r, "spearman": r, "mse": (1.0,) * 3, "alpha": (0.1, 1.0, 10.0)}
@@ -155,8 +306,13 @@ def test_json_holds_every_score(tmp_path):
         ({"x": np.ones((39, 2))}, np.arange(40.0), SEEDS, r"'x': got shape \(39, 2\), wanted \(40"),
         ({"x": np.ones(40)}, np.arange(40.0), SEEDS, r"'x': got shape \(40,\), wanted \(40, width"),
         ({"x": np.diag([np.nan] * 40)}, np.arange(40.0), SEEDS, "'x': row 0: got NaN or infinity"),
-        ({"x": np.ones((40, 2))}, np.arange(40.0), SEEDS, "'x': got constant columns only"),
-        ({"x": np.eye(40)}, np.ones(40), SEEDS, "labels: got one value for all of train or test"),
+        ({"x": np.eye(40)}, np.full(40, 2.0), SEEDS, "labels: got one value for all of train or"),
+        (
+            {"x": np.eye(40)},
+            np.ones(40),
+            SEEDS,
+            "labels: got no class of 1 with both values in 28 rows of train and 6 of test",
+        ),
     ],
 )
 def test_bad_input_is_named(features, targets, seeds, message):
