@@ -33,7 +33,8 @@ def plot_probe(result: ProbeResult, path: str | os.PathLike) -> None:
         axes.errorbar(mean, y, xerr=half_width, fmt="o", ms=6, capsize=4, c=_MEAN_COLOUR)
         at_right_edge = ("axes fraction", "data")
         axes.annotate(f"{mean:.3f}", (1.01, y), xycoords=at_right_edge, va="center", c=_MEAN_COLOUR)
-    axes.set_yticks(range(len(names)), [textwrap.fill(name, 30) for name in names])
+    axes.set_yticks(range(len(names)), [textwrap.fill(name, 32) for name in names])
+    axes.get_yticklabels()[names.index(result.reference)].set_fontweight("bold")
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{metric_name(result.metrics[0])} on test rows")
     # Over the whole figure: the axes are narrow when the names are long.
