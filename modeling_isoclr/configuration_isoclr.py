@@ -48,6 +48,7 @@ class IsoCLRConfig(PretrainedConfig):
         dilations: dilation of the convolutions of each stage.
         kernel_size: width of the convolutions, in positions.
         stem_kernel_size: width of the stem's convolution in nt; None: `kernel_size`, as the paper.
+        stem_filters: channels of the stem; None: those of the first stage, as the paper.
         n_tracks: input tracks: 4 (A C G T) or, with codon starts and exon ends, 6; further ones
             come by `inputs_embeds` alone.
         norm: `batch`, as the paper, over valid positions only; `layer` and `rms` have no statistics
@@ -55,8 +56,11 @@ class IsoCLRConfig(PretrainedConfig):
         norm_eps: added to the variance; 0.01 in the paper.
         norm_momentum: of the running statistics of `batch`, as torch counts it.
         dropout: inside each block; the paper has 0.1 in pre-training, 0.3 in fine-tuning.
-        pooling: what `pooler_output` is the masked mean of: `last` stage, as the paper, or all
-            `stages`, concatenated.
+        pooling: what `pooler_output` is: the masked mean of the `last` stage, as the paper; those
+            of all `stages`, concatenated; or, by `regions`, what 5'UTR, CDS and 3'UTR hold and how
+            they are laid out (see pooling_isoclr.py).
+        layout_size: features of the layout that `regions` has.
+        content_size: features of what the stages see that `regions` has.
         unknown_value: what N has in the four base tracks and a masked position in all tracks: 0.25
             in IsoCLR, 0 in Orthrus.
         projector_sizes: widths of the three linear layers of the contrastive head.
@@ -83,12 +87,15 @@ class IsoCLRConfig(PretrainedConfig):
         dilations=(1, 2, 4, 8),
         kernel_size=2,
         stem_kernel_size=None,
+        stem_filters=None,
         n_tracks=6,
         norm="batch",
         norm_eps=0.01,
         norm_momentum=0.1,
         dropout=0.1,
         pooling="last",
+        layout_size=256,
+        content_size=256,
         unknown_value=0.25,
         projector_sizes=(2048, 2048, 512),
         loss_form="dcl",
@@ -105,12 +112,15 @@ class IsoCLRConfig(PretrainedConfig):
         self.dilations = list(dilations)
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
+        self.stem_filters = stem_filters
         self.n_tracks = n_tracks
         self.norm = norm
         self.norm_eps = norm_eps
         self.norm_momentum = norm_momentum
         self.dropout = dropout
         self.pooling = pooling
+        self.layout_size = layout_size
+        self.content_size = content_size
         self.unknown_value = unknown_value
         self.projector_sizes = list(projector_sizes)
         self.loss_form = loss_form
@@ -146,8 +156,11 @@ class IsoCLRConfig(PretrainedConfig):
             "dilations": self.dilations,
             "kernel_size": [self.kernel_size],
             "stem_kernel_size": [self.stem_kernel_size or 1],
+            "stem_filters": [self.stem_channels],
             "projector_sizes": self.projector_sizes,
             "decoder_size": [self.decoder_size],
+            "layout_size": [self.layout_size],
+            "content_size": [self.content_size],
         }
         for name, values in positive.items():
             if any(not isinstance(v, int) or v < 1 for v in values):
@@ -158,9 +171,14 @@ class IsoCLRConfig(PretrainedConfig):
             raise ValueError(f"masked_lm_weight: got {self.masked_lm_weight}, wanted 0 <= it < 1")
         if not isinstance(self.n_tracks, int) or self.n_tracks < BASES:
             raise ValueError(f"n_tracks: got {self.n_tracks}, wanted an integer of at least 4")
+        if self.pooling == "regions" and self.n_tracks < BASES + 2:
+            raise ValueError(
+                f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "
+                "starts and exon ends"
+            )
         choices = {
             "norm": ("batch", "layer", "rms"),
-            "pooling": ("last", "stages"),
+            "pooling": ("last", "stages", "regions"),
             "loss_form": ("dcl", "dcl_paper", "nt_xent", "info_nce"),
         }
         for name, allowed in choices.items():
@@ -177,6 +195,11 @@ class IsoCLRConfig(PretrainedConfig):
         return cls(**{**PRESETS[name], **overrides})
 
     @property
+    def stem_channels(self) -> int:
+        """Channels of the stem."""
+        return self.filters[0] if self.stem_filters is None else self.stem_filters
+
+    @property
     def hidden_size(self) -> int:
         """Channels of `last_hidden_state`."""
         return self.filters[-1]
@@ -184,6 +207,15 @@ class IsoCLRConfig(PretrainedConfig):
     @property
     def pooled_size(self) -> int:
         """Width of `pooler_output`."""
+        if self.pooling == "regions":
+            return self.layout_size + self.contrasted_size
+        return self.contrasted_size
+
+    @property
+    def contrasted_size(self) -> int:
+        """Width of what of `pooler_output` the projector sees: all but the layout."""
+        if self.pooling == "regions":
+            return 3 * self.stem_channels + self.content_size
         return sum(self.filters) if self.pooling == "stages" else self.filters[-1]
 
     @property

@@ -161,11 +161,6 @@ def halve(x, mask):
     return x.masked_fill(~mask, 0), mask
 
 
-def masked_mean(x, mask):
-    """Mean over valid positions: (batch, channels, 1, length) to (batch, channels)."""
-    return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
-
-
 class IsoCLRBlock(nn.Module):
     """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU."""
 
@@ -209,11 +204,11 @@ class IsoCLREncoder(nn.Module):
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
         width = config.stem_kernel_size or config.kernel_size
-        self.stem = IsoCLRConv(config.n_tracks, config.filters[0], width)
-        self.stem_norm = NORMS[config.norm](config.filters[0], config)
+        self.stem = IsoCLRConv(config.n_tracks, config.stem_channels, width)
+        self.stem_norm = NORMS[config.norm](config.stem_channels, config)
         self.stages = nn.ModuleList()
         self.gradient_checkpointing = False
-        channels_in = config.filters[0]
+        channels_in = config.stem_channels
         for channels, blocks, dilation in zip(
             config.filters, config.blocks, config.dilations, strict=True
         ):
@@ -231,16 +226,18 @@ class IsoCLREncoder(nn.Module):
             mask: (batch, 1, 1, length), True where valid.
 
         Returns:
-            For each stage (batch, channels, 1, length / 2^(stage + 2)) and its mask.
+            The stem's output, (batch, channels, 1, length); and for each stage (batch, channels, 1,
+            length / 2^(stage + 2)) and its mask.
         """
-        x, mask = halve(self.stem_norm(self.stem(x), mask), mask)
+        stem = self.stem_norm(self.stem(x), mask)
+        x, mask = halve(stem, mask)
         outputs = []
         for first, *rest in self.stages:
             x, mask = halve(self._through(first, x, mask), mask)
             for block in rest:
                 x = self._through(block, x, mask)
             outputs.append((x, mask))
-        return outputs
+        return stem, outputs
 
     def _through(self, block, x, mask):
         if not (self.gradient_checkpointing and self.training):

@@ -23,14 +23,14 @@ from .layers_isoclr import (
     IsoCLRSubPositionDecoder,
     IsoCLRTrackEmbedding,
     fold,
-    masked_mean,
     track_table,
 )
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
 from .pipeline_isoclr import embed_tokens
+from .pooling_isoclr import IsoCLRLayout, IsoCLRRegionPooling, masked_mean
 from .tokenization_isoclr import base_codes
 
-_NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm"]
+_NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
 
 
 class IsoCLRPreTrainedModel(PreTrainedModel):
@@ -85,6 +85,9 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
             if not getattr(module.table, "_is_hf_initialized", False):
                 config = self.config
                 module.table.copy_(track_table(config.n_tracks, config.unknown_value))
+        elif isinstance(module, IsoCLRLayout):
+            if not getattr(module.directions, "_is_hf_initialized", False):
+                module.draw()
 
     @property
     def dummy_inputs(self):
@@ -103,6 +106,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         super().__init__(config)
         self.embeddings = IsoCLRTrackEmbedding(config)
         self.encoder = IsoCLREncoder(config)
+        self.pooling = IsoCLRRegionPooling(config) if config.pooling == "regions" else None
         self.post_init()
 
     def get_input_embeddings(self):
@@ -152,9 +156,13 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         x = inputs_embeds.to(self.embeddings.table.dtype)
         x = nn.functional.pad(x, (0, 0, 0, spare))
         x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
-        stages = self.encoder(x * mask, mask)
-        pooled = [masked_mean(*stage) for stage in stages]
-        pooled = torch.cat(pooled, 1) if self.config.pooling == "stages" else pooled[-1]
+        x = x * mask
+        stem, stages = self.encoder(x, mask)
+        if self.pooling is not None:
+            pooled = self.pooling(x, mask, stem, stages)
+        else:
+            kept = stages if self.config.pooling == "stages" else stages[-1:]
+            pooled = torch.cat([masked_mean(*stage) for stage in kept], 1)
         hidden = [
             stage.squeeze(2).transpose(1, 2)[:, : -(-length // 2 ** (number + 2))]
             for number, (stage, _) in enumerate(stages)
@@ -265,14 +273,15 @@ class IsoCLRProjector(nn.Module):
         super().__init__()
         norm = NORMS[config.norm]
         first, second, last = config.projector_sizes
-        self.linear1 = nn.Linear(config.pooled_size, first)
+        self.linear1 = nn.Linear(config.contrasted_size, first)
         self.norm1 = norm(first, config)
         self.linear2 = nn.Linear(first, second)
         self.norm2 = norm(second, config)
         self.linear3 = nn.Linear(second, last, bias=False)
 
     def forward(self, x):
-        """(batch, pooled) to (batch, projected)."""
+        """(batch, pooled) to (batch, projected); the layout, first in it, is not contrasted."""
+        x = x[:, -self.linear1.in_features :]
         for linear, norm in ((self.linear1, self.norm1), (self.linear2, self.norm2)):
             x = norm(linear(x)[:, :, None, None])[:, :, 0, 0].relu()
         return self.linear3(x)

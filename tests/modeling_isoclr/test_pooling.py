@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, IsoCLRTokenizer
+from modeling_isoclr.pooling_isoclr import LAYOUT_NUMBERS, layout_numbers, regions_of
+from toys import random_tokens, tiny, trained_like
+
+SEQUENCE = "GGCAT" + "ATGGCCTAA" + "GTTTTT"
+PRIOR = 32
+
+
+def regions(**overrides):
+    return tiny(pooling="regions", layout_size=10, content_size=6, **overrides)
+
+
+def tracks_of(sequence, cds=None, exon_junctions=None):
+    tokens = IsoCLRTokenizer().tokenize_transcript(sequence, cds, exon_junctions)
+    tracks = IsoCLRModel(tiny()).embeddings(torch.from_numpy(tokens)[None])
+    tracks = tracks.transpose(1, 2).unsqueeze(2)
+    return tracks, torch.ones(1, 1, 1, len(sequence), dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("cds", "expected"),
+    [
+        ((5, 14), "55555CCCCCCCCC333333"),
+        ((0, 9), "CCCCCCCCC33333333333"),
+        ((11, 20), "55555555555CCCCCCCCC"),
+        (None, "55555555555555555555"),
+    ],
+)
+def test_regions_lie_where_the_codons_say(cds, expected):
+    tracks, mask = tracks_of(SEQUENCE, cds)
+    found = regions_of((tracks[:, 4:5] > 0.5) & mask, mask)
+    assert "".join("5C3"[i] for i in found[0, :, 0].int().argmax(0)) == expected
+    assert (found.sum(1) == 1).all()
+
+
+def test_layout_is_lengths_junctions_and_bases():
+    tracks, mask = tracks_of(SEQUENCE, (5, 14), [3, 8, 16])
+    starts = (tracks[:, 4:5] > 0.5) & mask
+    found = layout_numbers(tracks.double(), mask, regions_of(starts, mask))[0].numpy()
+    counts = np.array([5, 9, 6, 100, 100, 200, 3 - 1, 20 - 16])
+    whole = np.array([SEQUENCE.count(base) for base in "ACGT"]) / 20
+    bases = [
+        (np.array([part.count(base) for base in "ACGT"]) + PRIOR * whole) / (len(part) + PRIOR)
+        for part in (SEQUENCE[:5], SEQUENCE[5:14], SEQUENCE[14:])
+    ]
+    expected = [np.log10(1 + counts) - 2.5, (np.concatenate(bases) - 0.25) * 4]
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-6)
+    assert len(found) == LAYOUT_NUMBERS
+
+
+@pytest.mark.parametrize("exon_junctions", [[], None])
+def test_one_exon_and_an_unknown_structure_have_no_junction_to_measure_from(exon_junctions):
+    tracks, mask = tracks_of(SEQUENCE, (5, 14), exon_junctions)
+    starts = (tracks[:, 4:5] > 0.5) & mask
+    found = layout_numbers(tracks, mask, regions_of(starts, mask))[0]
+    before_first = 20 if exon_junctions is None else 19  # the transcript's end is an exon end
+    counts = torch.tensor([before_first, 0.0])
+    torch.testing.assert_close(found[6:8], torch.log10(1 + counts) - 2.5)
+
+
+def test_pooled_means_equal_a_loop_over_nucleotides():
+    model = trained_like(IsoCLRModel(regions(norm="layer", stem_filters=10))).double()
+    (tokens,) = random_tokens(333)
+    tokens[:40] %= 8  # a 5'UTR
+    tokens[301:] = tokens[301:] % 8 + 8 * (torch.arange(32) == 0)  # ends in a 3'UTR
+    first, last = 40 + int(torch.nonzero(tokens[40:] & 8)[0]), 301
+    kind = ["5" if i < first else "C" if i < last + 3 else "3" for i in range(333)]
+    with torch.no_grad():
+        output = model(tokens[None], output_hidden_states=True)
+        tracks = model.embeddings(tokens[None]).transpose(1, 2).unsqueeze(2)
+        stem = model.encoder.stem_norm(model.encoder.stem(tracks)).relu()[0, :, 0]
+    expected = []
+    for region in "5C3":
+        rows = [
+            i for i in range(333) if kind[i] == region and (region != "C" or int(tokens[i]) & 8)
+        ]
+        total = stem[:, rows].sum(1) + PRIOR * stem.mean(1)
+        expected.append(total / (len(rows) + PRIOR))
+    torch.testing.assert_close(output.pooler_output[0, 10:40], torch.cat(expected))
+
+    far = []
+    for stage, hidden in enumerate(output.hidden_states):
+        step = 2 ** (stage + 2)
+        for region in "5C3":
+            shares = [
+                sum(kind[i] == region for i in range(p * step, min(333, (p + 1) * step))) / step
+                for p in range(hidden.shape[1])
+            ]
+            weights = torch.tensor(shares, dtype=torch.float64)
+            prior = PRIOR / step
+            total = weights @ hidden[0] + prior * hidden[0].mean(0)
+            far.append(total / (weights.sum() + prior))
+    with torch.no_grad():
+        content = model.pooling.content_norm(model.pooling.content(torch.cat(far)))
+    torch.testing.assert_close(output.pooler_output[0, 40:], content)
+
+
+def test_the_contrast_does_not_see_the_layout_but_everything_else():
+    torch.manual_seed(0)
+    model = IsoCLRForPreTraining(regions(norm="layer")).eval()
+    pooled = torch.rand(2, model.config.pooled_size, requires_grad=True)
+    model.projector(pooled).sum().backward()
+    assert (pooled.grad[:, :10] == 0).all()
+    assert (pooled.grad[:, 10:] != 0).all()
+    batch = torch.stack(random_tokens(64, 64))
+    model(batch, return_loss=False).projections.sum().backward()
+    assert all(p.grad is not None for p in model.isoclr.parameters())
+
+
+def test_the_layout_is_the_same_in_every_model_and_comes_back_when_missing(tmp_path):
+    torch.manual_seed(1)
+    model = IsoCLRModel(regions())
+    torch.manual_seed(2)
+    other = IsoCLRModel(regions())
+    assert torch.equal(model.pooling.layout.directions, other.pooling.layout.directions)
+    assert model.pooling.layout.directions.std() > 0.1
+    assert not torch.equal(model.pooling.content.weight, other.pooling.content.weight)
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    drawn = weights.pop("pooling.layout.directions")
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    loaded = IsoCLRModel.from_pretrained(tmp_path)
+    assert torch.equal(loaded.pooling.layout.directions, drawn)
+
+
+def test_regions_need_the_marks():
+    with pytest.raises(ValueError, match=r"n_tracks: got 4 with pooling='regions'.*at least 6"):
+        IsoCLRConfig(n_tracks=4, pooling="regions")
+    with pytest.raises(ValueError, match="content_size: got 0"):
+        IsoCLRConfig(pooling="regions", content_size=0)
