@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import log_loss
 from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
@@ -17,11 +19,17 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from data_builders.labels import LabelSet
 from data_builders.records import InputError, Transcript
 from data_builders.splits import SEEDS, homology_split
-from isoclr.evaluation.embed import load_model
+from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures_explain import plot_explanation
-from isoclr.evaluation.finetune import frozen_head, problem_of
+from isoclr.evaluation.linear import (
+    ALPHAS,
+    CLASS_ALPHAS,
+    METRICS,
+    score_classes,
+    score_numbers,
+)
 from isoclr.evaluation.statistics import aligned
-from isoclr.evaluation.supervised import DEFAULTS, REGRESSION, scores, standardisation, tokenize
+from isoclr.evaluation.supervised import tokenize
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import padded_length
@@ -67,7 +75,7 @@ def probe_score(
     """What a linear probe predicts: a number in the label's units, or the logit of a class.
 
     The probe learns from the train side of a homology split, and its quality is that on the test
-    side. Its weights stand directly on the embedding: standardisation is folded into them.
+    side.
 
     Args:
         encoder: as `load_model` gives it.
@@ -78,40 +86,71 @@ def probe_score(
         progress: show bars.
 
     Raises:
-        InputError: a class that is not there, or what the split and the fit refuse.
+        InputError: a class that is not there, one value for all of train or test, or what the split
+            and the tokenizer refuse.
     """
     encoder = _in_full_precision(encoder)
-    targets, problem = problem_of(labels)
-    column = _column(class_name, labels.classes, labels.label)
-    rows, _ = tokenize(tokenizer, labels.transcripts)
-    with _bar(sum(map(len, rows)), "embedding", progress) as bar:
-        embeddings = encoder.embed(rows, report=bar.update)
-    train, validation, test = homology_split(labels.groups, seed)
-    head = frozen_head(
-        embeddings,
-        targets,
-        train,
-        validation,
-        problem=problem,
-        settings=DEFAULTS,
-        seed=seed,
-        progress=progress,
-    ).to(encoder.device)
-    if problem == REGRESSION:
-        centre, scale = (float(x[0]) for x in standardisation(targets, train))
-    else:
-        centre, scale = 0.0, 1.0
-    with torch.no_grad():
-        found = head(torch.from_numpy(embeddings[test]).to(head.weight)).cpu().numpy()
-    found = found[:, [column]] * scale + centre
     name = class_name or labels.label
+    column = _column(class_name, labels.classes, labels.label)
+    targets = labels.targets[:, column] if labels.classes else labels.targets
+    x = embed_transcripts(encoder, tokenizer, labels.transcripts, progress=progress)
+    train, validation, test = homology_split(labels.groups, seed)
+    if any((targets[part] == targets[part][0]).all() for part in (train, test)):
+        raise InputError(f"labels: {name}: got one value for all of train or test, wanted several")
+    head = _linear_head(x.astype(np.float64), targets, train, validation)
+    with torch.no_grad():
+        found = head(torch.from_numpy(x[test]))[:, 0].double().numpy()
+    if labels.classes:
+        quality = dict(zip(("auroc", "auprc"), _areas(found, targets[test]), strict=True))
+    else:
+        quality = dict(zip(METRICS, score_numbers(found, targets[test]), strict=False))
+    head.to(encoder.device)
     return Score(
         f"linear probe of {name}",
         encoder,
-        lambda output: head(output.pooler_output)[:, column] * scale + centre,
-        scores(problem, found, targets[test][:, [column]]),
+        lambda output: head(output.pooler_output)[:, 0],
+        quality,
         frozenset(labels.transcripts[row].sequence for row in train),
     )
+
+
+def _areas(predicted: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
+    """Under the ROC and the precision-recall curve of one class."""
+    macro_and_micro = score_classes(predicted[:, None], observed[:, None])
+    return macro_and_micro[0], macro_and_micro[2]
+
+
+def _linear_head(
+    x: np.ndarray, targets: np.ndarray, train: np.ndarray, validation: np.ndarray
+) -> nn.Linear:
+    """The probe of `isoclr probe`, with the standardisation of its columns folded in.
+
+    Args:
+        x: float64 (n, width).
+        targets: float, or bool for a logit, (n,).
+        train: row numbers to fit on.
+        validation: row numbers to choose the penalty of a class by.
+    """
+    centre, scale = x[train].mean(0), x[train].std(0)
+    scale = np.where(np.ptp(x[train], axis=0) > 0, scale, np.inf)  # a constant has no weight
+    z = (x - centre) / scale
+    if targets.dtype == bool:
+        models = [
+            LogisticRegression(C=1 / alpha, max_iter=5000).fit(z[train], targets[train])
+            for alpha in CLASS_ALPHAS
+        ]
+        losses = [
+            log_loss(targets[validation], m.predict_proba(z[validation]), labels=[False, True])
+            for m in models
+        ]
+        model = models[int(np.argmin(losses))]
+    else:
+        model = RidgeCV(ALPHAS).fit(z[train], targets[train])
+    weight = model.coef_.reshape(1, -1) / scale
+    head = nn.Linear(x.shape[1], 1).requires_grad_(False)
+    head.weight.copy_(torch.from_numpy(weight))
+    head.bias.copy_(torch.from_numpy(model.intercept_ - weight @ centre))
+    return head
 
 
 def head_score(network: PreTrainedModel, class_name: str | None = None) -> Score:
@@ -194,7 +233,7 @@ def mutate(
     bases = np.tile(np.arange(BASES, dtype=np.uint8), len(positions))
     other = bases != tokens[where] & _BASE
     where, bases = where[other], bases[other]
-    with _bar(len(where), "mutating", progress, "base") as bar:
+    with _bar(len(where), progress) as bar:
         changed = tokens[where] & ~np.uint8(_BASE) | bases
         effects[where, bases] = _changes(score, tokens, where, changed, tokens_per_batch, bar)
     return effects
@@ -560,5 +599,12 @@ def _mean_size(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _bar(total: int, what: str, progress: bool, unit: str = "nt") -> tqdm:
-    return tqdm(total=total, desc=what, unit=unit, unit_scale=True, delay=2, disable=not progress)
+def _bar(substitutions: int, progress: bool) -> tqdm:
+    return tqdm(
+        total=substitutions,
+        desc="mutating",
+        unit="base",
+        unit_scale=True,
+        delay=2,
+        disable=not progress,
+    )

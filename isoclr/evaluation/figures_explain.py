@@ -85,7 +85,8 @@ def _draw_body(axes, transcript: Transcript) -> None:
     axes.set_xlim(-0.5, length - 0.5)
     axes.set_ylim(-0.6, 0.6)
     axes.set_yticks([])
-    known = "exon structure unknown" if junctions is None else "bars: exon junctions"
+    known = "exon structure unknown" if junctions is None else "one exon"
+    known = "bars: exon junctions" if junctions else known
     axes.set_xlabel(f"position on the transcript, nt ({known})")
     axes.spines[["top", "right", "left"]].set_visible(False)
 
@@ -105,8 +106,9 @@ def _draw_close(figure, axes, transcript: Transcript, effects, start: int, end: 
     axes.set_facecolor("#e0e0e0")
     axes.set_yticks(range(4), "ACGT", fontsize=8)
     for x in range(start, end):
-        row = "ACGTN".index(transcript.sequence[x])
-        axes.text(x, min(row, 1.5), transcript.sequence[x], ha="center", va="center", fontsize=6)
+        base = transcript.sequence[x]
+        row = 1.5 if base == "N" else "ACGT".index(base)
+        axes.text(x, row, base, ha="center", va="center", fontsize=6)
     axes.set_xlabel("position, nt; letters: the bases that are there; grey: not mutated")
     axes.set_ylabel("mutated to")
     bar = figure.colorbar(image, ax=axes, pad=0.01)
