@@ -38,8 +38,8 @@ def load_model(
         model: a folder that train.py wrote, or a repository on the Hub.
 
     Raises:
-        InputError: when it is neither, or of another family; no model is shipped with this
-            installation.
+        InputError: when it is neither, of another family, or lacks weights; no model is shipped
+            with this installation.
     """
     if Path(model) == SHIPPED_MODEL and not SHIPPED_MODEL.is_dir():
         raise InputError(
@@ -48,11 +48,13 @@ def load_model(
         )
     check_source(model, "a model that train.py wrote", "config.json")
     try:
-        encoder = AutoModel.from_pretrained(model)
+        encoder, info = AutoModel.from_pretrained(model, output_loading_info=True)
     except OSError as error:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from error
     if encoder.config.model_type != "isoclr":
         raise InputError(f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr")
+    if missing := sorted(info["missing_keys"]):  # transformers makes them up
+        raise InputError(f"{model}: got no weights for {', '.join(missing)}, wanted all")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return encoder.eval().to(device), AutoTokenizer.from_pretrained(model)
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from data_builders.groups import read_groups
 from data_builders.records import InputError, Transcript
@@ -183,38 +185,35 @@ def test_parts_of_something_else_are_refused(model, per_position, tmp_path, monk
         to_file(path, model, rows, **options)
 
 
-KILLED = """
+TO_KILL = """
 import sys
-import numpy as np
-from data_builders.records import Transcript
+from data_builders.tables import read_transcript_table
 from isoclr.evaluation.embed import embed_to_file, load_model
 model, tokenizer = load_model(sys.argv[1])
-rng = np.random.default_rng(0)
-rows = [Transcript(f"t{i}", "g", "s", "".join(rng.choice(list("ACGT"), 999))) for i in range(300)]
-print("begins", flush=True)
-embed_to_file(sys.argv[2], model, tokenizer, rows, tokens_per_part=1000, progress=False)
+rows = list(read_transcript_table(sys.argv[2]))
+embed_to_file(sys.argv[3], model, tokenizer, rows, tokens_per_part=1000)
 """
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on_and_ends_in_the_same_bytes(model_folder, tmp_path):
-    def start(path):
-        words = [sys.executable, "-c", KILLED, str(model_folder), str(path)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE)
-
-    whole, path = tmp_path / "whole.parquet", tmp_path / "killed.parquet"
-    assert start(whole).wait(120) == 0
-    process = start(path)
-    process.stdout.readline()
+def test_a_killed_process_is_gone_on_from_and_ends_in_the_same_bytes(model_folder, tmp_path):
+    table, path = tmp_path / "rows.parquet", tmp_path / "killed.parquet"
+    rows = transcripts(*[999] * 100)
+    names = ("transcript_id", "gene_id", "species", "sequence")
+    pl.DataFrame({name: [getattr(row, name) for row in rows] for name in names}).write_parquet(
+        table
+    )
+    process = subprocess.Popen([sys.executable, "-c", TO_KILL, model_folder, table, path])
     parts = tmp_path / "killed.parquet.parts"
-    while len(list(parts.glob("*.parquet"))) < 20:
+    while process.poll() is None and len(list(parts.glob("*.parquet"))) < 20:
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
-    left = {part: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
-    assert not path.exists() and len(left) < 300
-    assert start(path).wait(120) == 0
-    assert path.read_bytes() == whole.read_bytes() and not parts.exists()
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    assert not path.exists() and 20 <= len(list(parts.glob("*.parquet"))) < 100
+    model, tokenizer = load_model(model_folder)
+    for run in (path, tmp_path / "whole.parquet"):
+        embed_to_file(run, model, tokenizer, rows, tokens_per_part=1000, progress=False)
+    assert path.read_bytes() == (tmp_path / "whole.parquet").read_bytes() and not parts.exists()
 
 
 # --- Inputs
@@ -271,7 +270,16 @@ def test_a_dataset_of_the_hub_is_embedded_as_the_folder_it_came_from(
     ]
 
 
-# --- The shipped model
+# --- Models
+
+
+def test_a_model_that_lacks_weights_is_refused(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    del weights["isoclr.encoder.stem.bias"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"model: got no weights for encoder\.stem\.bias, wanted"):
+        load_model(folder)
 
 
 def test_without_the_shipped_model_a_name_is_asked_for(monkeypatch, tmp_path):
