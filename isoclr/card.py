@@ -17,9 +17,9 @@ from modeling_isoclr import IsoCLRConfig
 
 REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
 _TEMPLATE = Path(__file__).with_name("card_template.md")
-_BUFFERS = (".table", ".running_mean", ".running_var")
-_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size", "n_tracks")
-_ARCHITECTURE += ("norm", "pooling")
+_BUFFERS = (".table", ".directions", ".running_mean", ".running_var")
+_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
+_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling")
 # Of the recipe, what decides the weights and is not said elsewhere in the card.
 _TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
 _TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
@@ -41,8 +41,8 @@ def write_card(
 ) -> Path:
     """Write README.md of a model folder, over the one that is there.
 
-    It says what config.json, the weights' header, recipe.yaml, log.jsonl, the report of the
-    isoform groups (when the recipe's `data` is a folder that is still there) and the results say;
+    It says what config.json, the weights' header, recipe.yaml, log.jsonl, the reports of the
+    isoform groups (of the recipe's `data`, folders that are still there) and the results say;
     what no file says is left out. The repository is called `REPOSITORY` until `isoclr.hub.push`.
 
     Args:
@@ -72,6 +72,7 @@ def write_card(
         model_name=REPOSITORY if probes else None,
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
+    reports = _read_reports(recipe.get("data"))
     card = ModelCard.from_template(
         data,
         template_path=str(_TEMPLATE),
@@ -83,7 +84,8 @@ def write_card(
         last=log[-1] if log else None,
         held_out=next((record for record in reversed(log) if "held_out_loss" in record), None),
         curves=(folder / "curves.png").exists(),
-        report=_read_report(recipe.get("data")),
+        reports=reports,
+        species=sorted({name for report in reports for name in report["dataset"]["species"]}),
         probes=probes,
     )
     path = folder / "README.md"
@@ -141,11 +143,12 @@ def _read_recipe(path: Path) -> dict:
     return recipe
 
 
-def _read_report(data: str | list | None) -> dict | None:
-    """The report of isoform groups in a folder; None where there is none, or several."""
-    if not isinstance(data, str) or not (path := Path(data) / "report.json").is_file():
-        return None
-    return read_report(path)
+def _read_reports(data: str | list | None) -> list[dict]:
+    """The reports of isoform groups in folders; of one that is gone or on the Hub, none."""
+    entries = data if isinstance(data, list) else [data]
+    folders = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
+    paths = [Path(folder) / "report.json" for folder in folders if isinstance(folder, str)]
+    return [read_report(path) for path in paths if path.is_file()]
 
 
 def _eval_results(probe: dict) -> list[EvalResult]:

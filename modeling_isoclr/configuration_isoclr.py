@@ -208,12 +208,12 @@ class IsoCLRConfig(PretrainedConfig):
     def pooled_size(self) -> int:
         """Width of `pooler_output`."""
         if self.pooling == "regions":
-            return self.layout_size + self.contrasted_size
+            return self.layout_size + BASES**3 + self.contrasted_size
         return self.contrasted_size
 
     @property
     def contrasted_size(self) -> int:
-        """Width of what of `pooler_output` the projector sees: all but the layout."""
+        """Width of what the projector sees of `pooler_output`: what is learned, its last part."""
         if self.pooling == "regions":
             return 3 * self.stem_channels + self.content_size
         return sum(self.filters) if self.pooling == "stages" else self.filters[-1]

@@ -280,7 +280,7 @@ class IsoCLRProjector(nn.Module):
         self.linear3 = nn.Linear(second, last, bias=False)
 
     def forward(self, x):
-        """(batch, pooled) to (batch, projected); the layout, first in it, is not contrasted."""
+        """(batch, pooled) to (batch, projected); what is not learned, the first, is left out."""
         x = x[:, -self.linear1.in_features :]
         for linear, norm in ((self.linear1, self.norm1), (self.linear2, self.norm2)):
             x = norm(linear(x)[:, :, None, None])[:, :, 0, 0].relu()

@@ -1,8 +1,8 @@
 """From positions to one vector a transcript: what `IsoCLRConfig.pooling` names.
 
 `last` and `stages` average whole transcripts, as the paper and over every stage. `regions` reads
-5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average forgets: how long regions are
-and how they are spliced.
+5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average of strided convolutions forgets:
+which codons there are, how long regions are, and how they are spliced.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from .configuration_isoclr import BASES, IsoCLRConfig
 
 REGIONS = 3
+CODONS = BASES**3
 # Of each region: nt, exon ends, the four bases; then nt up to the first and from the last junction.
 LAYOUT_NUMBERS = REGIONS * (2 + BASES) + 2
 _CODON_TRACK, _EXON_TRACK = BASES, BASES + 1
@@ -49,7 +50,7 @@ class IsoCLRLayout(nn.Module):
 
 
 class IsoCLRRegionPooling(nn.Module):
-    """Layout, what the stem sees in 5'UTR, CDS and 3'UTR, and what the stages see in them."""
+    """Layout, codon usage, and what stem and stages see in 5'UTR, CDS and 3'UTR."""
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
@@ -67,7 +68,7 @@ class IsoCLRRegionPooling(nn.Module):
             stages: output and mask of each, as `IsoCLREncoder` gives them.
 
         Returns:
-            (batch, layout_size + 3 · channels of the stem + content_size).
+            (batch, layout_size + 64 + 3 · channels of the stem + content_size).
         """
         starts = (tracks[:, _CODON_TRACK:][:, :1] > 0.5) & mask
         regions = regions_of(starts, mask)
@@ -82,7 +83,8 @@ class IsoCLRRegionPooling(nn.Module):
         layout = self.layout(layout_numbers(tracks, mask, regions))
         content = self.content(torch.cat(far, 1)).to(self.content_norm.weight.dtype)
         content = self.content_norm(content).to(stem.dtype)
-        return torch.cat([layout.to(stem.dtype), near, content], 1)
+        usage = codon_usage(tracks, starts)
+        return torch.cat([layout.to(stem.dtype), usage.to(stem.dtype), near, content], 1)
 
 
 def regions_of(starts, mask):
@@ -119,6 +121,26 @@ def region_means(x, weights, everywhere, prior):
     weights, everywhere = (w.flatten(2).to(x.dtype) for w in (weights, everywhere))
     whole = torch.bmm(everywhere, x) / everywhere.sum(2, keepdim=True).clamp(min=1e-6)
     return (torch.bmm(weights, x) + prior * whole) / (weights.sum(2, keepdim=True) + prior)
+
+
+def codon_usage(tracks, starts):
+    """How much more often than 1 in 64 each codon of the CDS comes, 0 without a CDS.
+
+    A product of tracks, so that gradients reach them; N and masked bases count as a part of each.
+
+    Args:
+        tracks: (batch, n_tracks, 1, length).
+        starts: (batch, 1, 1, length), True on first bases of codons.
+
+    Returns:
+        (batch, 64), by alphabet.
+    """
+    first = tracks[:, :BASES].flatten(2)
+    second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
+    starts = starts.flatten(2).to(first.dtype)
+    pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
+    counts = torch.bmm(pairs, third.transpose(1, 2)).flatten(1)
+    return counts * CODONS / starts.sum(2).clamp(min=1)
 
 
 def layout_numbers(tracks, mask, regions):

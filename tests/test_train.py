@@ -83,6 +83,7 @@ def test_a_run_leaves_weights_code_recipe_log_and_figure(trained):
         "layers_isoclr.py",
         "modeling_isoclr.py",
         "pipeline_isoclr.py",
+        "pooling_isoclr.py",
         "recipe.yaml",
         "speed.json",
         "tokenization_isoclr.py",

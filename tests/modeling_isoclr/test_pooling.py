@@ -1,10 +1,12 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, IsoCLRTokenizer
-from modeling_isoclr.pooling_isoclr import LAYOUT_NUMBERS, layout_numbers, regions_of
+from modeling_isoclr.pooling_isoclr import LAYOUT_NUMBERS, codon_usage, layout_numbers, regions_of
 from toys import random_tokens, tiny, trained_like
 
 SEQUENCE = "GGCAT" + "ATGGCCTAA" + "GTTTTT"
@@ -63,6 +65,16 @@ def test_one_exon_and_an_unknown_structure_have_no_junction_to_measure_from(exon
     torch.testing.assert_close(found[6:8], torch.log10(1 + counts) - 2.5)
 
 
+@pytest.mark.parametrize("cds", [(5, 14), None])
+def test_codons_are_counted_in_their_frame(cds):
+    tracks, mask = tracks_of(SEQUENCE, cds)
+    found = codon_usage(tracks, (tracks[:, 4:5] > 0.5) & mask)[0]
+    codons = [SEQUENCE[i : i + 3] for i in range(*cds, 3)] if cds else []
+    names = ["".join(codon) for codon in product("ACGT", repeat=3)]
+    expected = [64 * codons.count(name) / max(len(codons), 1) for name in names]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
 def test_pooled_means_equal_a_loop_over_nucleotides():
     model = trained_like(IsoCLRModel(regions(norm="layer", stem_filters=10))).double()
     (tokens,) = random_tokens(333)
@@ -81,7 +93,7 @@ def test_pooled_means_equal_a_loop_over_nucleotides():
         ]
         total = stem[:, rows].sum(1) + PRIOR * stem.mean(1)
         expected.append(total / (len(rows) + PRIOR))
-    torch.testing.assert_close(output.pooler_output[0, 10:40], torch.cat(expected))
+    torch.testing.assert_close(output.pooler_output[0, 74:104], torch.cat(expected))
 
     far = []
     for stage, hidden in enumerate(output.hidden_states):
@@ -97,16 +109,16 @@ def test_pooled_means_equal_a_loop_over_nucleotides():
             far.append(total / (weights.sum() + prior))
     with torch.no_grad():
         content = model.pooling.content_norm(model.pooling.content(torch.cat(far)))
-    torch.testing.assert_close(output.pooler_output[0, 40:], content)
+    torch.testing.assert_close(output.pooler_output[0, 104:], content)
 
 
-def test_the_contrast_does_not_see_the_layout_but_everything_else():
+def test_the_contrast_sees_what_is_learned_and_nothing_else():
     torch.manual_seed(0)
     model = IsoCLRForPreTraining(regions(norm="layer")).eval()
     pooled = torch.rand(2, model.config.pooled_size, requires_grad=True)
     model.projector(pooled).sum().backward()
-    assert (pooled.grad[:, :10] == 0).all()
-    assert (pooled.grad[:, 10:] != 0).all()
+    assert (pooled.grad[:, :74] == 0).all()
+    assert (pooled.grad[:, 74:] != 0).all()
     batch = torch.stack(random_tokens(64, 64))
     model(batch, return_loss=False).projections.sum().backward()
     assert all(p.grad is not None for p in model.isoclr.parameters())
