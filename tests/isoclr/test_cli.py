@@ -418,6 +418,126 @@ def test_labels_that_cannot_be_made_are_one_line(go, genome, groups_folder, tmp_
     assert not (tmp_path / "out.parquet").exists()
 
 
+def test_retrieve_writes_ranks_and_prints_the_table(groups_folder, model_folder, tmp_path, capsys):
+    words = ["retrieve", "--model", model_folder, "--groups", groups_folder]
+    words += ["--output", tmp_path / "out"]
+    assert run(*words, "--queries", 4, "--candidates", 40, "--seed", 3) == 0
+    about = json.loads((tmp_path / "out" / "retrieve.json").read_text())
+    assert (about["seed"], about["transcripts"]) == (3, 40)
+    assert set(about["queries"].values()) <= {0, 1, 2, 3, 4}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        f"retrieve.{kind}" for kind in ("json", "png", "tsv")
+    ]
+    assert capsys.readouterr().out.startswith("40 transcripts; pairs: 4 splice")
+    assert run(*words, "--queries", 0) == 2
+    assert "isoclr retrieve: queries: got 0, wanted at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_go_separates_and_probes_terms(groups_folder, clade, model_folder, tmp_path, capsys):
+    rows = [line.split("\t") for line in clade.homology.read_text().splitlines()[1:]]
+    genes = [gene for _, species, gene in rows if species == clade.species[0]]
+    gmt, labels = tmp_path / "sets.gmt", tmp_path / "go.parquet"
+    sets = {"EVEN": genes[::2], "ODD": genes[1::2]}
+    gmt.write_text("".join("\t".join([name, "-", *found]) + "\n" for name, found in sets.items()))
+    species = ["--species", clade.species[0]]
+    assert run("labels", "go", gmt, *species, "--groups", groups_folder, "--output", labels) == 0
+    words = ["go", "--model", model_folder, "--labels", labels, "--output", tmp_path / "out"]
+    assert run(*words, "--max-share", 0.7, "--terms", 2, "--seeds", 2) == 0
+    assert json.loads((tmp_path / "out" / "go.json").read_text())["terms"] == ["EVEN", "ODD"]
+    assert len(json.loads((tmp_path / "out" / "probe.json").read_text())["seeds"]) == 2
+    out = capsys.readouterr().out
+    assert "genes with one of 2 terms" in out and "silhouette" in out and "auroc" in out.lower()
+    for wrong in (1, 11):
+        assert run(*words, "--seeds", wrong) == 2
+        assert f"--seeds: got {wrong}, wanted 2 to 10" in capsys.readouterr().err
+
+
+@pytest.fixture
+def supervised(clade, groups_folder, model_folder, tmp_path):
+    """What finetune and low-data have in common, with settings that end soon."""
+    settings = tmp_path / "settings.yaml"
+    quick = "{evaluations: 1, evaluate_every: 1}"
+    settings.write_text(f"from_scratch: {quick}\nfine_tuned: {quick}\n")
+    words = ["--model", model_folder, "--labels", clade.half_life, "--label", "half_life"]
+    words += ["--groups", groups_folder, "--settings", settings, "--seeds", 2]
+    return [*words, "--max-length", 600, "--output", tmp_path / "out"]
+
+
+def test_finetune_writes_scores_figure_and_model(supervised, tmp_path, capsys):
+    assert run("finetune", *supervised) == 0
+    content = json.loads((tmp_path / "out" / "finetune.json").read_text())
+    assert list(content["scores"]) == ["frozen", "fine-tuned", "from scratch"]
+    assert (content["max_length"], content["settings"]["fine_tuned"]["evaluations"]) == (600, 1)
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {"finetune.json", "finetune.png", "model"}
+    assert "fine-tuned" in capsys.readouterr().out
+
+
+def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsys):
+    words = ["low-data", *supervised, "--fractions", "0.5,1"]
+    assert run(*words, "--methods", "probe") == 0
+    assert run(*words, "--methods", "structure,probe") == 0
+    runs = json.loads((tmp_path / "out" / "low_data.json").read_text())["runs"]
+    assert [(r["method"], r["fraction"]) for r in runs] == [
+        (method, fraction)
+        for method in ("probe", "structure")
+        for fraction in (0.5, 0.5, 1.0, 1.0)
+    ]
+    assert (tmp_path / "out" / "low_data.png").stat().st_size > 10_000
+    assert "linear probe" in capsys.readouterr().out
+    for message, wrong in {
+        "--seeds: got 1, wanted 2 to 10": ["--seeds", 1],
+        "--max-length: got 0": ["--max-length", 0],
+        "method: got 'magic'": ["--methods", "magic"],
+        "fraction: got 2.0": ["--fractions", 2],
+        "nowhere.yaml": ["--settings", "nowhere.yaml"],
+        "split: got 'homology' in it, wanted 'random'": ["--split", "random"],
+    }.items():
+        assert run(*words, *wrong) == 2, message
+        (error,) = capsys.readouterr().err.strip().splitlines()[-1:]
+        assert error.startswith("isoclr low-data: ") and message in error
+
+
+def test_explain_a_probe_or_a_similarity(clade, groups_folder, model_folder, tmp_path, capsys):
+    labels, out = tmp_path / "half_life.parquet", tmp_path / "out"
+    words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
+    assert run("labels", "half-life", *words, "--output", labels) == 0
+    one, other = (t.transcript_id for t in read_label_set(labels)[0].transcripts[:2])
+    words = ["explain", "--model", model_folder, "--transcript", one, "--output", out]
+    capsys.readouterr()
+    assert run(*words, "--labels", labels, "--window", "10:13") == 0
+    about = json.loads((out / "explain.json").read_text())
+    assert (about["score"], about["mutated_positions"]) == ("linear probe of half_life", 3)
+    assert capsys.readouterr().out.startswith(f"{one}: linear probe of half_life ")
+    genome = [*("--genome", clade.genomes[0]), *("--annotation", clade.annotations[0])]
+    assert run(*words, *genome, "--similar-to", other, "--window", "0:9", "--stride", 3) == 0
+    about = json.loads((out / "explain.json").read_text())
+    assert (about["score"], about["mutated_positions"]) == (f"similarity to {other}", 3)
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"explain.{kind}" for kind in ("json", "png", "tsv")
+    ]
+
+
+def test_what_cannot_be_explained_is_one_line(groups_folder, model_folder, tmp_path, capsys):
+    words = ["explain", "--model", model_folder, "--transcript", "x", "--output", tmp_path / "out"]
+    cases = {
+        "wanted --genome, --transcripts, --table, --species or --groups": [],
+        "transcript 'x': got none among": ["--groups", groups_folder],
+        "wanted no sources": ["--groups", groups_folder, "--table", "t.tsv"],
+        "nowhere.parquet": ["--labels", "nowhere.parquet"],
+    }
+    for message, more in cases.items():
+        assert run(*words, *more) == 2, message
+        (error,) = capsys.readouterr().err.strip().splitlines()
+        assert error.startswith("isoclr explain: ") and message in error
+    for window in ("5", "a:b", "-1:3"):
+        with pytest.raises(SystemExit):
+            run(*words, f"--window={window}")
+        assert f"got '{window}', wanted START:END, such as 0:300" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_simulate_writes_a_clade(tmp_path, capsys):
     assert run("simulate", "--species", 1, "--genes", 10, "--output", tmp_path) == 0
     assert (tmp_path / "alpha_simulata.gtf.gz").exists()
