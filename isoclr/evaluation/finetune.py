@@ -280,10 +280,8 @@ def embed_rows(
     encoder: IsoCLRModel, rows: Sequence[np.ndarray], tokens_per_batch: int, progress: bool = True
 ) -> np.ndarray:
     """Embeddings of token rows, float32 (n, pooled), with a bar of nucleotides."""
-    total = sum(map(len, rows))
-    with tqdm(
-        total=total, desc="embedding", unit="nt", unit_scale=True, disable=not progress
-    ) as bar:
+    options = {"unit": "nt", "unit_scale": True, "leave": False, "disable": not progress}
+    with tqdm(total=sum(map(len, rows)), desc="embedding", **options) as bar:
         return encoder.embed(rows, tokens_per_batch, bar.update)
 
 

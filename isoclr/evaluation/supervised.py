@@ -81,7 +81,7 @@ class Settings:
 
     from_scratch: FitSettings = FitSettings()
     fine_tuned: FitSettings = FitSettings(
-        dropout=0.0, learning_rate=3e-5, evaluate_every=5, patience=4, evaluations=20
+        dropout=0.0, learning_rate=3e-5, evaluate_every=5, patience=4, evaluations=12
     )
 
 

@@ -480,9 +480,7 @@ def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsy
     assert run(*words, "--methods", "structure,probe") == 0
     runs = json.loads((tmp_path / "out" / "low_data.json").read_text())["runs"]
     assert [(r["method"], r["fraction"]) for r in runs] == [
-        (method, fraction)
-        for method in ("probe", "structure")
-        for fraction in (0.5, 0.5, 1.0, 1.0)
+        (method, fraction) for method in ("probe", "structure") for fraction in (0.5, 0.5, 1.0, 1.0)
     ]
     assert (tmp_path / "out" / "low_data.png").stat().st_size > 10_000
     assert "linear probe" in capsys.readouterr().out
