@@ -260,7 +260,7 @@ def _done(folder: Path, parts: Sequence[Path], about: dict) -> set[Path]:
         except (KeyError, OSError, ValueError) as error:
             raise InputError(f"{path}: got no part of embeddings, {remedy}") from error
         if other := [what for what in about if theirs.get(what) != about[what]]:
-            raise InputError(f"{path}: got a part of other {' and '.join(other)}, {remedy}")
+            raise InputError(f"{path}: got a part that differs in {' and '.join(other)}, {remedy}")
     return there & set(parts)
 
 
