@@ -177,7 +177,7 @@ def test_parts_of_something_else_are_refused(model, per_position, tmp_path, monk
         ("options", model, rows, {**options, "tokens_per_batch": 512}),
         ("model and transcripts", other_model, marked, options),
     ):
-        message = rf"00000.parquet: got a part that differs in {what}, wanted .*: remove .*e.parquet.parts"
+        message = rf"00000.parquet: got a part that differs in {what}, wanted .*: remove .*\.parts"
         with pytest.raises(InputError, match=message):
             to_file(path, *arguments[:2], **arguments[2])
     (tmp_path / "e.parquet.parts" / "00001.parquet").write_text("mine")
