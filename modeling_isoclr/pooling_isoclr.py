@@ -13,8 +13,11 @@ from .configuration_isoclr import BASES, IsoCLRConfig
 
 REGIONS = 3
 CODONS = BASES**3
-# Of each region: nt, exon ends, the four bases; then nt up to the first and from the last junction.
-LAYOUT_NUMBERS = REGIONS * (2 + BASES) + 2
+# What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
+# log10(1 + nt) of 5'UTR, CDS, 3'UTR, the whole, and before the first and after the last junction;
+# log10(1 + 100 junctions) of the same four; junctions per 500 nt of CDS.
+_TYPICAL = (2.1, 3.0, 2.8, 3.4, 2.3, 2.9, 0.9, 2.6, 0.2, 2.7, 3.0)
+LAYOUT_NUMBERS = len(_TYPICAL)
 _CODON_TRACK, _EXON_TRACK = BASES, BASES + 1
 # nt of the whole transcript's mean that each region's is mixed with: the mean of a region of a few
 # nt says little, and would be an outlier among those of others.
@@ -36,17 +39,19 @@ class IsoCLRLayout(nn.Module):
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
         self.register_buffer("directions", torch.zeros(LAYOUT_NUMBERS, config.layout_size))
+        self.register_buffer("offsets", torch.zeros(config.layout_size))
 
-    @torch.no_grad()
     def draw(self):
-        """The same directions for all models of a size, whatever the seed."""
+        """The same features in all models of a size, whatever the seed."""
         rng = np.random.default_rng(0)
-        drawn = rng.normal(size=self.directions.shape) * (2 / LAYOUT_NUMBERS) ** 0.5
-        self.directions.copy_(torch.from_numpy(drawn))
+        scale = (2 / LAYOUT_NUMBERS) ** 0.5
+        self.directions.copy_(torch.from_numpy(rng.normal(0, scale, self.directions.shape)))
+        self.offsets.copy_(torch.from_numpy(rng.normal(0, 0.5, self.offsets.shape)))
 
     def forward(self, numbers):
-        """`layout_numbers`, (batch, LAYOUT_NUMBERS), to (batch, layout_size)."""
-        return (numbers.to(self.directions.dtype) @ self.directions).relu()
+        """`layout_numbers`, (batch, LAYOUT_NUMBERS), to (batch, layout_size), within -1 and 1."""
+        numbers = numbers - numbers.new_tensor(_TYPICAL)
+        return (numbers.to(self.directions.dtype) @ self.directions + self.offsets).tanh()
 
 
 class IsoCLRRegionPooling(nn.Module):
@@ -144,23 +149,22 @@ def codon_usage(tracks, starts):
 
 
 def layout_numbers(tracks, mask, regions):
-    """How a transcript is laid out, in numbers of order 1: (batch, LAYOUT_NUMBERS).
+    """Lengths and junctions, see `_TYPICAL`: (batch, LAYOUT_NUMBERS).
 
     Args:
         tracks: (batch, n_tracks, 1, length).
         mask: (batch, 1, 1, length), True where valid.
         regions: bool (batch, 3, 1, length).
     """
-    tracks = tracks.to(torch.promote_types(tracks.dtype, torch.float32))  # halves cannot count
-    bases = region_means(tracks[:, :BASES], regions, mask, _PRIOR)
-    within, mask = regions.flatten(2), mask.flatten(1)
-    ends = tracks[:, _EXON_TRACK].flatten(1) > 0.5
-    length, junctions = within.sum(2), (within & ends[:, None]).sum(2)
-    # The last exon end is the transcript's own; where ends are unknown, all is one exon.
-    before = ends.to(torch.int32).cumsum(1)
-    total = before[:, -1:]
-    first = ((before == 0) & mask).sum(1)
-    last = ((before == total - 1) & mask & (total > 1)).sum(1)
-    counts = torch.cat([length, 100 * junctions, torch.stack([first, last], 1)], 1)
-    lengths = torch.log10(1 + counts.to(tracks.dtype)) - 2.5
-    return torch.cat([lengths, (bases.flatten(1) - 0.25) * 4], 1)
+    # Halves cannot count so far.
+    dtype = torch.promote_types(tracks.dtype, torch.float32)
+    follows = nn.functional.pad(mask, (0, 1))[..., 1:]  # the transcript's own end is no junction
+    junctions = (tracks[:, _EXON_TRACK:][:, :1] > 0.5) & follows
+    places = torch.cat([regions, mask], 1)
+    lengths, counts = places.sum((2, 3)).to(dtype), (places & junctions).sum((2, 3)).to(dtype)
+    passed = junctions.to(torch.int32).cumsum(3)
+    outside = torch.cat([passed == 0, (passed == passed[..., -1:]) & (passed > 0)], 1) & mask
+    ends = outside.sum((2, 3)).to(dtype)
+    density = 500 * counts[:, 1:2] / lengths[:, 1:2].clamp(min=1)
+    logs = torch.log10(1 + torch.cat([lengths, ends, 100 * counts], 1))
+    return torch.cat([logs, density], 1)

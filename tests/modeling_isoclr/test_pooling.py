@@ -40,29 +40,24 @@ def test_regions_lie_where_the_codons_say(cds, expected):
     assert (found.sum(1) == 1).all()
 
 
-def test_layout_is_lengths_junctions_and_bases():
-    tracks, mask = tracks_of(SEQUENCE, (5, 14), [3, 8, 16])
+@pytest.mark.parametrize(
+    ("cds", "exon_junctions", "expected"),
+    [
+        # nt of 5'UTR, CDS, 3'UTR, all, before the first and after the last junction; junctions
+        ((5, 14), [3, 8, 16], ((5, 9, 6, 20, 2, 5), (1, 1, 1, 3), 500 / 9)),
+        ((5, 14), [], ((5, 9, 6, 20, 20, 0), (0, 0, 0, 0), 0)),
+        ((5, 14), None, ((5, 9, 6, 20, 20, 0), (0, 0, 0, 0), 0)),
+        (None, [8], ((20, 0, 0, 20, 7, 13), (1, 0, 0, 1), 0)),
+    ],
+)
+def test_layout_is_lengths_and_junctions(cds, exon_junctions, expected):
+    tracks, mask = tracks_of(SEQUENCE, cds, exon_junctions)
     starts = (tracks[:, 4:5] > 0.5) & mask
     found = layout_numbers(tracks.double(), mask, regions_of(starts, mask))[0].numpy()
-    counts = np.array([5, 9, 6, 100, 100, 200, 3 - 1, 20 - 16])
-    whole = np.array([SEQUENCE.count(base) for base in "ACGT"]) / 20
-    bases = [
-        (np.array([part.count(base) for base in "ACGT"]) + PRIOR * whole) / (len(part) + PRIOR)
-        for part in (SEQUENCE[:5], SEQUENCE[5:14], SEQUENCE[14:])
-    ]
-    expected = [np.log10(1 + counts) - 2.5, (np.concatenate(bases) - 0.25) * 4]
-    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-6)
+    lengths, junctions, density = expected
+    logs = np.log10(1 + np.array([*lengths, *(100 * n for n in junctions)]))
+    np.testing.assert_allclose(found, [*logs, density], atol=1e-12)
     assert len(found) == LAYOUT_NUMBERS
-
-
-@pytest.mark.parametrize("exon_junctions", [[], None])
-def test_one_exon_and_an_unknown_structure_have_no_junction_to_measure_from(exon_junctions):
-    tracks, mask = tracks_of(SEQUENCE, (5, 14), exon_junctions)
-    starts = (tracks[:, 4:5] > 0.5) & mask
-    found = layout_numbers(tracks, mask, regions_of(starts, mask))[0]
-    before_first = 20 if exon_junctions is None else 19  # the transcript's end is an exon end
-    counts = torch.tensor([before_first, 0.0])
-    torch.testing.assert_close(found[6:8], torch.log10(1 + counts) - 2.5)
 
 
 @pytest.mark.parametrize("cds", [(5, 14), None])
@@ -130,6 +125,7 @@ def test_the_layout_is_the_same_in_every_model_and_comes_back_when_missing(tmp_p
     torch.manual_seed(2)
     other = IsoCLRModel(regions())
     assert torch.equal(model.pooling.layout.directions, other.pooling.layout.directions)
+    assert torch.equal(model.pooling.layout.offsets, other.pooling.layout.offsets)
     assert model.pooling.layout.directions.std() > 0.1
     assert not torch.equal(model.pooling.content.weight, other.pooling.content.weight)
     model.save_pretrained(tmp_path)
