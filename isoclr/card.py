@@ -1,5 +1,6 @@
 """The model card: what the files of a model folder say, in the Hub's form."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -23,12 +24,16 @@ _ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling")
 # Of the recipe, what decides the weights and is not said elsewhere in the card.
 _TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
 _TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
-# Key in probe.json, identifier on the Hub, name.
-_METRICS = (
-    ("pearson", "pearsonr", "Pearson r"),
-    ("spearman", "spearmanr", "Spearman ρ"),
-    ("mse", "mse", "mean squared error"),
-)
+# Key in probe.json: identifier on the Hub, name; of a number, and of classes.
+_METRICS = {
+    "pearson": ("pearsonr", "Pearson r"),
+    "spearman": ("spearmanr", "Spearman ρ"),
+    "mse": ("mse", "mean squared error"),
+    "auroc_macro": ("roc_auc", "macro AUROC"),
+    "auroc_micro": ("roc_auc", "micro AUROC"),
+    "auprc_macro": ("average_precision", "macro AUPRC"),
+    "auprc_micro": ("average_precision", "micro AUPRC"),
+}
 _PROBE = ("label", "split", "rows", "groups", "seeds", "summary")
 _MODEL = "a model that train.py wrote"
 
@@ -36,18 +41,20 @@ _MODEL = "a model that train.py wrote"
 def write_card(
     folder: str | os.PathLike,
     *,
-    results: Sequence[str | os.PathLike] = (),
+    results: Sequence[str | os.PathLike] | None = None,
     datasets: Sequence[str] = (),
 ) -> Path:
     """Write README.md of a model folder, over the one that is there.
 
     It says what config.json, the weights' header, recipe.yaml, log.jsonl, the reports of the
-    isoform groups (of the recipe's `data`, folders that are still there) and the results say;
-    what no file says is left out. The repository is called `REPOSITORY` until `isoclr.hub.push`.
+    isoform groups (of the recipe's `data`, folders that are still there) and the results say; what
+    no file says is left out, but for NOTES.md of the folder, which is taken in as it is. The
+    repository is called `REPOSITORY` until `isoclr.hub.push`.
 
     Args:
         folder: of config.json, model.safetensors and, from train.py, the rest.
-        results: `probe.json` files that `isoclr probe` wrote about this model.
+        results: `probe.json` files that `isoclr probe` wrote about this model, each perhaps with
+            its figure and a few_labels.json beside it; None: those in `results/*/` of the folder.
         datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
             looks like `owner/name` there may be a folder that is gone.
 
@@ -62,7 +69,9 @@ def write_card(
     config = _read_config(folder / "config.json")
     recipe = _read_recipe(folder / "recipe.yaml")
     log = read_log(folder / "log.jsonl")
-    probes = [read_json(Path(path), _PROBE, "the probe.json of isoclr probe") for path in results]
+    paths = sorted(folder.glob("results/*/probe.json")) if results is None else map(Path, results)
+    probes = [_read_probe(path, folder) for path in paths]
+    notes = folder / "NOTES.md"
     data = ModelCardData(
         license="apache-2.0",
         library_name="transformers",
@@ -87,6 +96,8 @@ def write_card(
         reports=reports,
         species=sorted({name for report in reports for name in report["dataset"]["species"]}),
         probes=probes,
+        metrics=_METRICS,
+        notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else None,
     )
     path = folder / "README.md"
     path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
@@ -151,12 +162,26 @@ def _read_reports(data: str | list | None) -> list[dict]:
     return [read_report(path) for path in paths if path.is_file()]
 
 
+def _read_probe(path: Path, folder: Path) -> dict:
+    """A probe, with its figures where they are in the folder, and what few labels gave."""
+    what = "the probe.json of isoclr probe"
+    probe = read_json(path, _PROBE, what)
+    few = path.with_name("few_labels.json")
+    figures = [path.with_suffix(".png"), few.with_suffix(".png")]
+    inside = folder.resolve() in path.resolve().parents
+    return probe | {
+        "few": json.loads(few.read_text())[:-1] if few.exists() else [],
+        "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
+    }
+
+
 def _eval_results(probe: dict) -> list[EvalResult]:
     """Means of the first feature set, which is the model, over the splits."""
     scores = next(iter(probe["summary"].values()))
+    classes = probe.get("task") == "classification"
     return [
         EvalResult(
-            task_type="tabular-regression",
+            task_type="tabular-classification" if classes else "tabular-regression",
             task_name="linear probe of frozen embeddings",
             dataset_type=probe["label"],
             dataset_name=probe["label"],
@@ -165,5 +190,6 @@ def _eval_results(probe: dict) -> list[EvalResult]:
             metric_name=f"{name}, mean of {len(probe['seeds'])} splits",
             metric_value=scores[key][0],
         )
-        for key, identifier, name in _METRICS
+        for key, (identifier, name) in _METRICS.items()
+        if key in scores
     ]

@@ -180,6 +180,16 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_labels(commands.add_parser("labels", help="measurements and GO terms to a label set"))
 
+    card = commands.add_parser("card", help="write a model folder's card, README.md, anew")
+    card.add_argument("folder", help="model that train.py wrote")
+    card.add_argument(
+        "--results",
+        metavar="FILE",
+        action="append",
+        help="probe.json about it, repeated; none: those in results/*/ of the folder",
+    )
+    card.set_defaults(run=_card)
+
     push = commands.add_parser("push", help="share a model or a dataset on the Hub")
     push.add_argument("folder", help="model that train.py wrote, or isoform groups")
     push.add_argument("repo", help="owner/name on the Hub; made when there is none")
@@ -689,6 +699,12 @@ def _transcripts_to_join(parsed: argparse.Namespace, tally) -> dict:
     elif known is not None:
         join["homology"] = known
     return join
+
+
+def _card(parsed: argparse.Namespace) -> None:
+    from isoclr.card import write_card
+
+    print(write_card(parsed.folder, results=parsed.results))
 
 
 def _push(parsed: argparse.Namespace) -> None:

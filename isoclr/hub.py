@@ -25,6 +25,8 @@ _SHARED = (
     "recipe.yaml",
     "log.jsonl",
     "curves.png",
+    "results/*/*.json",
+    "results/*/*.png",
 )
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 
@@ -125,7 +127,8 @@ def _check_weights(folder: Path) -> None:
 
 def _operations(folder: Path, name: str) -> list[CommitOperationAdd]:
     """What to add to the repository `name`."""
-    files = {path.name: path for pattern in _SHARED for path in sorted(folder.glob(pattern))}
+    paths = [path for pattern in _SHARED for path in sorted(folder.glob(pattern))]
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
     operations = [CommitOperationAdd(n, path) for n, path in files.items() if n != "README.md"]
     if "README.md" in files:
         card = files["README.md"].read_bytes().replace(REPOSITORY.encode(), name.encode())

@@ -9,6 +9,8 @@ from huggingface_hub import ModelCard
 
 from data_builders.records import InputError
 from isoclr.card import REPOSITORY, count_parameters, write_card
+from isoclr.evaluation.linear import CLASS_METRICS
+from isoclr.evaluation.probe import ProbeResult
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 
 
@@ -101,6 +103,35 @@ def test_results_are_in_the_table_and_in_the_metadata(folder, probe_file):
         ("spearmanr", 0.5, "half_life"),
         ("mse", 1.5, "half_life"),
     ]
+
+
+def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
+    results = folder / "results" / "half_life"
+    results.mkdir(parents=True)
+    shutil.copy(probe_file, results)
+    (results / "probe.png").touch()
+    probe = json.loads(probe_file.read_text())
+    few = probe | {"train_rows": [85, 85]}
+    (results / "few_labels.json").write_text(json.dumps([few, probe]))
+    (folder / "NOTES.md").write_text("## How it was made\n\nBy hand.\n")
+    text = text_of(folder)
+    assert "## How it was made\n\nBy hand.\n\n## How to use it" in text
+    assert "![half_life](results/half_life/probe.png)" in text
+    assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |" in text
+
+
+def test_classes_have_their_own_metrics(folder, tmp_path):
+    scores = {m: (0.5, 0.75) for m in CLASS_METRICS}
+    path = tmp_path / "probe.json"
+    ProbeResult(
+        "GO", "homology", 9, 9, (1, 2), (1.0,), {"IsoCLR": scores}, "classification", classes=2
+    ).to_json(path)
+    card = write_card(folder, results=[path])
+    heads = "| features | macro AUROC | micro AUROC | macro AUPRC | micro AUPRC | Δ |"
+    assert heads in card.read_text()
+    results = ModelCard.load(card).data.eval_results
+    assert {(r.task_type, r.metric_value) for r in results} == {("tabular-classification", 0.625)}
+    assert len(results) == 4
 
 
 def test_two_splits_of_one_label_stay_apart(folder, probe_file, tmp_path):
