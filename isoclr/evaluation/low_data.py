@@ -421,25 +421,27 @@ def _fingerprint(encoder: IsoCLRModel, labels: LabelSet) -> str:
 
 
 def plot_low_data(curve: LowDataCurve, path: str | os.PathLike) -> None:
-    """Draws Pearson r of every method over the number of labels, with 95 % intervals as bands.
+    """Draws Pearson r of every method over the number of labels, with 95 % intervals.
 
     Args:
         curve: of `low_data`.
         path: the image to write; its suffix names the format.
     """
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for method in curve.methods:
+    for i, method in enumerate(curve.methods):
         points = [(curve.labels(f), curve.mean(method, f)) for f in curve.fractions]
         points = [(n, *mean) for n, mean in points if mean is not None]
         if not points:
             continue
-        n, mean, half_width = map(np.array, zip(*points, strict=True))
+        n, means, half_widths = map(np.array, zip(*points, strict=True))
+        # Side by side, so that intervals don't hide each other.
+        n = n * 1.025 ** (i - (len(curve.methods) - 1) / 2)
         colour, line = _STYLES[method]
-        axes.plot(n, mean, "o", ls=line, c=colour, ms=4, lw=1.5, label=METHODS[method])
-        low, high = mean - half_width, mean + half_width
-        axes.fill_between(n, low, high, color=colour, alpha=0.1, lw=0)
+        style = {"fmt": "o", "ls": line, "c": colour, "ms": 4, "lw": 1.5}
+        bars = {"capsize": 2, "elinewidth": 0.8}
+        axes.errorbar(n, means, half_widths, **style, **bars, label=METHODS[method])
     ticks = [curve.labels(fraction) for fraction in curve.fractions]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -449,5 +451,5 @@ def plot_low_data(curve: LowDataCurve, path: str | os.PathLike) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.suptitle(f"{curve.title()}\nBands: 95 % interval.", fontsize=9, x=0.01, ha="left")
+    figure.suptitle(f"{curve.title()}\nMean and 95 % interval.", fontsize=9, x=0.01, ha="left")
     figure.savefig(path, dpi=150)

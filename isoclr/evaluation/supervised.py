@@ -185,6 +185,8 @@ def fit(
 ) -> tuple[nn.Module, list[Look]]:
     """Trains a network on labels, stops early, and keeps its best weights by the validation loss.
 
+    Those it began with are among them, unless its last layer began with weights of 0.
+
     A step takes `batch_size` rows of train at random; the batch goes through the network in parts
     of like length, whose gradients add up. Numbers are standardised by the train rows; in the end
     that is folded into the last layer, so that the network predicts in the label's units. The same
@@ -262,6 +264,8 @@ def fit(
         torch.manual_seed(seed)
         looks = [Look(0, None, validation_loss())]
         best, best_weights = 0, deepcopy(model.state_dict())
+        # A head of zeros predicts the mean: from scratch, that is no result to stop at.
+        begun = bool(model.classifier.weight.any())
         queue: list[np.ndarray] = []
         for number in range(1, settings.evaluations + 1):
             losses = []
@@ -271,7 +275,8 @@ def fit(
                 bar.update()
             looks.append(Look(number * interval, float(np.mean(losses)), validation_loss()))
             bar.set_postfix(validation=f"{looks[-1].validation_loss:.3f}")
-            if looks[-1].validation_loss < looks[best].validation_loss:
+            better = looks[-1].validation_loss < looks[best].validation_loss
+            if better or (best == 0 and not begun):
                 best, best_weights = number, deepcopy(model.state_dict())
             if number - best >= settings.patience:
                 break

@@ -288,6 +288,7 @@ def test_a_saved_network_predicts_the_same_in_the_labels_units(encoder, labels, 
     assert abs(expected.mean() - targets.mean()) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("single", [True, False])
 def test_classes(single, encoder, classes):
     eager = replace(QUICK, learning_rate=0.05, evaluations=8)
@@ -298,7 +299,7 @@ def test_classes(single, encoder, classes):
         seeds=SEEDS[:2],
         split="random",
         single_label=single,
-        settings=Settings(eager, replace(eager, learning_rate=1e-4)),
+        settings=Settings(eager, SETTINGS.fine_tuned),
         progress=False,
     )
     assert found.problem == (SINGLE if single else MULTI)

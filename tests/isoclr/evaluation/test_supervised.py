@@ -127,20 +127,31 @@ class Line(torch.nn.Module):
         return self.classifier(x)
 
 
-def test_best_weights_are_kept_and_training_stops():
-    # Validation labels contradict train: every step makes it worse, so that of step 0 is best.
+@pytest.mark.parametrize(("start", "kept"), [(0.1, 0), (0.0, 5)])
+def test_best_weights_are_kept_and_training_stops(start, kept):
+    # Validation labels contradict train: every step makes it worse. A head of zeros, which knows
+    # nothing yet, is not kept.
     x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     y = x[:, :1].astype(np.float64)
     y[VALIDATION] *= -1
-    model = Line(2)
-    torch.nn.init.zeros_(model.classifier.weight)
-    torch.nn.init.zeros_(model.classifier.bias)
-    settings = FitSettings(patience=3, evaluate_every=5)
-    model, looks = fit(model, x, y, TRAIN, VALIDATION, settings=settings, progress=False)
-    assert [look.step for look in looks] == [0, 5, 10, 15]
+    settings = FitSettings(patience=3, evaluate_every=5, evaluations=20)
+
+    def fitted(**changed):
+        model = Line(2)
+        torch.nn.init.constant_(model.classifier.weight, start)
+        torch.nn.init.zeros_(model.classifier.bias)
+        options = {"settings": replace(settings, **changed), "progress": False}
+        return fit(model, x, y, TRAIN, VALIDATION, **options)
+
+    model, looks = fitted()
+    assert [look.step for look in looks] == list(range(0, kept + 20, 5))
     assert looks[0].train_loss is None and looks[3].train_loss < looks[1].train_loss
     predicted = predict(model, x, TEST)
-    assert predicted == pytest.approx(np.full((10, 1), y[TRAIN].mean()), rel=1e-5)
+    if kept:
+        assert (predicted == predict(fitted(evaluations=1)[0], x, TEST)).all()
+    else:
+        expected = y[TRAIN].mean() + y[TRAIN].std() * 0.1 * x[TEST].sum(1, keepdims=True)
+        assert predicted == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(examples):
