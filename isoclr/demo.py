@@ -110,7 +110,7 @@ def summary(output: Path, seconds: float) -> str:
     last = read_log(output / "model" / "log.jsonl")[-1]
     scores = json.loads((output / "probe" / "probe.json").read_text())["summary"]
     table = "\n".join(
-        f"    {name:<20} {score['pearson'][0]:.3f} ± {score['pearson'][1]:.3f}"
+        f"    {name:<31} {score['pearson'][0]:.3f} ± {score['pearson'][1]:.3f}"
         for name, score in scores.items()
     )
     shipped = f"model_cards/{SHIPPED_MODEL.name} is not in this checkout: nothing embedded by it"

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from data_builders.label_files import read_label_set
 from data_builders.ontology import read_obo
 from data_builders.splits import SEEDS
@@ -15,6 +13,7 @@ from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_probe
 from isoclr.evaluation.figures_terms import plot_terms
 from isoclr.evaluation.probe import ProbeResult, probe
+from isoclr.evaluation.supervised import seeded
 from isoclr.evaluation.terms import (
     Separation,
     frequent_terms,
@@ -65,8 +64,7 @@ def go_model(
     rows, term = single_term_genes(labelled, columns)
     encoder, tokenizer = load_model(model)
     features = {"IsoCLR": embed_transcripts(encoder, tokenizer, labelled.transcripts)}
-    torch.manual_seed(0)
-    untrained = IsoCLRModel(encoder.config).eval().to(encoder.device)
+    untrained = seeded(lambda: IsoCLRModel(encoder.config), 0).eval()
     features["random weights"] = embed_transcripts(untrained, tokenizer, labelled.transcripts)
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])

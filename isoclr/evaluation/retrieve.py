@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from tqdm import tqdm
 
 from data_builders.groups import read_groups
@@ -19,6 +18,7 @@ from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.statistics import aligned
+from isoclr.evaluation.supervised import seeded
 from isoclr.training.sampling import PAIR_TYPES
 from modeling_isoclr import IsoCLRModel
 
@@ -369,8 +369,7 @@ def retrieve_model(
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
     embeddings = {"IsoCLR": embed_transcripts(encoder, tokenizer, sample.transcripts)}
-    torch.manual_seed(seed)
-    untrained = IsoCLRModel(encoder.config).eval().to(encoder.device)
+    untrained = seeded(lambda: IsoCLRModel(encoder.config), seed).eval()
     embeddings["random weights"] = embed_transcripts(untrained, tokenizer, sample.transcripts)
     embeddings["6-mers"] = kmer_frequencies(sample.transcripts, 6, 6)
     result = retrieve(embeddings, sample, seed=seed)
