@@ -469,7 +469,8 @@ def plot_finetuning(result: FineTuning, path: str | os.PathLike) -> None:
         for number, looks in enumerate(of_seeds):
             steps = [look.step for look in looks]
             losses = [look.validation_loss for look in looks]
-            best = int(np.argmin(losses))
+            first = int(method == SCRATCH)  # what `fit` does not keep
+            best = first + int(np.argmin(losses[first:]))
             name = method if number == 0 else None
             axes.plot(steps, losses, c=_COLOURS[method], lw=1.2, alpha=0.8, label=name)
             axes.plot(steps[best], losses[best], "o", c=_COLOURS[method], ms=5)
