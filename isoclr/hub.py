@@ -10,6 +10,7 @@ from typing import Literal
 from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
+import modeling_isoclr
 from data_builders.records import InputError
 from isoclr.card import REPOSITORY, check_model_folder, write_card
 
@@ -54,9 +55,9 @@ def push(folder: str | os.PathLike, repo: str, private: bool = False) -> str:
     """Upload a model folder to the Hub, as one commit.
 
     The repository is made when there is none. Weights, configuration, tokenizer, code, recipe, log,
-    curves and card go; nothing else does. Where neither the folder nor the repository has a card,
-    one is written into the folder; where a generated card leaves the repository's name open, the
-    uploaded one has it.
+    curves, results and card go; nothing else does. A folder without code gets the package's. Where
+    neither the folder nor the repository has a card, one is written into the folder; where a
+    generated card leaves the repository's name open, the uploaded one has it.
 
     Args:
         folder: as train.py or `save_pretrained` writes it.
@@ -129,6 +130,10 @@ def _operations(folder: Path, name: str) -> list[CommitOperationAdd]:
     """What to add to the repository `name`."""
     paths = [path for pattern in _SHARED for path in sorted(folder.glob(pattern))]
     files = {path.relative_to(folder).as_posix(): path for path in paths}
+    if not any(folder.glob("*.py")):  # the shipped model does not repeat the package's code
+        files |= {
+            path.name: path for path in Path(modeling_isoclr.__file__).parent.glob("*_isoclr.py")
+        }
     operations = [CommitOperationAdd(n, path) for n, path in files.items() if n != "README.md"]
     if "README.md" in files:
         card = files["README.md"].read_bytes().replace(REPOSITORY.encode(), name.encode())

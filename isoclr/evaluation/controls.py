@@ -18,7 +18,6 @@ _BOOSTING = {
     "learning_rate": 0.05,
     "max_iter": 2000,
     "max_leaf_nodes": 15,
-    "min_samples_leaf": 20,
     "l2_regularization": 1.0,
     "max_features": 0.3,
     "early_stopping": True,
@@ -68,7 +67,8 @@ def boosting(matrix: np.ndarray, targets: np.ndarray) -> Predictor:
             kind = HistGradientBoostingRegressor
             if values.dtype == bool:
                 kind = HistGradientBoostingClassifier
-            model = kind(**_BOOSTING, random_state=seed).fit(
+            leaf = min(20, max(2, len(train) // 10))  # of few labels, or no tree ever splits
+            model = kind(**_BOOSTING, min_samples_leaf=leaf, random_state=seed).fit(
                 matrix[train], values[train], X_val=matrix[validation], y_val=values[validation]
             )
             if values.dtype == bool:

@@ -40,6 +40,7 @@ SHARED = {
     "losses_isoclr.py",
     "model.safetensors",
     "modeling_isoclr.py",
+    "pooling_isoclr.py",
     "recipe.yaml",
     "tokenization_isoclr.py",
     "tokenizer_config.json",
@@ -161,6 +162,15 @@ push(folder, "again")
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_folder_without_code_is_pushed_with_the_package_s(hub, pushed, folder, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("*.py"))
+    run_client(hub, PUSH, bare, "tester/bare")
+    found, expected = (hub.repositories["model", f"tester/{n}"] for n in ("bare", "toy"))
+    assert found.at("main").files.keys() == expected.at("main").files.keys()
+
+
 def test_private_is_private(hub, pushed, folder):
     commits = len(pushed.commits)
     code = """
