@@ -48,13 +48,16 @@ def load_model(
         )
     check_source(model, "a model that train.py wrote", "config.json")
     try:
-        encoder, info = AutoModel.from_pretrained(model, output_loading_info=True)
+        encoder, info = AutoModel.from_pretrained(
+            model, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except OSError as error:
         raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from error
     if encoder.config.model_type != "isoclr":
         raise InputError(f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr")
-    if missing := sorted(info["missing_keys"]):  # transformers makes them up
-        raise InputError(f"{model}: got no weights for {', '.join(missing)}, wanted all")
+    unlike = {name for name, *_ in info["mismatched_keys"]}
+    if missing := sorted({*info["missing_keys"], *unlike}):  # transformers makes them up
+        raise InputError(f"{model}: got no weights that fit {', '.join(missing)}, wanted all")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return encoder.eval().to(device), AutoTokenizer.from_pretrained(model)
 

@@ -273,12 +273,15 @@ def test_a_dataset_of_the_hub_is_embedded_as_the_folder_it_came_from(
 # --- Models
 
 
-def test_a_model_that_lacks_weights_is_refused(model_folder, tmp_path):
+@pytest.mark.parametrize("unlike", [None, torch.ones(3)])
+def test_a_model_without_weights_or_of_another_shape_is_refused(model_folder, tmp_path, unlike):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     del weights["isoclr.encoder.stem.bias"]
+    if unlike is not None:
+        weights["isoclr.encoder.stem.bias"] = unlike
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=r"model: got no weights for encoder\.stem\.bias, wanted"):
+    with pytest.raises(InputError, match=r"got no weights that fit encoder\.stem\.bias, wanted"):
         load_model(folder)
 
 
