@@ -170,6 +170,8 @@ def _read_probe(path: Path, folder: Path) -> dict:
     figures = [path.with_suffix(".png"), few.with_suffix(".png")]
     inside = folder.resolve() in path.resolve().parents
     return probe | {
+        # Of one label there may be several sets: the folder says which.
+        "name": path.parent.name if inside else probe["label"],
         "few": json.loads(few.read_text())[:-1] if few.exists() else [],
         "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
     }
@@ -183,8 +185,8 @@ def _eval_results(probe: dict) -> list[EvalResult]:
         EvalResult(
             task_type="tabular-classification" if classes else "tabular-regression",
             task_name="linear probe of frozen embeddings",
-            dataset_type=probe["label"],
-            dataset_name=probe["label"],
+            dataset_type=probe["name"],
+            dataset_name=probe["name"],
             dataset_config=f"{probe['split']} split",
             metric_type=identifier,
             metric_name=f"{name}, mean of {len(probe['seeds'])} splits",

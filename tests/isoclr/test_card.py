@@ -106,7 +106,7 @@ def test_results_are_in_the_table_and_in_the_metadata(folder, probe_file):
 
 
 def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
-    results = folder / "results" / "half_life"
+    results = folder / "results" / "mouse"
     results.mkdir(parents=True)
     shutil.copy(probe_file, results)
     (results / "probe.png").touch()
@@ -116,7 +116,8 @@ def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
     (folder / "NOTES.md").write_text("## How it was made\n\nBy hand.\n")
     text = text_of(folder)
     assert "## How it was made\n\nBy hand.\n\n## How to use it" in text
-    assert "![half_life](results/half_life/probe.png)" in text
+    assert "![mouse](results/mouse/probe.png)" in text
+    assert "**mouse**: 1,234 transcripts" in text
     assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |" in text
 
 
