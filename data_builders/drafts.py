@@ -13,6 +13,7 @@ from data_builders.models import (
     coding_pieces,
     ordered_exons,
     overlap,
+    pieces_in_a_row,
 )
 from data_builders.records import InputError
 from data_builders.text import Tally
@@ -64,15 +65,40 @@ def missing(name: str, kind: bytes, path: str | os.PathLike, number: int) -> NoR
     )
 
 
-def add_part(draft: Draft, line: Line) -> None:
-    """Adds an exon, a piece of CDS, a stop codon or a UTR."""
-    _, kind, chromosome, strand, interval, phase, _ = line
+def add_parts(
+    draft: Draft,
+    chromosome: bytes,
+    strand: str,
+    exons: list[Interval],
+    cds: list[Interval],
+    phases: list[int],
+    stops: list[Interval],
+    utrs: list[Interval],
+) -> None:
+    """As `add_part`, parts of one chromosome and strand."""
+    _place(draft, chromosome, strand)
+    draft.exons += exons
+    draft.stops += stops
+    if not draft.exons:
+        draft.utrs += utrs
+    for interval, phase in zip(cds, phases, strict=True):
+        if draft.cds.setdefault(interval, phase) != phase:
+            draft.oddity = draft.oddity or "CDS with two phases"
+
+
+def _place(draft: Draft, chromosome: bytes, strand: str) -> None:
     if chromosome != draft.chromosome or strand != draft.strand:
         if draft.chromosome is None:
             draft.chromosome, draft.strand = chromosome, strand
         elif draft.oddity is None:
             where = "strands" if draft.chromosome == chromosome else "chromosomes"
             draft.oddity = f"exons on two {where}"
+
+
+def add_part(draft: Draft, line: Line) -> None:
+    """Adds an exon, a piece of CDS, a stop codon or a UTR."""
+    _, kind, chromosome, strand, interval, phase, _ = line
+    _place(draft, chromosome, strand)
     if kind in EXONS:
         draft.exons.append(interval)
     elif kind == b"CDS":
@@ -148,15 +174,26 @@ def _exons_of_cds(draft: Draft) -> Iterator[Interval]:
 def _coding(exons: tuple[Interval, ...], draft: Draft) -> tuple[tuple[Interval, ...], int]:
     """The CDS with its stop codon, one piece an exon, and its phase."""
     pieces = sorted(draft.cds)
-    if overlap(pieces):
-        raise Odd("CDS not one run on the transcript")
     phase, begin = draft.cds[pieces[0 if draft.strand == "+" else -1]], _begin(pieces, draft)
-    if draft.stops:
-        pieces = sorted({*pieces, *draft.stops})
-    cds = coding_pieces(exons, pieces)
+    cds = pieces_in_a_row(exons, _with_stop(pieces, draft))
+    if cds is None:
+        if overlap(pieces):
+            raise Odd("CDS not one run on the transcript")
+        cds = coding_pieces(exons, sorted({*pieces, *draft.stops}))
     if _begin(cds, draft) != begin:
         raise Odd("stop codon before the CDS")
     return cds, phase
+
+
+def _with_stop(pieces: list[Interval], draft: Draft) -> list[Interval]:
+    """Pieces of CDS, ascending, and stop codons, one that follows the CDS joined to it."""
+    if len(draft.stops) == 1:
+        (start, end), (first, last) = draft.stops[0], (pieces[0], pieces[-1])
+        if draft.strand == "+" and start == last[1]:
+            return [*pieces[:-1], (last[0], end)]
+        if draft.strand == "-" and end == first[0]:
+            return [(start, first[1]), *pieces[1:]]
+    return [*pieces, *draft.stops]
 
 
 def _begin(ascending: Sequence[Interval], draft: Draft) -> int:

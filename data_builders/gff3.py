@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from data_builders.drafts import Draft, add_part, missing, trans_spliced
-from data_builders.features import PARTS, UTRS, Line
+from data_builders.features import PARTS, UTRS, Block, Line, feature_lines
 from data_builders.records import InputError
 
 _PROTEIN = frozenset({b"protein", b"polypeptide"})
@@ -37,7 +37,7 @@ class _Node(NamedTuple):
 
 
 def read_gff3(
-    lines: Iterable[Line], path: str | os.PathLike
+    blocks: Iterable[Block], path: str | os.PathLike
 ) -> tuple[dict[bytes, Draft], dict[bytes, bytes]]:
     """Takes in the lines of a GFF3.
 
@@ -49,7 +49,7 @@ def read_gff3(
         InputError: a part without a parent, but for a CDS that has an ID; parents in a cycle.
     """
     tree = _Tree(path)
-    for line in lines:
+    for line in feature_lines(blocks):
         tree.add(line)
     return tree.transcripts()
 

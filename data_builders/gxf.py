@@ -6,27 +6,48 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from data_builders.drafts import Draft, add_part, build_model, missing, trans_spliced
-from data_builders.features import PARTS, UTRS, Line, feature_lines
+import numpy as np
+
+from data_builders.drafts import Draft, add_part, add_parts, build_model, missing, trans_spliced
+from data_builders.features import (
+    EXONS,
+    PARTS,
+    UTRS,
+    Block,
+    Columns,
+    Line,
+    feature_blocks,
+    feature_lines,
+)
 from data_builders.gff3 import read_gff3
 from data_builders.models import Annotation, Odd
 from data_builders.records import InputError
 from data_builders.text import Tally, decode, shown
 
 _TRANSCRIPTS = frozenset({b"transcript", b"mRNA"})
-_READ = PARTS | UTRS | _TRANSCRIPTS
+_TRANSCRIPT, _EXON, _CDS, _STOP, _UTR = range(1, 6)
+_SORTS = {
+    **dict.fromkeys(_TRANSCRIPTS, _TRANSCRIPT),
+    **dict.fromkeys(EXONS, _EXON),
+    b"CDS": _CDS,
+    b"stop_codon": _STOP,
+    **dict.fromkeys(UTRS, _UTR),
+}
 
 _GTF_ATTRIBUTES = re.compile(rb"\s*[\w.]+\s+[^\s=;]")
 _GFF3_ATTRIBUTES = re.compile(rb"\s*[^\s=;]+=")
 # The name first, what may not be before it second: a search for a literal is the faster one.
 _TRANSCRIPT_ID = re.compile(rb'transcript_id(?<!\wtranscript_id)\s+("?)([^";\r\n]+)("?)')
 _GENE_ID = re.compile(rb'gene_id(?<!\wgene_id)\s+("?)([^";\r\n]+)("?)')
+# Both as they mostly are: what the two above would find.
+_IDS = re.compile(rb'gene_id "([^\s";]+)"; (?:gene_version "\d+"; )?transcript_id "([^\s";]+)"')
 _SYMBOL = re.compile(rb'\b(?:gene_name|gene)\s+"?([^";\r\n]+)')
 _BIOTYPE = re.compile(rb'transcript_(?:bio)?type\s+"?([^";\r\n]+)')
+_NO_HEAD = b"\0"  # no attributes begin so
 _BREAK = re.compile(r"[\t\r\n]")  # that an escape of GFF3 stood for
 
 
@@ -66,9 +87,8 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
             a file without transcripts.
     """
     features: Counter[bytes] = Counter()
-    lines = feature_lines(path, features)
-    first, read, unescape = _format(lines, path)
-    drafts, symbols = read(chain(first, lines), path)
+    blocks, read, unescape = _format(feature_blocks(path, features), path)
+    drafts, symbols = read(blocks, path)
     if not drafts:
         raise InputError(f"{path}: got no transcript, wanted GTF or GFF3 with exons")
     texts: dict[bytes, str] = {}
@@ -103,21 +123,27 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
     )
 
 
-def _format(lines: Iterator[Line], path) -> tuple[list[Line], Callable, Callable[[bytes], bytes]]:
-    """The first line whose attributes tell the format, its reader, and what undoes its escapes."""
-    for line in lines:
-        number, kind, *_, attributes = line
-        if _GFF3_ATTRIBUTES.match(attributes):
-            return [line], read_gff3, unquote_to_bytes
-        if _GTF_ATTRIBUTES.match(attributes):
-            return [line], _read_gtf, bytes
-        if kind in PARTS or attributes.strip() not in (b"", b"."):
-            found = shown(attributes.strip())
-            raise InputError(
-                f"{path}:{number}: attributes: got '{found}', "
-                """wanted 'key "value";' or 'key=value'"""
-            )
-    return [], _read_gtf, bytes
+def _format(
+    blocks: Iterator[Block], path
+) -> tuple[Iterable[Block], Callable, Callable[[bytes], bytes]]:
+    """From the first line on that tells the format; its reader; what undoes its escapes."""
+    for block in blocks:
+        lines = feature_lines([block])
+        for line in lines:
+            number, kind, *_, attributes = line
+            is_gff3 = _GFF3_ATTRIBUTES.match(attributes)
+            if is_gff3 or _GTF_ATTRIBUTES.match(attributes):
+                whole = isinstance(block, Columns) and number == block.first
+                rest = [block] if whole else ((line,) for line in chain([line], lines))
+                reader = (read_gff3, unquote_to_bytes) if is_gff3 else (_read_gtf, bytes)
+                return chain(rest, blocks), *reader
+            if kind in PARTS or attributes.strip() not in (b"", b"."):
+                found = shown(attributes.strip())
+                raise InputError(
+                    f"{path}:{number}: attributes: got '{found}', "
+                    """wanted 'key "value";' or 'key=value'"""
+                )
+    return (), _read_gtf, bytes
 
 
 def _name(value: bytes, path, line: int, unescape: Callable[[bytes], bytes]) -> str:
@@ -127,52 +153,129 @@ def _name(value: bytes, path, line: int, unescape: Callable[[bytes], bytes]) -> 
     return name
 
 
-def _read_gtf(lines: Iterable[Line], path) -> tuple[dict[bytes, Draft], dict[bytes, bytes]]:
+def _read_gtf(blocks: Iterable[Block], path) -> tuple[dict[bytes, Draft], dict[bytes, bytes]]:
     """transcript_id -> transcript, in the order of the file, and gene_id -> symbol."""
-    drafts: dict[bytes, Draft] = {}
-    symbols: dict[bytes, bytes] = {}
-    draft = head = None
-    for line in lines:
-        kind = line[1]
-        if kind not in _READ:
-            continue
-        attributes = line[-1]
-        # Lines of a transcript follow each other, and begin alike up to its name.
-        if head is None or not attributes.startswith(head):
-            draft, head = _owner(drafts, symbols, line, path)
-        if kind in _TRANSCRIPTS:
-            draft.definitions += 1
-            if trans_spliced(attributes):
-                draft.oddity = "trans-splicing"
+    reader = _Gtf(path)
+    for block in blocks:
+        if isinstance(block, Columns):
+            reader.add_columns(block)
         else:
-            add_part(draft, line)
-    return drafts, symbols
+            reader.add(*block)
+    return reader.drafts, reader.symbols
 
 
-def _owner(
-    drafts: dict[bytes, Draft], symbols: dict[bytes, bytes], line: Line, path
-) -> tuple[Draft, bytes | None]:
-    """The transcript of a line, and the beginning of attributes that can name no other."""
-    number, *_, attributes = line
-    key, key_end = _named("transcript_id", _TRANSCRIPT_ID, line, path)
-    gene, gene_end = _named("gene_id", _GENE_ID, line, path)
-    draft = drafts.get(key)
-    if draft is None:
-        draft = drafts[key] = Draft(number, gene=gene, biotype=_first(_BIOTYPE, attributes))
-        if trans_spliced(attributes):
-            draft.oddity = "trans-splicing"
-        if gene not in symbols and (symbol := _first(_SYMBOL, attributes)):
-            symbols[gene] = symbol
-    elif draft.gene != gene:
-        draft.oddity = draft.oddity or "parts of two genes"
+class _Gtf:
+    def __init__(self, path):
+        self.path = path
+        self.drafts: dict[bytes, Draft] = {}
+        self.symbols: dict[bytes, bytes] = {}
+        self.draft: Draft | None = None  # that of the last line
+        self.head = _NO_HEAD  # the beginning of attributes that can name no other
+
+    def add(self, line: Line) -> None:
+        number, kind, *_, attributes = line
+        if kind not in _SORTS:
+            return
+        ids = None
+        # Lines of a transcript follow each other, and begin alike up to its name.
+        if not attributes.startswith(self.head):
+            *ids, self.head = _names(number, kind, attributes, self.path)
+        self._begin(ids, kind in _TRANSCRIPTS, number, attributes)
+        if kind not in _TRANSCRIPTS:
+            add_part(self.draft, line)
+
+    def add_columns(self, columns: Columns) -> None:
+        """As `add` line by line, but at once the parts that a transcript has in a row."""
+        block = columns.block
+        sorts = np.zeros(len(columns.starts), np.uint8)
+        for kind, of_kind in columns.rows.items():
+            sorts[of_kind] = _SORTS.get(kind, 0)
+        rows = np.flatnonzero(sorts)
+        if not len(rows):
+            return
+        head, ids = self.head, {}
+        for row, at in zip(rows.tolist(), columns.attributes[rows].tolist(), strict=True):
+            if block.startswith(head, at):
+                continue
+            attributes = block[at : block.index(b"\n", at)]
+            if found := _IDS.match(attributes):
+                (gene, key), head = found.groups(), found[0]
+            else:
+                kind = block[block.rfind(b"\n", 0, at) + 1 : at].split(b"\t")[2]
+                key, gene, head = _names(columns.first + row, kind, attributes, self.path)
+            ids[row] = key, gene
+        self.head = head
+        sorts = sorts[rows]
+        definitions = set(rows[sorts == _TRANSCRIPT].tolist())
+        begins = sorted({int(rows[0]), *ids, *definitions, *_changes(columns, rows)})
+        starts, ends = columns.starts[rows], columns.ends[rows]
+        # One object for an exon and the piece of CDS on the next line that is all of it.
+        is_new = np.append(True, (starts[1:] != starts[:-1]) | (ends[1:] != ends[:-1]))
+        pairs = zip(starts[is_new].tolist(), ends[is_new].tolist(), strict=True)
+        intervals = np.fromiter(pairs, object)[np.cumsum(is_new) - 1]
+        exons, cds, stops, utrs = (
+            _cut(intervals[sorts == sort], rows[sorts == sort], begins)
+            for sort in (_EXON, _CDS, _STOP, _UTR)
+        )
+        of_cds = rows[sorts == _CDS]
+        phases = _cut(columns.phases[of_cds], of_cds, begins)
+        ats, ends = columns.attributes[begins].tolist(), columns.attribute_ends[begins].tolist()
+        for begin, at, end, *run in zip(
+            begins, ats, ends, exons, cds, phases, stops, utrs, strict=True
+        ):
+            number = columns.first + begin
+            self._begin(ids.get(begin), begin in definitions, number, block[at:end])
+            if any(run):
+                add_parts(self.draft, columns.chromosomes[begin], columns.strands[begin], *run)
+
+    def _begin(self, ids, is_definition: bool, number: int, attributes: bytes) -> None:
+        """Takes in a line but for its part; without ids it goes on with the last transcript."""
+        is_new = False
+        if ids:
+            key, gene = ids
+            draft = self.drafts.get(key)
+            is_new = draft is None
+            if is_new:
+                biotype = _first(_BIOTYPE, attributes)
+                draft = self.drafts[key] = Draft(number, gene=gene, biotype=biotype)
+                if gene not in self.symbols and (symbol := _first(_SYMBOL, attributes)):
+                    self.symbols[gene] = symbol
+            elif draft.gene != gene:
+                draft.oddity = draft.oddity or "parts of two genes"
+            self.draft = draft
+        self.draft.definitions += is_definition
+        if (is_new or is_definition) and trans_spliced(attributes):
+            self.draft.oddity = "trans-splicing"
+
+
+def _cut(values: np.ndarray, rows: np.ndarray, begins: list[int]) -> list[list]:
+    """Values of rows, of those from each beginning to the next."""
+    values, cuts = values.tolist(), [*np.searchsorted(rows, begins).tolist(), len(rows)]
+    return [values[a:b] for a, b in pairwise(cuts)]
+
+
+def _changes(columns: Columns, rows: np.ndarray) -> list[int]:
+    """The rows on another chromosome or strand than the one before."""
+    names, strands = columns.chromosomes, np.frombuffer(columns.strands.encode(), np.uint8)[rows]
+    changed = strands[1:] != strands[:-1]
+    if names.count(names[0]) < len(names):
+        changed |= [names[a] != names[b] for a, b in pairwise(rows.tolist())]
+    return rows[1:][changed].tolist()
+
+
+def _names(number: int, kind: bytes, attributes: bytes, path) -> tuple[bytes, bytes, bytes]:
+    """Transcript and gene of a line, and the beginning of attributes that can name no other."""
+    key, key_end = _named("transcript_id", _TRANSCRIPT_ID, number, kind, attributes, path)
+    gene, gene_end = _named("gene_id", _GENE_ID, number, kind, attributes, path)
     end = max(key_end, gene_end)
     closed = end < len(attributes) or attributes.endswith(b'"')
-    return draft, attributes[: end + 1] if closed else None
+    return key, gene, attributes[: end + 1] if closed else _NO_HEAD
 
 
-def _named(name: str, pattern: re.Pattern, line: Line, path) -> tuple[bytes, int]:
+def _named(
+    name: str, pattern: re.Pattern, number: int, kind: bytes, attributes: bytes, path
+) -> tuple[bytes, int]:
     """The value of an attribute, and where it ends."""
-    number, kind, *_, attributes = line
     found = pattern.search(attributes)
     if found is None or not found[2].strip():
         missing(name, kind, path, number)

@@ -1,17 +1,19 @@
 """Where on the genome transcripts come from: what every annotation reader gives."""
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from data_builders.text import Tally
 
 Interval = tuple[int, int]
+_FAR = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptModel:
+class TranscriptModel(NamedTuple):
     """Where on the genome a transcript comes from.
 
     Coordinates are genomic, 0-based and half-open, whatever the strand.
@@ -69,11 +71,13 @@ def ordered_exons(exons: Iterable[Interval]) -> tuple[Interval, ...]:
     Raises:
         Odd: there is none, or two overlap.
     """
-    ordered = tuple(sorted(set(exons)))
+    ordered = tuple(sorted(exons))
     if not ordered:
         raise Odd("no exons")
-    if overlap(ordered):
-        raise Odd("exons overlap")
+    if overlap(ordered):  # as repeated ones do, which are rare
+        ordered = tuple(sorted(set(ordered)))
+        if overlap(ordered):
+            raise Odd("exons overlap")
     return ordered
 
 
@@ -119,3 +123,23 @@ def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tu
         joined.append(exon if exon == piece else piece)  # one object for both
         before = index
     return tuple(joined)
+
+
+def pieces_in_a_row(
+    exons: tuple[Interval, ...], pieces: Sequence[Interval]
+) -> tuple[Interval, ...] | None:
+    """As `coding_pieces`, several times as fast, of pieces in as many exons; of others None."""
+    first, last = pieces[0], pieces[-1]
+    begin = bisect_right(exons, (first[0], _FAR)) - 1
+    end = begin + len(pieces)
+    if begin < 0 or end > len(exons) or last[1] > exons[end - 1][1]:
+        return None
+    held = list(exons[begin:end])
+    if len(pieces) > 1 and (
+        first[1] != held[0][1] or last[0] != held[-1][0] or pieces[1:-1] != held[1:-1]
+    ):
+        return None
+    for at in (0, -1):
+        if held[at] != pieces[at]:  # else one object for both
+            held[at] = pieces[at]
+    return tuple(held)

@@ -103,7 +103,7 @@ def byte_blocks(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
 
 
 def _newlines(block: bytes) -> int:
-    return np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
 
 
 def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int]) -> Iterator:

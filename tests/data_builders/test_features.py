@@ -6,10 +6,19 @@ from collections import Counter
 import pytest
 
 from data_builders import features, text
-from data_builders.features import NO_PHASE, feature_lines
+from data_builders.features import NO_PHASE, feature_blocks, feature_lines
 from data_builders.records import InputError
 
-KINDS = ["gene", "transcript", "exon", "CDS", "stop_codon", "three_prime_UTR"]
+KINDS = [
+    "",
+    "gene",
+    "transcript",
+    "exon",
+    "CDS",
+    "stop_codon",
+    "three_prime_UTR",
+    "three_prime_utr",
+]
 
 
 def random_line(rng):
@@ -31,7 +40,7 @@ def random_line(rng):
 
 def read(path):
     counts = Counter()
-    return list(feature_lines(path, counts)), counts
+    return list(feature_lines(feature_blocks(path, counts))), counts
 
 
 def write(tmp_path, lines, end=b"\n"):
@@ -112,6 +121,22 @@ def test_the_genome_at_the_end_is_not_read(tmp_path, monkeypatch, tail, block_by
     found, counts = read(write(tmp_path, [line * 3 + tail]))
     assert [number for number, *_ in found] == [1, 2, 3]
     assert counts == {b"exon": 3}
+
+
+def test_types_of_any_length_are_told_apart(tmp_path):
+    kinds = [f"{'a' * n}{end}".encode() for n in range(20) for end in ("", "b", "c")]
+    lines = [b"1\tx\t" + kind + b"\t1\t2\t.\t+\t.\tx" for kind in kinds]
+    found, counts = read(write(tmp_path, lines))
+    assert [kind for _, kind, *_ in found] == kinds
+    assert counts == Counter(kinds)
+
+
+@pytest.mark.parametrize("block_bytes", [10, 1 << 20])
+def test_a_last_line_cut_off_in_its_first_column(tmp_path, monkeypatch, block_bytes):
+    monkeypatch.setattr(text, "_BLOCK_BYTES", block_bytes)
+    path = write(tmp_path, [b"1\tx\texon\t1\t2\t.\t+\t.\tx", b"chr"], b"")
+    with pytest.raises(InputError, match=r"a\.gff:2: columns: got 1, wanted 9"):
+        read(path)
 
 
 def test_an_empty_file(tmp_path):

@@ -1,10 +1,13 @@
 import gzip
+import random
 import re
 from collections import Counter
 
 import pytest
 
+from data_builders import drafts, features, gxf, text
 from data_builders.annotation import read_annotation
+from data_builders.models import coding_pieces, pieces_in_a_row
 from data_builders.records import InputError
 
 
@@ -195,6 +198,91 @@ def test_odd_transcripts_are_skipped_and_counted(tmp_path, lines, reason):
     assert annotation.tally.skipped == {reason: 1}
     assert [model.transcript_id for model in annotation.transcripts] == ["ok"]
     assert annotation.tally.read == 2
+
+
+PARTS = ["transcript", "exon", "exon", "exon", "CDS", "CDS", "stop_codon", "UTR", "gene", "mRNA"]
+
+
+def random_gtf(rng):
+    """Mostly transcripts of exons and CDS; sometimes each thing that a run of lines may not be."""
+    lines = []
+    for number in range(rng.randrange(1, 12)):
+        place = {"strand": rng.choice("+-"), "chromosome": rng.choice(("1", "1", "chr2"))}
+        named = {"transcript": f"t{number}", "gene": f"g{number // 3}"}
+        tail = rng.choice(("", "; gene_name abc", '; transcript_type "x y"', ";"))
+        lines.append(gtf("transcript", 1, 99, **place, **named) + tail)
+        is_coding = rng.random() < 0.6
+        for start in range(1, rng.randrange(2, 60), 10):
+            lines.append(gtf("exon", start, start + 6, **place, **named) + tail)
+            if is_coding:
+                lines.append(gtf("CDS", start, start + 6, phase="0", **place, **named) + tail)
+        odd = rng.choice(
+            ("kind", "strand", "gene", "again", "trans", "move", "order", *["none"] * 5)
+        )
+        at = rng.randrange(len(lines))
+        if odd == "kind":
+            lines.append(gtf(rng.choice(PARTS), 55, 57, phase=rng.choice("01"), **place, **named))
+        elif odd == "strand":
+            lines.append(gtf("exon", 61, 66, strand=rng.choice("+-."), **named))
+        elif odd == "gene":
+            lines.append(gtf("exon", 61, 66, **place, transcript=f"t{number}", gene="other"))
+        elif odd == "again":
+            lines.append(lines[at].replace("\t0\t", f"\t{rng.choice('01')}\t"))
+        elif odd == "trans":
+            lines[at] += '; note "trans-splicing"'
+        elif odd == "move":
+            lines.append(lines.pop(at))
+        elif odd == "order":
+            gene, name = f'gene_id "{named["gene"]}"', f'transcript_id "{named["transcript"]}"'
+            lines = [line.replace(f"{gene}; {name}", f"{name}; {gene}") for line in lines]
+    return lines
+
+
+@pytest.mark.parametrize("block_bytes", [1, 200, 1_000, 1 << 20])
+def test_lines_at_once_are_read_as_one_by_one(tmp_path, monkeypatch, block_bytes):
+    skipped = Counter()
+    for seed in range(60):
+        lines = random_gtf(random.Random(seed))
+        with monkeypatch.context() as patch:
+            patch.setattr(features, "_regular_columns", lambda *_: None)
+            expected = read(tmp_path, *lines)
+        with monkeypatch.context() as patch:
+            patch.setattr(text, "_BLOCK_BYTES", block_bytes)
+            assert read(tmp_path, *lines) == expected, seed
+        skipped += expected.tally.skipped
+    assert len(skipped) >= 8
+
+
+def test_trans_splicing_may_be_said_after_the_parts(tmp_path):
+    lines = [gtf("exon", 1, 9), gtf("exon", 1, 9, transcript="t2"), gtf("transcript", 1, 9)]
+    annotation = read(tmp_path, *lines[:2], lines[2] + '; note "trans-splicing"')
+    assert annotation.tally.skipped == {"trans-splicing": 1}
+
+
+def test_parts_of_regular_lines_are_taken_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(gxf, "add_part", pytest.fail)
+    monkeypatch.setattr(drafts, "coding_pieces", pytest.fail)
+    lines = [gtf("exon", 11, 20), gtf("CDS", 15, 20, phase="0"), gtf("exon", 31, 40)]
+    lines += [gtf("CDS", 31, 33, phase="0"), gtf("stop_codon", 34, 36, phase="0")]
+    (model,) = read(tmp_path, *lines).transcripts
+    assert model.cds == ((14, 20), (30, 36))
+
+
+def test_pieces_in_a_row_are_the_pieces_of_the_general_rule():
+    rng, found = random.Random(0), Counter()
+    for _ in range(3_000):
+        bounds = sorted(rng.sample(range(20), 2 * rng.randrange(1, 5)))
+        exons = tuple(zip(bounds[::2], bounds[1::2], strict=True))
+        pieces = list(exons[rng.randrange(len(exons)) :][: rng.randrange(1, 5)])
+        for at in {0, len(pieces) - 1, rng.randrange(len(pieces))}:
+            start, end = pieces[at]
+            start += rng.choice((0, 0, 0, 1, -1))
+            pieces[at] = start, max(start + 1, end + rng.choice((0, 0, 0, 1, -1)))
+        fast = pieces_in_a_row(exons, pieces)
+        found[fast is not None] += 1
+        if fast is not None:
+            assert fast == coding_pieces(exons, pieces)
+    assert min(found[True], found[False]) > 500
 
 
 @pytest.mark.parametrize(
