@@ -112,4 +112,5 @@ def test_accelerate_starts_what_the_documentation_says(
     )
     assert done.returncode == 0, done.stderr
     told = sorted(line for line in done.stdout.splitlines() if line.startswith("process "))
-    assert told == [f"process {rank} of {processes}" for rank in range(processes)]
+    expected = [f"process {rank} of {processes}" for rank in range(processes)]
+    assert told == expected, done.stdout + done.stderr

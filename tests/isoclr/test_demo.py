@@ -54,7 +54,7 @@ def test_the_summary_says_what_the_shipped_model_made(shipped, groups_folder, pr
     n = json.loads((groups_folder / "report.json").read_text())["dataset"]["transcripts"]
     assert "== Done in 61 s" in text and f"{n} transcripts in" in text
     assert "After 7 steps the partner ranks first for 12% of the 64 held-out pairs" in text
-    assert "k-mers               0.560 ± " in text
+    assert f"{'k-mers':<31} 0.560 ± " in text
     made = f"{tmp_path}/shipped.parquet     of one species, by model_cards/isoclr-small"
     absent = "model_cards/isoclr-small is not in this checkout: nothing embedded by it"
     assert (made in text, absent in text) == (shipped, not shipped)
