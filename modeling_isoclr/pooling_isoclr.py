@@ -86,10 +86,10 @@ class IsoCLRRegionPooling(nn.Module):
             share = nn.functional.avg_pool2d(regions.to(stage.dtype), (1, nucleotides))
             far.append(region_means(stage, share, valid, _PRIOR / nucleotides).flatten(1))
         layout = self.layout(layout_numbers(tracks, mask, regions))
-        content = self.content(torch.cat(far, 1)).to(self.content_norm.weight.dtype)
-        content = self.content_norm(content).to(stem.dtype)
-        usage = codon_usage(tracks, starts)
-        return torch.cat([layout.to(stem.dtype), usage.to(stem.dtype), near, content], 1)
+        content = self.content(torch.cat(far, 1).to(self.content.weight.dtype))
+        content = self.content_norm(content.to(self.content_norm.weight.dtype))
+        pooled = layout, codon_usage(tracks, starts), near, content
+        return torch.cat([part.to(stem.dtype) for part in pooled], 1)
 
 
 def regions_of(starts, mask):
@@ -122,7 +122,7 @@ def region_means(x, weights, everywhere, prior):
     Returns:
         (batch, regions, channels).
     """
-    x = x.flatten(2).transpose(1, 2)
+    x = _countable(x).flatten(2).transpose(1, 2)
     weights, everywhere = (w.flatten(2).to(x.dtype) for w in (weights, everywhere))
     whole = torch.bmm(everywhere, x) / everywhere.sum(2, keepdim=True).clamp(min=1e-6)
     return (torch.bmm(weights, x) + prior * whole) / (weights.sum(2, keepdim=True) + prior)
@@ -140,7 +140,7 @@ def codon_usage(tracks, starts):
     Returns:
         (batch, 64), by alphabet.
     """
-    first = tracks[:, :BASES].flatten(2)
+    first = _countable(tracks[:, :BASES]).flatten(2)
     second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
     starts = starts.flatten(2).to(first.dtype)
     pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
@@ -156,8 +156,7 @@ def layout_numbers(tracks, mask, regions):
         mask: (batch, 1, 1, length), True where valid.
         regions: bool (batch, 3, 1, length).
     """
-    # Halves cannot count so far.
-    dtype = torch.promote_types(tracks.dtype, torch.float32)
+    dtype = _countable(tracks).dtype
     follows = nn.functional.pad(mask, (0, 1))[..., 1:]  # the transcript's own end is no junction
     junctions = (tracks[:, _EXON_TRACK:][:, :1] > 0.5) & follows
     places = torch.cat([regions, mask], 1)
@@ -168,3 +167,8 @@ def layout_numbers(tracks, mask, regions):
     density = 500 * counts[:, 1:2] / lengths[:, 1:2].clamp(min=1)
     logs = torch.log10(1 + torch.cat([lengths, ends, 100 * counts], 1))
     return torch.cat([logs, density], 1)
+
+
+def _countable(x):
+    """`x` in a precision that can count the nucleotides of a transcript."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -136,6 +136,18 @@ def test_the_layout_is_the_same_in_every_model_and_comes_back_when_missing(tmp_p
     assert torch.equal(loaded.pooling.layout.directions, drawn)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_counts_long_transcripts(dtype, tmp_path):
+    model = trained_like(IsoCLRModel(regions(norm="layer")))
+    model.save_pretrained(tmp_path)
+    half = IsoCLRModel.from_pretrained(tmp_path, dtype=dtype).eval()
+    batch = torch.full((1, 12_288), 8)  # of one codon, 64 times as many as halves can count
+    with torch.no_grad():
+        expected, found = model(batch).pooler_output, half(batch).pooler_output
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.1)
+
+
 def test_regions_need_the_marks():
     with pytest.raises(ValueError, match=r"n_tracks: got 4 with pooling='regions'.*at least 6"):
         IsoCLRConfig(n_tracks=4, pooling="regions")
