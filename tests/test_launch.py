@@ -21,7 +21,9 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import train
 accelerator = train.build_accelerator(train.read_recipe(sys.argv[2]))
-print("process", accelerator.process_index, "of", accelerator.num_processes, flush=True)
+# In one piece: unbuffered, the two processes' words would mix.
+sys.stdout.write(f"process {accelerator.process_index} of {accelerator.num_processes}\n")
+sys.stdout.flush()
 accelerator.end_training()
 """
 
