@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.distributed]
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TELL_PROCESSES = """
+TELL_PROCESSES = r"""
 import sys
 sys.path.insert(0, sys.argv[1])
 import train
