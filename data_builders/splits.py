@@ -19,6 +19,8 @@ SEEDS = (2541, 413, 411, 412, 2547, 321, 421, 311, 2516, 2515)
 FRACTIONS = (0.7, 0.15, 0.15)
 SPLITS = ("homology", "random", "chromosome", "k-mer")
 
+_FEWEST_VALIDATION = 10
+
 # Of `similar_groups`. 4**10 words are enough for long transcripts to share few by chance.
 _WORD, _SKETCH, _SIMILAR = 10, 256, 0.1
 _N = ord("N")
@@ -77,6 +79,29 @@ def random_split(
     Arguments, results and errors as in `homology_split`, where every row is its own group.
     """
     return homology_split([None] * rows, seed, fractions)
+
+
+def few_rows(
+    train: np.ndarray, validation: np.ndarray, size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nested parts of two sides, in proportion, as if few labels were known.
+
+    Args:
+        train: row numbers.
+        validation: row numbers; of these ten at least are known, if there are as many: whoever has
+            few labels has few to stop by too, but must be able to.
+        size: rows of train.
+        seed: fewer rows of the same seed are a part of more.
+
+    Returns:
+        Ascending row numbers of train, (size,), and of validation.
+    """
+    rng = np.random.default_rng(seed)
+    share = max(round(len(validation) * size / len(train)), _FEWEST_VALIDATION)
+    return (
+        np.sort(rng.permutation(train)[:size]),
+        np.sort(rng.permutation(validation)[:share]),
+    )
 
 
 def groups_to_split(

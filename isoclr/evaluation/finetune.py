@@ -33,9 +33,9 @@ from isoclr.evaluation.supervised import (
     fit,
     predict,
     scores,
-    seeded,
     standardisation,
     tokenize,
+    untrained,
 )
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
@@ -419,7 +419,7 @@ def train_network(
     chosen = settings.from_scratch if head is None else settings.fine_tuned
     config = deepcopy(encoder.config)
     config.dropout = chosen.dropout
-    copy = seeded(lambda: IsoCLRModel(config), seed).eval()
+    copy = untrained(config, seed)
     if head is None:
         outputs = int(targets.max()) + 1 if problem == SINGLE else targets.shape[1]
         of_train = [rows[row] for row in train]

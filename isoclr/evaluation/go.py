@@ -13,7 +13,7 @@ from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_probe
 from isoclr.evaluation.figures_terms import plot_terms
 from isoclr.evaluation.probe import ProbeResult, probe
-from isoclr.evaluation.supervised import seeded
+from isoclr.evaluation.supervised import untrained
 from isoclr.evaluation.terms import (
     Separation,
     frequent_terms,
@@ -22,7 +22,6 @@ from isoclr.evaluation.terms import (
     single_term_genes,
     terms_at_level,
 )
-from modeling_isoclr import IsoCLRModel
 
 
 def go_model(
@@ -64,8 +63,8 @@ def go_model(
     rows, term = single_term_genes(labelled, columns)
     encoder, tokenizer = load_model(model)
     features = {"IsoCLR": embed_transcripts(encoder, tokenizer, labelled.transcripts)}
-    untrained = seeded(lambda: IsoCLRModel(encoder.config), 0).eval()
-    features["random weights"] = embed_transcripts(untrained, tokenizer, labelled.transcripts)
+    random = untrained(encoder.config, 0)
+    features["random weights"] = embed_transcripts(random, tokenizer, labelled.transcripts)
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])
     separation = separate(features, labelled, columns)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from data_builders.labels import LabelSet
 from data_builders.records import InputError
-from data_builders.splits import SEEDS
+from data_builders.splits import SEEDS, few_rows
 from isoclr.evaluation.controls import TOGETHER, boosting, control_features
 from isoclr.evaluation.embed import load_model
 from isoclr.evaluation.features import kmer_frequencies, structure_features
@@ -35,6 +35,7 @@ from isoclr.evaluation.supervised import (
     predict,
     seeded,
     tokenize,
+    untrained,
 )
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 
@@ -51,7 +52,7 @@ METHODS = {
     "saluki": "Saluki-like network",
 }
 FRACTIONS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
-FEWEST_LABELS, FEWEST_VALIDATION = 4, 10
+FEWEST_LABELS = 4
 
 _SCORES = METRICS[:3]
 # The model's own solid; the same shape without pre-training dashed; what needs no encoder dotted.
@@ -246,8 +247,9 @@ def low_data(
     for seed in seeds:
         sides = split_rows(labels, split, seed)
         for fraction in fractions:
-            parts = known_rows(*sides[:2], fraction, seed)
-            todo += [(method, fraction, seed, *parts, sides[2]) for method in methods]
+            size = _known(fraction, len(sides[0]))
+            parts = *few_rows(*sides[:2], size, seed), sides[2]
+            todo += [(method, fraction, seed, *parts) for method in methods]
     done = {(run.method, run.fraction, run.seed) for run in log.runs}
     # The quick first: what there is after an hour should say as much as it can.
     todo = sorted((t for t in todo if t[:3] not in done), key=lambda t: (t[1], t[2]))
@@ -301,24 +303,14 @@ def low_data_of_model(
     return curve
 
 
-def known_rows(
-    train: np.ndarray, validation: np.ndarray, fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of train and validation whose labels are known; a smaller fraction's are among them.
-
-    Raises:
-        InputError: a fraction that leaves fewer than four labels, or is over 1.
-    """
-    n = round(fraction * len(train)) if 0 < fraction <= 1 else 0
-    if n < FEWEST_LABELS:
+def _known(fraction: float, rows: int) -> int:
+    known = round(fraction * rows) if 0 < fraction <= 1 else 0
+    if known < FEWEST_LABELS:
         raise InputError(
-            f"fraction: got {fraction} of {len(train)} train rows, wanted at least "
-            f"{FEWEST_LABELS} rows and at most 1"
+            f"fraction: got {fraction} of {rows} train rows, wanted at least {FEWEST_LABELS} rows "
+            "and at most 1"
         )
-    n_validation = max(round(fraction * len(validation)), FEWEST_VALIDATION)
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(train), rng.permutation(validation)
-    return np.sort(shuffled[0][:n]), np.sort(shuffled[1][:n_validation])
+    return known
 
 
 def _predictors(
@@ -337,7 +329,7 @@ def _predictors(
         if name == "embeddings":
             return embed_rows(encoder, rows, budget, progress)
         if name == "random":
-            random = seeded(lambda: IsoCLRModel(encoder.config), 0).eval()
+            random = untrained(encoder.config, 0)
             return embed_rows(random, rows, budget, progress)
         if name == "kmers":
             kmers = kmer_frequencies(transcripts, 1, 6)

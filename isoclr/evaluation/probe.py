@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from data_builders.labels import LabelSet
 from data_builders.records import InputError
-from data_builders.splits import SEEDS, groups_to_split, homology_split
+from data_builders.splits import SEEDS, few_rows, groups_to_split, homology_split
 from isoclr.evaluation.linear import (
     ALPHAS,
     CLASS_ALPHAS,
@@ -243,7 +243,12 @@ def probe_few_labels(
     steps = (len(sizes) + 1) * (len(features) + len(predictors)) * len(seeds)
     with tqdm(total=steps, desc="probe", disable=not progress) as bar:
         for size in (*sorted(sizes), None):
-            parts = [_part(*rows, size, seed) for rows, seed in zip(splits, seeds, strict=True)]
+            parts = splits
+            if size is not None:
+                parts = [
+                    (*few_rows(train, validation, size, seed), test)
+                    for seed, (train, validation, test) in zip(seeds, splits, strict=True)
+                ]
             used = [_usable(targets, task, train, test) for train, _, test in parts]
             scores: dict[str, dict[str, tuple[float, ...]]] = {}
             metrics = METRICS if task == "regression" else CLASS_METRICS
@@ -326,21 +331,6 @@ def _check(
                 f"features '{name}': got shape {np.shape(matrix)}, wanted ({n}, width): one row a "
                 "labelled transcript"
             )
-
-
-def _part(
-    train: np.ndarray, validation: np.ndarray, test: np.ndarray, size: int | None, seed: int
-) -> Split:
-    """Nested parts of train and validation, in proportion; all of it if `size` is None."""
-    if size is None:
-        return train, validation, test
-    rng = np.random.default_rng(seed)
-    share = max(round(len(validation) * size / len(train)), 1)
-    return (
-        np.sort(rng.permutation(train)[:size]),
-        np.sort(rng.permutation(validation)[:share]),
-        test,
-    )
 
 
 def _usable(targets: np.ndarray, task: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:

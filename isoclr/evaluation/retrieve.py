@@ -18,9 +18,8 @@ from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.statistics import aligned
-from isoclr.evaluation.supervised import seeded
+from isoclr.evaluation.supervised import untrained
 from isoclr.training.sampling import PAIR_TYPES
-from modeling_isoclr import IsoCLRModel
 
 TYPES = PAIR_TYPES[1:]
 """Isoforms of one gene, genes of one group and species, genes of one group and two species."""
@@ -369,8 +368,8 @@ def retrieve_model(
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
     embeddings = {"IsoCLR": embed_transcripts(encoder, tokenizer, sample.transcripts)}
-    untrained = seeded(lambda: IsoCLRModel(encoder.config), seed).eval()
-    embeddings["random weights"] = embed_transcripts(untrained, tokenizer, sample.transcripts)
+    random = untrained(encoder.config, seed)
+    embeddings["random weights"] = embed_transcripts(random, tokenizer, sample.transcripts)
     embeddings["6-mers"] = kmer_frequencies(sample.transcripts, 6, 6)
     result = retrieve(embeddings, sample, seed=seed)
     output.mkdir(parents=True, exist_ok=True)

@@ -21,8 +21,7 @@ from isoclr.evaluation.probe import (
     targets_of,
     write_few_labels,
 )
-from isoclr.evaluation.supervised import fit_and_predict, seeded
-from modeling_isoclr import IsoCLRModel
+from isoclr.evaluation.supervised import fit_and_predict, untrained
 
 
 def probe_models(
@@ -72,9 +71,9 @@ def probe_models(
         for name, (encoder, tokenizer) in loaded.items()
     }
     first, tokenizer = next(iter(loaded.values()))
-    untrained = seeded(lambda: IsoCLRModel(first.config), 0).eval()
+    random = untrained(first.config, 0)
     controls = {
-        "random weights": embed_transcripts(untrained, tokenizer, labelled.transcripts),
+        "random weights": embed_transcripts(random, tokenizer, labelled.transcripts),
         **control_features(labelled.transcripts, kmers),
     }
     targets, _ = targets_of(labelled)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.linear import METRICS, score_numbers
-from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, halve, track_table
 from modeling_isoclr.losses_isoclr import supervised_loss
@@ -454,6 +454,11 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
         torch.manual_seed(seed)
         model = make()
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def untrained(config: IsoCLRConfig, seed: int) -> IsoCLRModel:
+    """An encoder with random weights, in evaluation mode: the control of a trained one."""
+    return seeded(lambda: IsoCLRModel(config), seed).eval()
 
 
 def scores(problem: str, predicted: np.ndarray, observed: np.ndarray) -> dict[str, float]:

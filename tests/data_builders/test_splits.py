@@ -7,6 +7,7 @@ from data_builders.records import InputError, Transcript
 from data_builders.splits import (
     SEEDS,
     SPLITS,
+    few_rows,
     groups_to_split,
     homology_split,
     random_split,
@@ -203,3 +204,21 @@ def test_many_sequences_are_grouped_as_few_are():
     groups = similar_groups(rows)  # in two blocks
     assert (groups[:350] == groups[350:]).all()
     assert len(set(groups.tolist())) == 350
+
+
+@pytest.mark.parametrize("seed", [0, 2541])
+def test_few_rows_are_nested(seed):
+    train, validation, _ = random_split(1000, seed)
+    sizes = (4, 7, 14, 35, 70, 210, 700)
+    parts = [few_rows(train, validation, size, seed) for size in sizes]
+    for few, many in zip(parts, parts[1:], strict=False):
+        assert all(set(a) <= set(b) for a, b in zip(few, many, strict=True))
+    assert [len(known) for known, _ in parts] == list(sizes)
+    assert [len(known) for _, known in parts] == [10, 10, 10, 10, 15, 45, 150]
+    assert (parts[-1][0] == train).all() and (parts[-1][1] == validation).all()
+    assert not (few_rows(train, validation, 70, seed + 1)[0] == parts[4][0]).all()
+
+
+def test_few_validation_rows_are_all_known():
+    _, known = few_rows(np.arange(40), np.arange(40, 46), 20, 0)
+    assert (known == np.arange(40, 46)).all()

@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
 from data_builders.records import InputError
 from isoclr.evaluation.linear import (
+    ALPHAS,
     CLASS_ALPHAS,
     CLASS_METRICS,
     METRICS,
+    _ridge,
     _rotated,
     _standardised,
     fit_and_score,
@@ -59,11 +61,28 @@ def test_classes_are_those_of_logistic_regressions_by_sklearn(width):
     assert found != pytest.approx(scores[-1], abs=0.002)
 
 
-def test_rotated_points_keep_every_product_with_train():
-    x, _ = planted(300, 1)
+@pytest.mark.parametrize("width", [8, 59, 60, 61, 300])
+@pytest.mark.parametrize("collinear", [False, True])
+def test_ridge_is_that_of_sklearn(width, collinear):
+    rng = np.random.default_rng(0)
+    x, _ = planted(width, 1)
+    if collinear:
+        x = np.hstack([x, x[:, :4] + x[:, 1:5], x[:, :1]])
+    targets = x[:, :5] @ rng.normal(size=5) + rng.normal(size=160) + 7
+    z_train, z_test = _standardised("x", x, TRAIN, TEST)
+    model = RidgeCV(ALPHAS).fit(z_train, targets[TRAIN])
+    predicted, alpha = _ridge(z_train, z_test, targets[TRAIN], ALPHAS)
+    assert alpha == model.alpha_
+    np.testing.assert_allclose(predicted, model.predict(z_test), rtol=1e-8)
+
+
+@pytest.mark.parametrize(("width", "spanned"), [(20, 20), (300, 59)])
+def test_rotated_points_keep_every_product_with_train(width, spanned):
+    x, _ = planted(width, 1)
     z_train, z_test = _standardised("x", x, TRAIN, TEST)
     train, test = _rotated(z_train, z_test)
-    assert train.shape == (60, 59) and test.shape == (60, 59)  # the mean is taken out
+    # Of sixty rows 59, as the mean is taken out.
+    assert train.shape == (60, spanned) and test.shape == (60, spanned)
     np.testing.assert_allclose(train @ train.T, z_train @ z_train.T, atol=1e-9)
     np.testing.assert_allclose(test @ train.T, z_test @ z_train.T, atol=1e-9)
 

@@ -8,18 +8,16 @@ import torch
 
 from data_builders.labels import LabelSet
 from data_builders.records import InputError, Transcript
-from data_builders.splits import SEEDS, homology_split, random_split
+from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation import low_data as module
 from isoclr.evaluation.features import structure_features
 from isoclr.evaluation.finetune import finetune
 from isoclr.evaluation.linear import fit_and_score
 from isoclr.evaluation.low_data import (
-    FEWEST_VALIDATION,
     FRACTIONS,
     METHODS,
     LowDataCurve,
     Run,
-    known_rows,
     low_data,
     low_data_of_model,
     plot_low_data,
@@ -60,32 +58,15 @@ def curve_of(encoder, labels, output, **options):
     return low_data(encoder, IsoCLRTokenizer(), labels, output, **{**OPTIONS, **options})
 
 
-def test_the_fractions_are_those_of_the_issue_and_controls_are_there():
+def test_the_fractions_are_half_a_percent_to_all_and_the_controls_are_there():
     assert FRACTIONS == (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
     assert {"structure", "codons", "kmers", "boosting", "saluki", "random"} < METHODS.keys()
 
 
-@pytest.mark.parametrize("seed", [0, 2541])
-def test_known_rows_are_nested(seed):
-    train, validation, _ = random_split(1000, seed)
-    parts = [known_rows(train, validation, fraction, seed) for fraction in FRACTIONS]
-    for few, many in zip(parts, parts[1:], strict=False):
-        assert all(set(a) <= set(b) for a, b in zip(few, many, strict=True))
-    assert [len(known) for known, _ in parts] == [4, 7, 14, 35, 70, 210, 700]
-    assert [len(known) for _, known in parts] == [10, 10, 10, 10, 15, 45, 150]
-    assert (parts[-1][0] == train).all() and (parts[-1][1] == validation).all()
-
-
-def test_few_validation_rows_are_all_known():
-    assert FEWEST_VALIDATION == 10
-    _, known = known_rows(np.arange(40), np.arange(40, 46), 0.5, 0)
-    assert (known == np.arange(40, 46)).all()
-
-
 @pytest.mark.parametrize("fraction", [0.001, 0.0, -1.0, 1.5, float("nan")])
-def test_impossible_fractions_are_named(fraction):
-    with pytest.raises(InputError, match=f"fraction: got {fraction}"):
-        known_rows(np.arange(700), np.arange(700, 850), fraction, 0)
+def test_impossible_fractions_are_named(fraction, encoder, labels, tmp_path):
+    with pytest.raises(InputError, match=f"fraction: got {fraction} of 140 train rows"):
+        curve_of(encoder, labels, tmp_path, fractions=(fraction,))
 
 
 def test_the_probe_here_is_the_probe_there(encoder, labels, tmp_path):

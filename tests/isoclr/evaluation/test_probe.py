@@ -218,7 +218,7 @@ def test_few_labels_are_nested_parts_of_train_and_test_is_whole():
     for seed, parts in seen.items():
         whole = homology_split(labels.groups, seed)
         assert [[len(side) for side in part] for part in parts] == [
-            [10, 2, 60],
+            [10, 10, 60],
             [100, 21, 60],
             [280, 60, 60],
         ]
