@@ -22,6 +22,7 @@ from measure import (
 from torch import nn
 from transformers import EsmConfig, EsmModel, MambaConfig, MambaModel
 
+from data_builders.records import Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
@@ -182,23 +183,26 @@ def channels_last(*, bfloat16: bool, compiled: bool) -> Workload:
 # --- Batching of a length mix
 
 
+def padded_batches(transcripts: Sequence[Transcript]) -> tuple[torch.Tensor, ...]:
+    """Tokens, each (transcripts, MAX_LENGTH)."""
+    tokens = np.full((len(transcripts), MAX_LENGTH), PAD_BASE, np.uint8)
+    for row, t in zip(tokens, transcripts, strict=True):
+        row[: len(t.sequence)] = IsoCLRTokenizer().tokenize_transcript(
+            t.sequence, (t.cds_start, t.cds_end), t.exon_junctions
+        )
+    return torch.from_numpy(tokens).split(TOKENS_PER_BATCH // MAX_LENGTH)
+
+
 def padded_to_longest() -> Workload:
     """Every transcript padded to the longest allowed, in batches of as many tokens as ours."""
-    model, tokenizer = encoder("small"), IsoCLRTokenizer()
+    model = encoder("small")
     lengths, _ = length_mix(MIX_SIZE)
     transcripts = random_transcripts(lengths)
-    per_batch = TOKENS_PER_BATCH // MAX_LENGTH
 
     def run():
-        tokens = np.full((len(transcripts), MAX_LENGTH), PAD_BASE, np.uint8)
-        for row, t in zip(tokens, transcripts, strict=True):
-            row[: len(t.sequence)] = tokenizer.tokenize_transcript(
-                t.sequence, (t.cds_start, t.cds_end), t.exon_junctions
-            )
-        batches = torch.from_numpy(tokens).split(per_batch)
-        return torch.cat([model(batch).pooler_output for batch in batches])
+        return torch.cat([model(batch).pooler_output for batch in padded_batches(transcripts)])
 
-    ours = embed_transcripts(model, tokenizer, transcripts, progress=False)
+    ours = embed_transcripts(model, IsoCLRTokenizer(), transcripts, progress=False)
     np.testing.assert_allclose(ours, run().numpy(), rtol=1e-5, atol=1e-5)
     return Workload(run, sum(lengths))
 
@@ -213,6 +217,18 @@ def sorted_by_length() -> Workload:
         return embed_transcripts(
             model, tokenizer, transcripts, tokens_per_batch=TOKENS_PER_BATCH, progress=False
         )
+
+    return Workload(run, sum(lengths))
+
+
+def saluki_like_padded() -> Workload:
+    """A supervised half-life model's encoder as its authors run it: on inputs of one length."""
+    model = SalukiLike().eval()
+    lengths, _ = length_mix(MIX_SIZE)
+    transcripts = random_transcripts(lengths)
+
+    def run():
+        return torch.cat([model(batch) for batch in padded_batches(transcripts)])
 
     return Workload(run, sum(lengths))
 
@@ -287,6 +303,7 @@ SECTIONS = {
     "small, embedding a length mix": {
         f"padded to {MAX_LENGTH:,} nt": padded_to_longest,
         "sorted by length, token budget": sorted_by_length,
+        f"Saluki-like, padded to {MAX_LENGTH:,} nt": saluki_like_padded,
     },
     "encoders on 4 x 1,024 nt": {
         "IsoCLR small": lambda: isoclr("small"),

@@ -54,7 +54,8 @@ def write_card(
     Args:
         folder: of config.json, model.safetensors and, from train.py, the rest.
         results: `probe.json` files that `isoclr probe` wrote about this model, each perhaps with
-            its figure and a few_labels.json beside it; None: those in `results/*/` of the folder.
+            its figure, a few_labels.json and a low_data.json beside it; None: those in `results/*/`
+            of the folder.
         datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
             looks like `owner/name` there may be a folder that is gone.
 
@@ -163,17 +164,28 @@ def _read_reports(data: str | list | None) -> list[dict]:
 
 
 def _read_probe(path: Path, folder: Path) -> dict:
-    """A probe, with its figures where they are in the folder, and what few labels gave."""
+    """A probe, with what lies beside it: figures, what few labels gave, and a low-data curve."""
     what = "the probe.json of isoclr probe"
     probe = read_json(path, _PROBE, what)
     few = path.with_name("few_labels.json")
-    figures = [path.with_suffix(".png"), few.with_suffix(".png")]
+    curve = path.with_name("low_data.json")
+    figures = [file.with_suffix(".png") for file in (path, few, curve)]
     inside = folder.resolve() in path.resolve().parents
     return probe | {
         # Of one label there may be several sets: the folder says which.
         "name": path.parent.name if inside else probe["label"],
         "few": json.loads(few.read_text())[:-1] if few.exists() else [],
+        "curve": _read_curve(curve) if curve.exists() else {},
         "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
+    }
+
+
+def _read_curve(path: Path) -> dict[str, dict[int, tuple[float, float]]]:
+    """Method -> labels -> mean Pearson r and half its 95 % interval, where several seeds say so."""
+    summary = read_json(path, ("summary",), "the low_data.json of isoclr low-data")["summary"]
+    return {
+        method: {point["labels"]: point["pearson"] for point in points if point["pearson"]}
+        for method, points in summary.items()
     }
 
 
