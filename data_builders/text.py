@@ -1,12 +1,10 @@
 """What every reader shares: lines of a file, plain or gzip, and a tally of what became of them."""
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from isal import igzip, isal_zlib
 from tqdm import tqdm
 
 from data_builders.records import InputError
@@ -123,13 +122,13 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
                 _check_bgzf_end(raw)
-                stream = io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 20)
+                stream = io.BufferedReader(igzip.IGzipFile(fileobj=raw), 1 << 20)
             _check_start(stream, path)
             while block := read(stream):
                 yield number, block
                 number += lines_of(block)
                 progress.update(raw.tell() - progress.n)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
         raise InputError(
             f"{path}:{number}: got a truncated or damaged gzip stream ({error}) at this line or "
             "later, wanted a complete one"
@@ -176,6 +175,8 @@ def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
     except UnicodeDecodeError as error:
         found = value[error.start : error.start + _SHOWN]
         raise InputError(f"{path}:{line}: got {found!r}, wanted UTF-8 text") from error
+    if text.isprintable():
+        return text
     suspect = not value.isascii() or len(value.translate(None, _CONTROLS)) < len(value)
     if suspect and (odd := _NOT_TEXT.search(text)):
         raise InputError(f"{path}:{line}: got the character {odd[0]!r}, wanted text")

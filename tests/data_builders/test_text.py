@@ -42,6 +42,33 @@ def test_tally_adds_up():
     assert (tally.read, tally.kept, tally.skipped) == (7, 3, {"odd": 3, "even": 1})
 
 
+PACKED = gzip.compress(b"one\ntwo\n" * 99, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PACKED[:2] + b"\7" + PACKED[3:],  # no such method
+        PACKED[:12] + b"\xff\xff" + PACKED[14:],  # no code of deflate
+        PACKED[:-8] + bytes(4) + PACKED[-4:],  # another checksum
+        PACKED[:-1] + b"\1",  # another length
+        PACKED + b"more",
+        PACKED + PACKED[:9],
+    ],
+)
+def test_damaged_gzip_is_named(tmp_path, content):
+    path = tmp_path / "a.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.gz:\d+: got a truncated or damaged gzip stream \(\w"):
+        list(numbered_lines(path))
+
+
+def test_zeros_may_follow_gzip(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(PACKED + bytes(512))
+    assert len(list(numbered_lines(path))) == 198
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("blocks", [line_blocks, byte_blocks])
 def test_blocks_have_all_lines_whole_and_know_their_numbers(tmp_path, monkeypatch, blocks, packed):
