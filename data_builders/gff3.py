@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data_builders.drafts import Draft, add_part, missing, trans_spliced
+from data_builders.drafts import Draft, Parts, add_part, missing, trans_spliced
 from data_builders.features import PARTS, UTRS, Block, Line, feature_lines
 from data_builders.records import InputError
 
@@ -152,7 +152,7 @@ class _Tree:
             number, kind, *_, attributes = line
             key = parent
             node, draft = self.nodes.get(parent), self.drafts.get(parent)
-            if node and _is_gene(node) and not (draft and draft.exons):
+            if node and _is_gene(node) and not (draft and draft.parts.exons):
                 if kind != b"CDS":
                     continue
                 key = _value(_ID, attributes) or parent
@@ -196,7 +196,8 @@ def _is_gene_kind(kind: bytes) -> bool:
 
 
 def _last_base(draft: Draft) -> int:
-    return max((end for _, end in (*draft.exons, *draft.cds)), default=0)
+    parts = draft.parts or Parts()
+    return max((end for _, end in (*parts.exons, *parts.cds)), default=0)
 
 
 def _first(pattern: re.Pattern, attributes: bytes) -> bytes | None:

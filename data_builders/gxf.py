@@ -12,11 +12,17 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
-from data_builders.drafts import Draft, add_part, add_parts, build_model, missing, trans_spliced
+from data_builders.drafts import (
+    Draft,
+    Models,
+    add_part,
+    add_run,
+    build_model,
+    missing,
+    trans_spliced,
+)
 from data_builders.features import (
-    EXONS,
     PARTS,
-    UTRS,
     Block,
     Columns,
     Line,
@@ -26,17 +32,12 @@ from data_builders.features import (
 from data_builders.gff3 import read_gff3
 from data_builders.models import Annotation, Odd
 from data_builders.records import InputError
+from data_builders.runs import SORTS, Runs
 from data_builders.text import Tally, decode, shown
 
 _TRANSCRIPTS = frozenset({b"transcript", b"mRNA"})
-_TRANSCRIPT, _EXON, _CDS, _STOP, _UTR = range(1, 6)
-_SORTS = {
-    **dict.fromkeys(_TRANSCRIPTS, _TRANSCRIPT),
-    **dict.fromkeys(EXONS, _EXON),
-    b"CDS": _CDS,
-    b"stop_codon": _STOP,
-    **dict.fromkeys(UTRS, _UTR),
-}
+_TRANSCRIPT = max(SORTS.values()) + 1
+_SORTS = SORTS | dict.fromkeys(_TRANSCRIPTS, _TRANSCRIPT)
 
 _GTF_ATTRIBUTES = re.compile(rb"\s*[\w.]+\s+[^\s=;]")
 _GFF3_ATTRIBUTES = re.compile(rb"\s*[^\s=;]+=")
@@ -47,7 +48,8 @@ _GENE_ID = re.compile(rb'gene_id(?<!\wgene_id)\s+("?)([^";\r\n]+)("?)')
 _IDS = re.compile(rb'gene_id "([^\s";]+)"; (?:gene_version "\d+"; )?transcript_id "([^\s";]+)"')
 _SYMBOL = re.compile(rb'\b(?:gene_name|gene)\s+"?([^";\r\n]+)')
 _BIOTYPE = re.compile(rb'transcript_(?:bio)?type\s+"?([^";\r\n]+)')
-_NO_HEAD = b"\0"  # no attributes begin so
+_COMPARED = 96  # bytes; what names gene and transcript is mostly within them
+_NO_HEAD = bytes(_COMPARED + 1)  # no attributes begin so; longer than what is compared
 _BREAK = re.compile(r"[\t\r\n]")  # that an escape of GFF3 stood for
 
 
@@ -99,7 +101,7 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
         return texts[value]
 
     tally, names = Tally(read=len(drafts), strict=strict), set()
-    transcripts, gene_symbols = [], {}
+    models, runs, gene_symbols = [], [], {}
     for key in list(drafts):
         draft = drafts.pop(key)  # gives its memory back
         name = _name(key, path, draft.line, unescape)
@@ -111,12 +113,13 @@ def read_gxf(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
         except Odd as reason:
             tally.skip(str(reason), f"{path}:{draft.line}: transcript '{name}'")
             continue
-        transcripts.append(model)
+        models.append(model)
+        runs.append(draft.run)
         if symbol := symbols.get(draft.gene):
             gene_symbols[model.gene_id] = text(symbol, draft.line)
     return Annotation(
         path=Path(path),
-        transcripts=tuple(transcripts),
+        transcripts=Models(models, runs),
         gene_symbols=gene_symbols,
         features=Counter({kind.decode("utf-8", "replace"): n for kind, n in features.items()}),
         tally=tally,
@@ -148,7 +151,7 @@ def _format(
 
 def _name(value: bytes, path, line: int, unescape: Callable[[bytes], bytes]) -> str:
     name = decode(unescape(value), path, line)
-    if _BREAK.search(name):
+    if not name.isprintable() and _BREAK.search(name):
         raise InputError(f"{path}:{line}: got the name {name!r}, wanted one without line breaks")
     return name
 
@@ -193,40 +196,49 @@ class _Gtf:
         rows = np.flatnonzero(sorts)
         if not len(rows):
             return
-        head, ids = self.head, {}
-        for row, at in zip(rows.tolist(), columns.attributes[rows].tolist(), strict=True):
-            if block.startswith(head, at):
-                continue
-            attributes = block[at : block.index(b"\n", at)]
-            if found := _IDS.match(attributes):
-                (gene, key), head = found.groups(), found[0]
-            else:
-                kind = block[block.rfind(b"\n", 0, at) + 1 : at].split(b"\t")[2]
-                key, gene, head = _names(columns.first + row, kind, attributes, self.path)
-            ids[row] = key, gene
-        self.head = head
+        ids = self._ids(columns, rows)
         sorts = sorts[rows]
         definitions = set(rows[sorts == _TRANSCRIPT].tolist())
         begins = sorted({int(rows[0]), *ids, *definitions, *_changes(columns, rows)})
-        starts, ends = columns.starts[rows], columns.ends[rows]
-        # One object for an exon and the piece of CDS on the next line that is all of it.
-        is_new = np.append(True, (starts[1:] != starts[:-1]) | (ends[1:] != ends[:-1]))
-        pairs = zip(starts[is_new].tolist(), ends[is_new].tolist(), strict=True)
-        intervals = np.fromiter(pairs, object)[np.cumsum(is_new) - 1]
-        exons, cds, stops, utrs = (
-            _cut(intervals[sorts == sort], rows[sorts == sort], begins)
-            for sort in (_EXON, _CDS, _STOP, _UTR)
+        is_part = sorts != _TRANSCRIPT
+        parts = rows[is_part]
+        runs = Runs(
+            np.append(np.searchsorted(parts, begins), len(parts)),
+            sorts[is_part],
+            columns.starts[parts],
+            columns.ends[parts],
+            columns.phases[parts],
         )
-        of_cds = rows[sorts == _CDS]
-        phases = _cut(columns.phases[of_cds], of_cds, begins)
+        strands = columns.strands
+        regular = runs.regular(np.frombuffer(strands.encode(), np.uint8)[begins]).tolist()
+        has_parts = (np.diff(runs.cuts) > 0).tolist()
         ats, ends = columns.attributes[begins].tolist(), columns.attribute_ends[begins].tolist()
-        for begin, at, end, *run in zip(
-            begins, ats, ends, exons, cds, phases, stops, utrs, strict=True
-        ):
+        for run, (begin, at, end) in enumerate(zip(begins, ats, ends, strict=True)):
             number = columns.first + begin
             self._begin(ids.get(begin), begin in definitions, number, block[at:end])
-            if any(run):
-                add_parts(self.draft, columns.chromosomes[begin], columns.strands[begin], *run)
+            if has_parts[run]:
+                place = columns.chromosomes[begin], strands[begin]
+                add_run(self.draft, *place, (runs, run), regular=regular[run])
+
+    def _ids(self, columns: Columns, rows: np.ndarray) -> dict[int, tuple[bytes, bytes]]:
+        """Transcript and gene of each row that does not begin as the one before."""
+        block, ats = columns.block, columns.attributes[rows]
+        others = np.flatnonzero(~_alike(block, ats)).tolist()
+        head, ids, rows, ats = self.head, {}, rows.tolist(), ats.tolist()
+        for first, end in pairwise([*others, len(rows)]):
+            for row, at in zip(rows[first:end], ats[first:end], strict=True):
+                if not block.startswith(head, at):
+                    if found := _IDS.match(block, at):
+                        head, gene, key = found.group(0, 1, 2)
+                    else:
+                        attributes = block[at : block.index(b"\n", at)]
+                        kind = block[block.rfind(b"\n", 0, at) + 1 : at].split(b"\t")[2]
+                        key, gene, head = _names(columns.first + row, kind, attributes, self.path)
+                    ids[row] = key, gene
+                if len(head) <= _COMPARED:
+                    break  # the others begin alike
+        self.head = head
+        return ids
 
     def _begin(self, ids, is_definition: bool, number: int, attributes: bytes) -> None:
         """Takes in a line but for its part; without ids it goes on with the last transcript."""
@@ -248,10 +260,15 @@ class _Gtf:
             self.draft.oddity = "trans-splicing"
 
 
-def _cut(values: np.ndarray, rows: np.ndarray, begins: list[int]) -> list[list]:
-    """Values of rows, of those from each beginning to the next."""
-    values, cuts = values.tolist(), [*np.searchsorted(rows, begins).tolist(), len(rows)]
-    return [values[a:b] for a, b in pairwise(cuts)]
+def _alike(block: bytes, places: np.ndarray) -> np.ndarray:
+    """Whether what follows a place of the block is what follows the one before, as far as told."""
+    alike = np.zeros(len(places), bool)
+    if len(block) >= _COMPARED:
+        stretches = np.ndarray(len(block) - _COMPARED + 1, f"V{_COMPARED}", block, strides=(1,))
+        whole = places[: np.searchsorted(places, len(stretches))]
+        words = stretches[whole].view("<u8").reshape(-1, _COMPARED // 8)
+        alike[1 : len(whole)] = (words[1:] == words[:-1]).all(1)
+    return alike
 
 
 def _changes(columns: Columns, rows: np.ndarray) -> list[int]:
@@ -259,7 +276,7 @@ def _changes(columns: Columns, rows: np.ndarray) -> list[int]:
     names, strands = columns.chromosomes, np.frombuffer(columns.strands.encode(), np.uint8)[rows]
     changed = strands[1:] != strands[:-1]
     if names.count(names[0]) < len(names):
-        changed |= [names[a] != names[b] for a, b in pairwise(rows.tolist())]
+        changed |= np.fromiter((names[a] != names[b] for a, b in pairwise(rows.tolist())), bool)
     return rows[1:][changed].tolist()
 
 

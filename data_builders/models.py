@@ -48,14 +48,14 @@ class Annotation:
 
     Attributes:
         path: the file.
-        transcripts: in the order of the file.
+        transcripts: in the order of the file; those of a GTF are made as they are taken out.
         gene_symbols: gene_id -> symbol, where one is given.
         features: feature type -> lines; their sum is the file's feature lines.
         tally: transcripts read, and skipped by reason; kept are those in `transcripts`.
     """
 
     path: Path
-    transcripts: tuple[TranscriptModel, ...]
+    transcripts: Sequence[TranscriptModel]
     gene_symbols: Mapping[str, str]
     features: Counter[str]
     tally: Tally

@@ -3,12 +3,14 @@ import random
 import re
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from data_builders import drafts, features, gxf, text
+from data_builders import drafts, features, text
 from data_builders.annotation import read_annotation
 from data_builders.models import coding_pieces, pieces_in_a_row
 from data_builders.records import InputError
+from data_builders.runs import Runs
 
 
 def gtf(feature, start, end, *, strand="+", phase=".", transcript="t1", gene="g1", chromosome="1"):
@@ -260,12 +262,81 @@ def test_trans_splicing_may_be_said_after_the_parts(tmp_path):
 
 
 def test_parts_of_regular_lines_are_taken_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(gxf, "add_part", pytest.fail)
+    monkeypatch.setattr(drafts, "_add", pytest.fail)
     monkeypatch.setattr(drafts, "coding_pieces", pytest.fail)
     lines = [gtf("exon", 11, 20), gtf("CDS", 15, 20, phase="0"), gtf("exon", 31, 40)]
     lines += [gtf("CDS", 31, 33, phase="0"), gtf("stop_codon", 34, 36, phase="0")]
     (model,) = read(tmp_path, *lines).transcripts
     assert model.cds == ((14, 20), (30, 36))
+
+
+def random_transcript(rng, number):
+    """Exons and CDS in either order; sometimes an edge that is off, a piece too few or too many."""
+    place = {"strand": rng.choice("++--."), "transcript": f"t{number}", "gene": f"g{number}"}
+    bounds = sorted(rng.sample(range(10, 90), 2 * rng.randrange(1, 5)))
+    exons = list(zip(bounds[::2], bounds[1::2], strict=True))
+    pieces = exons[rng.randrange(len(exons)) :][: rng.randrange(5)]
+    stops = []
+    if pieces and rng.random() < 0.5:
+        start, end = pieces[-1]
+        stops = [(end + 1, end + rng.randrange(1, 4))]
+        if place["strand"] == "-":
+            stops = [(pieces[0][0] - rng.randrange(1, 4), pieces[0][0] - 1)]
+    parts = [("exon", exons), ("CDS", pieces), ("stop_codon", stops * rng.choice((1, 1, 1, 2)))]
+    lines = []
+    for kind, intervals in parts:
+        if rng.random() < 0.2 and intervals:
+            at = rng.randrange(len(intervals))
+            start, end = intervals[at]
+            start += rng.choice((0, 1, -1))
+            intervals = [*intervals[:at], (start, max(start, end - 1)), *intervals[at + 1 :]]
+        if rng.random() < 0.1:
+            intervals = intervals + intervals[:1]
+        for start, end in intervals[:: rng.choice((1, -1))]:
+            lines.append(gtf(kind, start, end, phase=rng.choice("0000."), **place))
+    return lines
+
+
+def test_what_is_told_regular_at_once_is_what_a_look_at_each_gives(tmp_path, monkeypatch):
+    rng = random.Random(0)
+    lines = [line for number in range(2_000) for line in random_transcript(rng, number)]
+    annotation = read(tmp_path, *lines)
+    at_once = sum(model.exons == () for model in annotation.transcripts._models)
+    monkeypatch.setattr(Runs, "regular", lambda runs, strands: np.zeros(len(strands), bool))
+    one_by_one = read(tmp_path, *lines)
+    assert annotation == one_by_one
+    assert 500 < at_once < annotation.tally.kept
+    assert len(annotation.tally.skipped) >= 5 and len(annotation.tally.adjusted) == 1
+
+
+def test_models_are_a_sequence_as_a_tuple_is(tmp_path):
+    lines = [gtf("exon", 1, 9, transcript=f"t{number}") for number in range(4)]
+    models = read(tmp_path, *lines, gtf("exon", 15, 17)).transcripts
+    whole = tuple(models)
+    assert [len(model.exons) for model in whole] == [1, 2, 1, 1] and len(models) == 4
+    assert models == whole and whole == models and models != whole[1:]
+    assert models[1:3] == whole[1:3] and models[-1] == whole[-1]
+    with pytest.raises(IndexError):
+        models[4]
+
+
+@pytest.mark.parametrize("length", [1, 60, 70, 97, 300])
+def test_names_of_any_length_are_told_apart_by_their_last_letter(tmp_path, length):
+    name = "x" * length
+    parts = [("a", 1), ("a", 21), ("b", 1), ("b", 31), ("a", 41), ("c", 1)]
+    lines = [gtf("exon", start, start + 9, transcript=name + t, gene=name) for t, start in parts]
+    found = {m.transcript_id[-1]: m.exons for m in read(tmp_path, *lines).transcripts}
+    assert found == {
+        "a": ((0, 10), (20, 30), (40, 50)),
+        "b": ((0, 10), (30, 40)),
+        "c": ((0, 10),),
+    }
+
+
+def test_the_only_part_of_a_block_on_another_chromosome_than_the_rest(tmp_path):
+    lines = [gtf("gene", 1, 9), gtf("exon", 1, 9, chromosome="2")]
+    (model,) = read(tmp_path, *lines).transcripts
+    assert model.chromosome == "2"
 
 
 def test_pieces_in_a_row_are_the_pieces_of_the_general_rule():
