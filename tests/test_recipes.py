@@ -65,7 +65,15 @@ def rates(recipe, steps_per_epoch):
 
 def test_the_recipes_that_the_documentation_names_are_there():
     names = {path.stem for path in RECIPES}
-    assert names == {"demo", "gpu", "isoclr-small", "isoclr-small-bare", "laptop", *PAPER, "orthrus"}
+    assert names == {
+        "demo",
+        "gpu",
+        "isoclr-small",
+        "isoclr-small-bare",
+        "laptop",
+        *PAPER,
+        "orthrus",
+    }
     page = (ROOT / "docs" / "TRAINING.md").read_text()
     assert all(f"recipes/{name}.yaml" in page for name in names)
 
