@@ -174,6 +174,7 @@ def _rotated(z_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]
     values, vectors = eigh(z_train @ z_train.T if is_wide else z_train.T @ z_train)
     spanned = values > values[-1] * len(values) * np.finfo(float).eps
     axes = vectors[:, spanned]
-    if is_wide:
-        axes = z_train.T @ (axes / np.sqrt(values[spanned]))
+    if is_wide:  # products with the rows of train do, of which there are fewer than columns
+        scale = np.sqrt(values[spanned])
+        return axes * scale, *(z @ z_train.T @ (axes / scale) for z in others)
     return tuple(z @ axes for z in (z_train, *others))
