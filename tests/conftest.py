@@ -10,7 +10,7 @@ from loopback_hub import LoopbackHub
 
 # Before torch is imported, and for the processes that tests start: on few cores that others use
 # too, threads that wait for each other cost more than they bring.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parents[1]
 
