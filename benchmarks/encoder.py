@@ -185,9 +185,10 @@ def channels_last(*, bfloat16: bool, compiled: bool) -> Workload:
 
 def padded_batches(transcripts: Sequence[Transcript]) -> tuple[torch.Tensor, ...]:
     """Tokens, each (transcripts, MAX_LENGTH)."""
+    tokenizer = IsoCLRTokenizer()
     tokens = np.full((len(transcripts), MAX_LENGTH), PAD_BASE, np.uint8)
     for row, t in zip(tokens, transcripts, strict=True):
-        row[: len(t.sequence)] = IsoCLRTokenizer().tokenize_transcript(
+        row[: len(t.sequence)] = tokenizer.tokenize_transcript(
             t.sequence, (t.cds_start, t.cds_end), t.exon_junctions
         )
     return torch.from_numpy(tokens).split(TOKENS_PER_BATCH // MAX_LENGTH)
