@@ -162,7 +162,6 @@ push(folder, "again")
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_folder_without_code_is_pushed_with_the_package_s(hub, pushed, folder, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("*.py"))
@@ -171,6 +170,7 @@ def test_a_folder_without_code_is_pushed_with_the_package_s(hub, pushed, folder,
     assert found.at("main").files.keys() == expected.at("main").files.keys()
 
 
+@pytest.mark.slow
 def test_private_is_private(hub, pushed, folder):
     commits = len(pushed.commits)
     code = """
