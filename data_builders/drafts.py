@@ -221,7 +221,7 @@ def _whole(model: TranscriptModel, run: Run | None) -> TranscriptModel:
     if run is None:
         return model
     exons, cds, phase = _spliced(_parts_of(run), model.strand)
-    return TranscriptModel(*model[:4], exons, cds, phase, *model[7:])
+    return model._replace(exons=exons, cds=cds, phase=phase)
 
 
 def _spliced(
