@@ -34,7 +34,8 @@ _START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
 _STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
 
 _SHORTEST_STEP = 32  # of padded lengths
-_SPREAD = 0.04  # that the mean length of a part falls short of its longest, at most
+# Padding that a part may have: this share of it, or as much as costs no more than a part more does.
+_PADDING_SHARE, _PADDING = 0.04, 2048
 
 _CROPS = ("five_prime", "three_prime", "cds_centre")
 
@@ -307,7 +308,7 @@ def _crop_row(row, max_length, keep):
 def cut_by_tokens(lengths, budget):
     """Cut rows, sorted by length, so that each part padded to its longest stays in a budget.
 
-    A part also ends before its mean length would be 4 % less than its longest.
+    A part also ends before padding to its longest would be over 4 % of it and over 2,048 nt.
 
     Args:
         lengths: nt of each row, (rows,).
@@ -322,8 +323,9 @@ def cut_by_tokens(lengths, budget):
     while start < len(order):
         longest = lengths[order[start]]
         part = order[start : start + max(budget // padded_length(longest), 1)]
-        mean = np.cumsum(lengths[part]) / np.arange(1, len(part) + 1)
-        rows = np.searchsorted(-mean, -(1 - _SPREAD) * longest, "right")
+        padded = longest * np.arange(1, len(part) + 1)
+        much = padded - np.cumsum(lengths[part]) > np.maximum(_PADDING_SHARE * padded, _PADDING)
+        rows = int(much.argmax()) if much.any() else len(part)
         parts.append(part[:rows])
         start += rows
     return parts

@@ -121,7 +121,8 @@ def test_rows_of_a_part_are_of_like_length():
     parts = cut_by_tokens(lengths, 65536)
     assert sum(map(len, parts)) == 2000
     for part in parts:
-        assert lengths[part].mean() >= 0.96 * lengths[part].max()
+        padding = len(part) * lengths[part].max() - lengths[part].sum()
+        assert padding <= max(0.04 * len(part) * lengths[part].max(), 2048)
     padded = {pad_tokens([np.zeros(n, dtype=np.uint8)]).shape[1] for n in range(1, 12289)}
     assert len(padded) < 200  # few shapes, for compilers and allocators
 
