@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-_COLOURS = ("#1f4e79", "#9db8d2", "#d98c3f")
+# Of an encoder raw and whitened, trained and with random weights; then others.
+_COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f")
 
 
 def plot_retrieval(
@@ -55,7 +56,7 @@ def plot_retrieval(
     panels[0].set_ylabel(metric)
     panels[0].set_ylim(0, 1)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     figure.suptitle(
         f"{title}\nLines: 95 % interval of a bootstrap over queries.", fontsize=9, x=0.01, ha="left"
     )

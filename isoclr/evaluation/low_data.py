@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -146,14 +147,18 @@ class LowDataCurve:
 
     def title(self) -> str:
         """What the scores are of."""
-        about, seeds = self.about, {run.seed for run in self.runs}
-        cropped = ""
+        about, cropped = self.about, ""
         if about["cropped"]:
             cropped = f", {about['cropped']:,} cropped to {about['max_length']:,} nt"
         return (
             f"{about['label']}: {about['rows']:,} transcripts{cropped}, {about['groups']:,} "
-            f"homology groups, {about['split']} split, {len(seeds)} seeds"
+            f"homology groups, {about['split']} split, {self._seeds()} seeds"
         )
+
+    def _seeds(self) -> str:
+        """How many a mean is of: "3", or "2 to 5" where methods have unlike numbers."""
+        counts = Counter((run.method, run.fraction) for run in self.runs).values()
+        return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
     def table(self) -> str:
         """Pearson r, a line a method, a column a number of labels, for reading."""

@@ -27,6 +27,7 @@ TYPES = PAIR_TYPES[1:]
 METRICS = ("recall@1", "recall@10", "mrr")
 IDENTITY_EDGES = (0.4, 0.6, 0.8, 0.95)
 _RESAMPLES = 1000
+_WHITENING_FLOOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,26 @@ def _related(kind: str, species: np.ndarray, genes: np.ndarray) -> np.ndarray:
     if kind == "paralog":
         return (species[:, None] == species) & (genes[:, None] != genes)
     return genes[:, None] == genes
+
+
+def whitened(embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings in which every direction says as much as any other.
+
+    The cosine of raw embeddings hears what varies most, such as length, and little else. Columns
+    are standardised, then their principal axes scaled to a variance of 1, those of little variance
+    less: a tenth of a column's is added, so that noise is not raised with them.
+
+    Args:
+        embeddings: of the transcripts to compare, (n, width).
+
+    Returns:
+        float32 (n, width), in principal axes; constant columns give columns of 0.
+    """
+    centred = np.asarray(embeddings, np.float64) - np.mean(embeddings, axis=0, dtype=np.float64)
+    spread = centred.std(axis=0)
+    standard = centred / np.where(spread > 0, spread, 1)
+    variances, axes = np.linalg.eigh(standard.T @ standard / len(standard))
+    return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
 
 
 def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 256) -> np.ndarray:
@@ -353,9 +374,10 @@ def retrieve_model(
     candidates: int = 10_000,
     seed: int = 0,
 ) -> Retrieval:
-    """Retrieval by a model, by the same encoder with random weights, and by 6-mer frequencies.
+    """Retrieval by a model and by the same encoder with random weights, and by 6-mer frequencies.
 
-    Writes `retrieve.json`, `retrieve.tsv` and `retrieve.png`.
+    Embeddings of the encoders are compared raw and `whitened`. Writes `retrieve.json`,
+    `retrieve.tsv` and `retrieve.png`.
 
     Args:
         model: as `load_model` takes it.
@@ -367,9 +389,11 @@ def retrieve_model(
     """
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
-    embeddings = {"IsoCLR": embed_transcripts(encoder, tokenizer, sample.transcripts)}
-    random = untrained(encoder.config, seed)
-    embeddings["random weights"] = embed_transcripts(random, tokenizer, sample.transcripts)
+    encoders = {"IsoCLR": encoder, "random weights": untrained(encoder.config, seed)}
+    embeddings = {}
+    for name, weights in encoders.items():
+        embeddings[name] = embed_transcripts(weights, tokenizer, sample.transcripts)
+        embeddings[f"{name}, whitened"] = whitened(embeddings[name])
     embeddings["6-mers"] = kmer_frequencies(sample.transcripts, 6, 6)
     result = retrieve(embeddings, sample, seed=seed)
     output.mkdir(parents=True, exist_ok=True)

@@ -209,6 +209,11 @@ def test_curve_table_and_json_by_hand(curve, tmp_path):
     assert first["gain of linear probe"][0] == pytest.approx(0.3)
 
 
+def test_the_title_says_when_methods_have_unlike_numbers_of_seeds(curve):
+    assert "3 seeds" in curve.title()
+    assert "2 to 3 seeds" in replace(curve, runs=curve.runs[:-1]).title()
+
+
 def test_the_figure_has_a_line_a_method(curve, tmp_path):
     plot_low_data(curve, tmp_path / "c.svg")
     drawn = (tmp_path / "c.svg").read_text()

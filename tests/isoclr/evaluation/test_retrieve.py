@@ -18,6 +18,7 @@ from isoclr.evaluation.retrieve import (
     rank_partners,
     retrieve,
     retrieve_model,
+    whitened,
 )
 
 GROUPS = 60
@@ -176,6 +177,29 @@ def test_planted_partners_come_first_and_a_constant_embedding_finds_none(sample)
         assert row["scores"]["constant"]["recall@10"] == (0, 0, 0)
 
 
+def test_whitened_embeddings_hear_what_varies_little(sample):
+    rng = np.random.default_rng(0)
+    loud = rng.normal(size=(len(sample.transcripts), 1)) @ rng.normal(size=(1, 40))
+    quiet = rng.normal(size=(GROUPS * 2, 40))[sample.groups]
+    embeddings = loud + 0.1 * quiet
+    raw, white = (rank_partners(e, sample) for e in (embeddings, whitened(embeddings)))
+    assert (raw == 1).mean() < 0.5
+    assert (white == 1).mean() > 0.9
+    units = 10.0 ** rng.integers(-3, 4, size=40)
+    constant = np.full((len(embeddings), 1), 7.0)
+    again = rank_partners(whitened(np.hstack([embeddings * units, constant])), sample)
+    assert (again == white).all()
+
+
+def test_whitened_axes_vary_alike_but_for_a_tenth_of_a_column():
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(size=(500, 1)) + rng.normal(size=(500, 4)) * (0.1, 1, 1, 1)
+    variances = np.linalg.eigvalsh(np.corrcoef(embeddings.T))
+    wanted = np.diag(variances / (variances + 0.1))
+    got = np.cov(whitened(embeddings).T, bias=True)
+    assert got == pytest.approx(wanted, abs=1e-6)
+
+
 def test_random_embeddings_score_what_chance_says(families):
     scores, chances = [], []
     for seed in range(10):
@@ -261,7 +285,10 @@ def test_identity_of_known_changes():
 
 def test_a_model_beside_random_weights_and_kmers(groups_folder, model_folder, tmp_path):
     result = retrieve_model(model_folder, groups_folder, tmp_path / "out", queries=8, candidates=60)
-    assert list(result.ranks) == ["IsoCLR", "random weights", "6-mers"]
+    encoders = [
+        f"{name}{how}" for name in ("IsoCLR", "random weights") for how in ("", ", whitened")
+    ]
+    assert list(result.ranks) == [*encoders, "6-mers"]
     read = json.loads((tmp_path / "out" / "retrieve.json").read_text())
     assert read["transcripts"] == len(result.sample.transcripts)
     assert sum(read["queries"].values()) == len(result.sample.queries)
