@@ -441,7 +441,7 @@ def plot_low_data(curve: LowDataCurve, path: str | os.PathLike) -> None:
         axes.errorbar(n, means, half_widths, **style, **bars, label=METHODS[method])
     ticks = [curve.labels(fraction) for fraction in curve.fractions]
     axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], rotation=45)
     axes.minorticks_off()
     axes.set_xlabel("labels to train on")
     axes.set_ylabel("Pearson r on test rows")
