@@ -167,11 +167,17 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
         embeddings: of the transcripts to compare, (n, width).
 
     Returns:
-        float32 (n, width), in principal axes; constant columns give columns of 0.
+        float32 (n, columns that vary), in principal axes.
+
+    Raises:
+        InputError: embeddings that are not a matrix of finite numbers.
     """
-    centred = np.asarray(embeddings, np.float64) - np.mean(embeddings, axis=0, dtype=np.float64)
-    spread = centred.std(axis=0)
-    standard = centred / np.where(spread > 0, spread, 1)
+    if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
+        raise InputError(
+            f"embeddings: got shape {np.shape(embeddings)}, wanted (n, width), all finite"
+        )
+    varying = embeddings[:, np.ptp(embeddings, axis=0) > 0].astype(np.float64)
+    standard = (varying - varying.mean(axis=0)) / varying.std(axis=0)
     variances, axes = np.linalg.eigh(standard.T @ standard / len(standard))
     return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
 

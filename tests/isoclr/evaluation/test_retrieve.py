@@ -186,7 +186,7 @@ def test_whitened_embeddings_hear_what_varies_little(sample):
     assert (raw == 1).mean() < 0.5
     assert (white == 1).mean() > 0.9
     units = 10.0 ** rng.integers(-3, 4, size=40)
-    constant = np.full((len(embeddings), 1), 7.0)
+    constant = np.full((len(embeddings), 1), 0.1)  # whose mean is not 0.1 to the bit
     again = rank_partners(whitened(np.hstack([embeddings * units, constant])), sample)
     assert (again == white).all()
 
@@ -323,3 +323,6 @@ def test_bad_input_is_named(families, sample, tmp_path):
     for wrong in (np.ones((n - 1, 2)), np.ones(n), np.full((n, 2), np.nan)):
         with pytest.raises(InputError, match=rf"embeddings: got shape .*, wanted \({n}, width\)"):
             rank_partners(wrong, sample)
+    for wrong in (np.ones(n), np.full((n, 2), np.nan)):
+        with pytest.raises(InputError, match=r"embeddings: got shape .*, wanted \(n, width\)"):
+            whitened(wrong)
