@@ -17,7 +17,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
-from isoclr.evaluation.statistics import aligned
+from isoclr.evaluation.statistics import aligned, standardised
 from isoclr.evaluation.supervised import untrained
 from isoclr.training.sampling import PAIR_TYPES
 
@@ -167,7 +167,7 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
         embeddings: of the transcripts to compare, (n, width).
 
     Returns:
-        float32 (n, columns that vary), in principal axes.
+        float32 (n, width), in principal axes.
 
     Raises:
         InputError: embeddings that are not a matrix of finite numbers.
@@ -176,8 +176,7 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
         raise InputError(
             f"embeddings: got shape {np.shape(embeddings)}, wanted (n, width), all finite"
         )
-    varying = embeddings[:, np.ptp(embeddings, axis=0) > 0].astype(np.float64)
-    standard = (varying - varying.mean(axis=0)) / varying.std(axis=0)
+    standard = standardised(embeddings)
     variances, axes = np.linalg.eigh(standard.T @ standard / len(standard))
     return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Numbers over seeds, and tables of them for reading."""
+"""Numbers over seeds, tables of them for reading, and columns in their own units."""
 
 from collections.abc import Sequence
 
@@ -35,3 +35,10 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(row.rstrip() for row in rows)
+
+
+def standardised(matrix: np.ndarray) -> np.ndarray:
+    """Columns of mean 0 and standard deviation 1, those constant of 0: float64 (n, width)."""
+    centred = matrix - matrix.mean(axis=0, dtype=np.float64)
+    varies = np.ptp(matrix, axis=0) > 0
+    return np.where(varies, centred / np.where(varies, centred.std(axis=0), 1), 0)

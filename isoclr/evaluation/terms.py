@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data_builders.labels import LabelSet
 from data_builders.ontology import ASPECTS, Ontology
 from data_builders.records import InputError
-from isoclr.evaluation.statistics import aligned
+from isoclr.evaluation.statistics import aligned, standardised
 
 MEASURES = ("silhouette", "purity")
 _NEIGHBOURS = 10
@@ -262,13 +262,6 @@ def map_genes(matrix: np.ndarray, seed: int = 0) -> np.ndarray:
     reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(columns)
     perplexity = min(30.0, (len(matrix) - 1) / 3)
     return TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(reduced)
-
-
-def standardised(matrix: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and standard deviation 1, those constant of 0: float64 (n, width)."""
-    centred = matrix - matrix.mean(axis=0, dtype=np.float64)
-    varies = np.ptp(matrix, axis=0) > 0
-    return np.where(varies, centred / np.where(varies, centred.std(axis=0), 1), 0)
 
 
 def _unit(matrix: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ from data_builders.labels import LabelSet
 from data_builders.ontology import Ontology
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.figures_terms import plot_terms
+from isoclr.evaluation.statistics import standardised
 from isoclr.evaluation.terms import (
     cosine_silhouettes,
     frequent_terms,
     map_genes,
     separate,
     single_term_genes,
-    standardised,
     terms_at_level,
 )
 
