@@ -49,6 +49,12 @@ class LabelSet:
     report: Counter[str]
     classes: tuple[str, ...] = ()
 
+    def feed(self, digest) -> None:
+        """Updates a digest of hashlib with transcripts, homology groups and targets."""
+        for transcript, group in zip(self.transcripts, self.groups, strict=True):
+            digest.update(repr((transcript, group)).encode())
+        digest.update(self.targets.tobytes())
+
 
 def read_labels(
     path: str | os.PathLike,

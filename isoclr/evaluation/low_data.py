@@ -411,9 +411,7 @@ def _fingerprint(encoder: IsoCLRModel, labels: LabelSet) -> str:
     for name, tensor in encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.cpu().to(torch.float32).numpy().tobytes())
-    for transcript, group in zip(labels.transcripts, labels.groups, strict=True):
-        digest.update(repr((transcript, group)).encode())
-    digest.update(labels.targets.tobytes())
+    labels.feed(digest)
     return digest.hexdigest()[:16]
 
 

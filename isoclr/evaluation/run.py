@@ -1,9 +1,12 @@
 """Models beside their controls, on one set of labels."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from data_builders.groups import read_groups
 from data_builders.homology import read_homology
@@ -21,7 +24,7 @@ from isoclr.evaluation.probe import (
     targets_of,
     write_few_labels,
 )
-from isoclr.evaluation.supervised import fit_and_predict, untrained
+from isoclr.evaluation.supervised import DEFAULTS, fit_and_predict, untrained
 
 
 def probe_models(
@@ -42,6 +45,7 @@ def probe_models(
     """Probe models, the first one with random weights, and all that needs no model.
 
     Writes `probe.json` and `probe.png`, and for few labels `few_labels.json` and `few_labels.png`.
+    What each supervised network predicts is kept in `saluki`: a run that was stopped goes on there.
 
     Args:
         models: each as `load_model` takes it; the first is what the others are compared with.
@@ -79,9 +83,8 @@ def probe_models(
     targets, _ = targets_of(labelled)
     predictors: dict[str, Predictor] = {BOOSTING: boosting(controls[TOGETHER], targets)}
     if saluki:
-        predictors["Saluki-like network"] = partial(
-            fit_and_predict, labelled.transcripts, targets, progress=False
-        )
+        network = partial(fit_and_predict, labelled.transcripts, targets)
+        predictors["Saluki-like network"] = _kept(network, labelled, output / "saluki")
     for name in named.keys() & (controls.keys() | predictors.keys()):
         raise InputError(f"model {named[name]}: got '{name}', a control's name, wanted another")
     results = probe_few_labels(
@@ -99,6 +102,29 @@ def probe_models(
         write_few_labels(results, output / "few_labels.json")
         plot_few_labels(results, output / "few_labels.png")
     return results
+
+
+def _kept(predictor: Predictor, labels: LabelSet, folder: Path) -> Predictor:
+    """`predictor`, which trains by the default settings, with its predictions kept in `folder`.
+
+    A file is named by the digest of all that it comes from, so that other runs never read it.
+    """
+
+    def predict(train, validation, test, seed) -> np.ndarray:
+        rows = [side.tolist() for side in (train, validation, test)]
+        digest = hashlib.sha256(repr((DEFAULTS.from_scratch, rows, seed)).encode())
+        labels.feed(digest)
+        path = folder / f"{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            predicted = predictor(train, validation, test, seed)
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            with partial.open("wb") as file:
+                np.save(file, predicted)
+            partial.replace(path)
+        return np.load(path)
+
+    return predict
 
 
 def read_labelled(

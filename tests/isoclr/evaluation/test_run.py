@@ -13,6 +13,7 @@ from data_builders.records import InputError
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.probe import probe
 from isoclr.evaluation.run import probe_models, read_labelled
+from isoclr.evaluation.supervised import FitSettings, Settings
 from modeling_isoclr import IsoCLRModel
 
 KMERS = ((1, 2),)
@@ -90,17 +91,36 @@ def test_the_random_control_has_the_shape_of_the_first_model_and_other_weights(
 
 
 @pytest.mark.slow
-def test_a_supervised_network_beside(model_folder, label_set, tmp_path, monkeypatch):
-    calls = []
+def test_a_supervised_network_beside_goes_on_where_it_was_stopped(
+    model_folder, label_set, tmp_path, monkeypatch
+):
+    trained = []
 
-    def quick(transcripts, targets, train, validation, test, seed, progress):
-        calls.append((len(transcripts), targets.shape, progress))
-        return np.arange(len(test))
+    def quick(transcripts, targets, train, validation, test, seed):
+        assert len(transcripts) == len(targets) == len({*train, *validation, *test})
+        if len(trained) == stop:
+            raise KeyboardInterrupt
+        trained.append(seed)
+        return np.random.default_rng(seed).normal(size=len(test))
+
+    def run(folder):
+        (result,) = probe_models([model_folder], label_set, None, folder, kmers=KMERS, saluki=True)
+        return result
 
     monkeypatch.setattr("isoclr.evaluation.run.fit_and_predict", quick)
-    (result,) = probe_models([model_folder], label_set, None, tmp_path, kmers=KMERS, saluki=True)
+    stop = 3
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped")
+    stop = None
+    result = run(tmp_path / "stopped")
+    assert trained == list(result.seeds)  # each once
     assert list(result.scores)[-2:] == ["boosting", "Saluki-like network"]
-    assert calls == [(result.rows, (result.rows,), False)] * 10
+    assert result == run(tmp_path / "whole")
+    other = Settings(from_scratch=FitSettings(patience=1))
+    monkeypatch.setattr("isoclr.evaluation.run.DEFAULTS", other)
+    stop = len(trained)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped")  # nothing kept is of these settings
 
 
 @pytest.mark.slow
