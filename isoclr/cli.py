@@ -117,6 +117,18 @@ def _parser() -> argparse.ArgumentParser:
     retrieve.add_argument("--output", required=True, help="folder of retrieve.json, .tsv and .png")
     retrieve.set_defaults(run=_retrieve)
 
+    discriminants = commands.add_parser(
+        "discriminants", help="add to a trained encoder what homologs have in common"
+    )
+    _add_model(discriminants)
+    discriminants.add_argument("--groups", required=True, help="folder of isoform groups")
+    discriminants.add_argument("--discriminants", type=int, default=24, help="how many")
+    discriminants.add_argument("--features", type=int, default=1024, help="columns made of them")
+    discriminants.add_argument("--transcripts", type=int, default=20_000, help="how many suffice")
+    discriminants.add_argument("--seed", type=int, default=0, help="of the sample")
+    discriminants.add_argument("--output", required=True, help="folder of the model with them")
+    discriminants.set_defaults(run=_discriminants)
+
     go = commands.add_parser("go", help="do genes of one GO term lie together?")
     _add_model(go)
     go.add_argument("--labels", required=True, help="label set that 'isoclr labels go' wrote")
@@ -544,6 +556,24 @@ def _retrieve(parsed: argparse.Namespace) -> None:
         seed=parsed.seed,
     )
     print(result.table())
+
+
+def _discriminants(parsed: argparse.Namespace) -> None:
+    from isoclr.training.discriminants import add_discriminants
+
+    about = add_discriminants(
+        parsed.model,
+        parsed.groups,
+        Path(parsed.output),
+        discriminants=parsed.discriminants,
+        features=parsed.features,
+        transcripts=parsed.transcripts,
+        seed=parsed.seed,
+    )
+    print(f"{about.title()}\nvariance between groups / within, of all and of a tenth left out:")
+    print(
+        *(f"{a:.2f} {b:.2f}" for a, b in zip(about.ratios, about.held_out, strict=True)), sep=", "
+    )
 
 
 def _go(parsed: argparse.Namespace) -> None:

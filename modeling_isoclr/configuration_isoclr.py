@@ -61,6 +61,9 @@ class IsoCLRConfig(PretrainedConfig):
             they are laid out (see pooling_isoclr.py).
         layout_size: features of the layout that `regions` has.
         content_size: features of what the stages see that `regions` has.
+        discriminants: linear discriminants of homologs that `regions` has, fitted after training
+            (see pooling_isoclr.py); 0: none.
+        discriminant_size: features of the discriminants.
         unknown_value: what N has in the four base tracks and a masked position in all tracks: 0.25
             in IsoCLR, 0 in Orthrus.
         projector_sizes: widths of the three linear layers of the contrastive head.
@@ -96,6 +99,8 @@ class IsoCLRConfig(PretrainedConfig):
         pooling="last",
         layout_size=256,
         content_size=256,
+        discriminants=0,
+        discriminant_size=1024,
         unknown_value=0.25,
         projector_sizes=(2048, 2048, 512),
         loss_form="dcl",
@@ -121,6 +126,8 @@ class IsoCLRConfig(PretrainedConfig):
         self.pooling = pooling
         self.layout_size = layout_size
         self.content_size = content_size
+        self.discriminants = discriminants
+        self.discriminant_size = discriminant_size
         self.unknown_value = unknown_value
         self.projector_sizes = list(projector_sizes)
         self.loss_form = loss_form
@@ -161,6 +168,8 @@ class IsoCLRConfig(PretrainedConfig):
             "decoder_size": [self.decoder_size],
             "layout_size": [self.layout_size],
             "content_size": [self.content_size],
+            "discriminants": [self.discriminants or 1],
+            "discriminant_size": [self.discriminant_size],
         }
         for name, values in positive.items():
             if any(not isinstance(v, int) or v < 1 for v in values):
@@ -175,6 +184,11 @@ class IsoCLRConfig(PretrainedConfig):
             raise ValueError(
                 f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "
                 "starts and exon ends"
+            )
+        if self.discriminants and self.pooling != "regions":
+            raise ValueError(
+                f"discriminants: got {self.discriminants} with pooling={self.pooling!r}, wanted 0, "
+                "or pooling='regions'"
             )
         choices = {
             "norm": ("batch", "layer", "rms"),
@@ -208,7 +222,8 @@ class IsoCLRConfig(PretrainedConfig):
     def pooled_size(self) -> int:
         """Width of `pooler_output`."""
         if self.pooling == "regions":
-            return self.layout_size + BASES**3 + self.contrasted_size
+            features = self.discriminant_size if self.discriminants else 0
+            return self.layout_size + BASES**3 + features + self.contrasted_size
         return self.contrasted_size
 
     @property

@@ -27,7 +27,12 @@ from .layers_isoclr import (
 )
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
 from .pipeline_isoclr import embed_tokens
-from .pooling_isoclr import IsoCLRLayout, IsoCLRRegionPooling, masked_mean
+from .pooling_isoclr import (
+    IsoCLRDiscriminants,
+    IsoCLRRandomFeatures,
+    IsoCLRRegionPooling,
+    masked_mean,
+)
 from .tokenization_isoclr import base_codes
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
@@ -85,9 +90,13 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
             if not getattr(module.table, "_is_hf_initialized", False):
                 config = self.config
                 module.table.copy_(track_table(config.n_tracks, config.unknown_value))
-        elif isinstance(module, IsoCLRLayout):
+        elif isinstance(module, IsoCLRRandomFeatures):
             if not getattr(module.directions, "_is_hf_initialized", False):
                 module.draw()
+        elif isinstance(module, IsoCLRDiscriminants):
+            if not getattr(module.axes, "_is_hf_initialized", False):
+                nn.init.kaiming_normal_(module.axes.T, nonlinearity="linear")
+                nn.init.zeros_(module.centre)
 
     @property
     def dummy_inputs(self):

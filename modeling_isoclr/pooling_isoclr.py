@@ -2,7 +2,8 @@
 
 `last` and `stages` average whole transcripts, as the paper and over every stage. `regions` reads
 5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average of strided convolutions forgets:
-which codons there are, how long regions are, and how they are spliced.
+which codons there are, how long regions are, and how they are spliced. Of all that, linear
+discriminants take what homologs have in common.
 """
 
 import numpy as np
@@ -29,29 +30,68 @@ def masked_mean(x, mask):
     return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
 
 
-class IsoCLRLayout(nn.Module):
-    """Random features (Rahimi & Recht 2007) of how long regions are and how they are spliced.
+class IsoCLRRandomFeatures(nn.Module):
+    """Random features (Rahimi & Recht 2007) of a few numbers; none is learned.
 
-    Nothing in it is learned: isoforms of a gene differ in just this, so a contrast would unlearn
-    it, and between two views of one transcript it would give everything else away.
+    Args:
+        inputs: how many numbers.
+        size: how many features.
+        variance: of a feature before the tanh, where those of the numbers are 1.
     """
 
-    def __init__(self, config: IsoCLRConfig):
+    def __init__(self, inputs: int, size: int, variance: float):
         super().__init__()
-        self.register_buffer("directions", torch.zeros(LAYOUT_NUMBERS, config.layout_size))
-        self.register_buffer("offsets", torch.zeros(config.layout_size))
+        self.variance = variance
+        self.register_buffer("directions", torch.zeros(inputs, size))
+        self.register_buffer("offsets", torch.zeros(size))
 
     def draw(self):
         """The same features in all models of a size, whatever the seed."""
         rng = np.random.default_rng(0)
-        scale = (2 / LAYOUT_NUMBERS) ** 0.5
+        scale = (self.variance / len(self.directions)) ** 0.5
         self.directions.copy_(torch.from_numpy(rng.normal(0, scale, self.directions.shape)))
         self.offsets.copy_(torch.from_numpy(rng.normal(0, 0.5, self.offsets.shape)))
 
     def forward(self, numbers):
-        """`layout_numbers`, (batch, LAYOUT_NUMBERS), to (batch, layout_size), within -1 and 1."""
-        numbers = numbers - numbers.new_tensor(_TYPICAL)
+        """(batch, inputs) to (batch, size), within -1 and 1."""
         return (numbers.to(self.directions.dtype) @ self.directions + self.offsets).tanh()
+
+
+class IsoCLRLayout(IsoCLRRandomFeatures):
+    """Random features of how long regions are and how they are spliced.
+
+    Isoforms of a gene differ in just this, so a contrast would unlearn it, and between two views of
+    one transcript it would give everything else away.
+    """
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(LAYOUT_NUMBERS, config.layout_size, variance=2.0)
+
+    def forward(self, numbers):
+        """`layout_numbers`, (batch, LAYOUT_NUMBERS), to (batch, layout_size)."""
+        return super().forward(numbers - numbers.new_tensor(_TYPICAL))
+
+
+class IsoCLRDiscriminants(nn.Module):
+    """Random features of what tells homology groups apart and their members do not differ in.
+
+    The axes are found after training (`isoclr discriminants`), until then they are at random.
+    """
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        width = config.layout_size + CODONS + REGIONS * config.stem_channels
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("axes", torch.zeros(width, config.discriminants))
+        self.features = IsoCLRRandomFeatures(
+            config.discriminants, config.discriminant_size, variance=1.0
+        )
+
+    def forward(self, columns):
+        """Layout, codon usage and stem, (batch, width), to (batch, discriminant_size)."""
+        columns = _countable(columns)  # axes are long where columns are narrow
+        centre, axes = (part.to(columns.dtype) for part in (self.centre, self.axes))
+        return self.features((columns - centre) @ axes)
 
 
 class IsoCLRRegionPooling(nn.Module):
@@ -62,6 +102,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.layout = IsoCLRLayout(config)
         self.content = nn.Linear(REGIONS * sum(config.filters), config.content_size)
         self.content_norm = nn.LayerNorm(config.content_size, eps=config.norm_eps)
+        self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
 
     def forward(self, tracks, mask, stem, stages):
         """Pool a batch.
@@ -73,7 +114,8 @@ class IsoCLRRegionPooling(nn.Module):
             stages: output and mask of each, as `IsoCLREncoder` gives them.
 
         Returns:
-            (batch, layout_size + 64 + 3 · channels of the stem + content_size).
+            (batch, layout_size + 64 + discriminant_size + 3 · channels of the stem + content_size),
+            without discriminants less their features.
         """
         starts = (tracks[:, _CODON_TRACK:][:, :1] > 0.5) & mask
         regions = regions_of(starts, mask)
@@ -88,7 +130,9 @@ class IsoCLRRegionPooling(nn.Module):
         layout = self.layout(layout_numbers(tracks, mask, regions))
         content = self.content(torch.cat(far, 1).to(self.content.weight.dtype))
         content = self.content_norm(content.to(self.content_norm.weight.dtype))
-        pooled = layout, codon_usage(tracks, starts), near, content
+        pooled = [layout, codon_usage(tracks, starts), near, content]
+        if self.discriminants is not None:
+            pooled.insert(2, self.discriminants(torch.cat(pooled[:3], 1)))
         return torch.cat([part.to(stem.dtype) for part in pooled], 1)
 
 

@@ -96,14 +96,23 @@ def test_equals_the_naive_encoder(norm, kernel_size, length):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("pooling", ["last", "stages", "regions"])
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        {"pooling": "last"},
+        {"pooling": "stages"},
+        {"pooling": "regions"},
+        {"pooling": "regions", "discriminants": 3, "discriminant_size": 50},
+    ],
+    ids=["last", "stages", "regions", "discriminants"],
+)
 @pytest.mark.parametrize(
     ("preset", "dtype", "tolerance"), [("small", torch.float64, 1e-12), (None, torch.float32, 1e-5)]
 )
 def test_an_embedding_is_the_same_alone_in_a_batch_and_padded_to_any_length(
     norm, pooling, preset, dtype, tolerance
 ):
-    arguments = {"norm": norm, "pooling": pooling}
+    arguments = {"norm": norm, **pooling}
     config = IsoCLRConfig.preset(preset, **arguments) if preset else tiny(**arguments)
     torch.manual_seed(0)
     model = trained_like(IsoCLRModel(config)).eval().to(dtype)
@@ -204,6 +213,9 @@ def test_initial_weights_are_he_normal():
     [
         ({"norm": "group"}, "norm: got 'group'"),
         ({"pooling": "max"}, "pooling: got 'max'"),
+        ({"discriminants": 3}, "discriminants: got 3 with pooling='last', wanted 0"),
+        ({"pooling": "regions", "discriminants": -1}, "discriminants: got -1, wanted positive"),
+        ({"discriminant_size": 0}, "discriminant_size: got 0, wanted positive"),
         ({"blocks": [1, 2]}, "filters, blocks, dilations"),
         ({"n_tracks": 3}, "n_tracks: got 3"),
         ({"kernel_size": 0}, "kernel_size: got 0"),

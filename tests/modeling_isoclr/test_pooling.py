@@ -5,12 +5,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from data_builders.records import InputError
+from isoclr.evaluation.embed import load_model
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.pooling_isoclr import LAYOUT_NUMBERS, codon_usage, layout_numbers, regions_of
 from toys import random_tokens, tiny, trained_like
 
 SEQUENCE = "GGCAT" + "ATGGCCTAA" + "GTTTTT"
 PRIOR = 32
+DISCRIMINANTS = {"discriminants": 3, "discriminant_size": 5}
 
 
 def regions(**overrides):
@@ -107,13 +110,14 @@ def test_pooled_means_equal_a_loop_over_nucleotides():
     torch.testing.assert_close(output.pooler_output[0, 104:], content)
 
 
-def test_the_contrast_sees_what_is_learned_and_nothing_else():
+@pytest.mark.parametrize(("discriminants", "fixed"), [({}, 74), (DISCRIMINANTS, 79)])
+def test_the_contrast_sees_what_is_learned_and_nothing_else(discriminants, fixed):
     torch.manual_seed(0)
-    model = IsoCLRForPreTraining(regions(norm="layer")).eval()
+    model = IsoCLRForPreTraining(regions(norm="layer", **discriminants)).eval()
     pooled = torch.rand(2, model.config.pooled_size, requires_grad=True)
     model.projector(pooled).sum().backward()
-    assert (pooled.grad[:, :74] == 0).all()
-    assert (pooled.grad[:, 74:] != 0).all()
+    assert (pooled.grad[:, :fixed] == 0).all()
+    assert (pooled.grad[:, fixed:] != 0).all()
     batch = torch.stack(random_tokens(64, 64))
     model(batch, return_loss=False).projections.sum().backward()
     assert all(p.grad is not None for p in model.isoclr.parameters())
@@ -136,9 +140,42 @@ def test_the_layout_is_the_same_in_every_model_and_comes_back_when_missing(tmp_p
     assert torch.equal(loaded.pooling.layout.directions, drawn)
 
 
+def test_discriminants_are_features_of_all_that_is_not_content():
+    model = trained_like(IsoCLRModel(regions(norm="layer", **DISCRIMINANTS))).double()
+    part = model.pooling.discriminants
+    part.centre.uniform_(-1, 1)
+    (tokens,) = random_tokens(333)
+    with torch.no_grad():
+        pooled = model(tokens[None]).pooler_output[0]
+    columns = torch.cat([pooled[:74], pooled[79:103]])
+    numbers = (columns - part.centre) @ part.axes
+    expected = (numbers @ part.features.directions + part.features.offsets).tanh()
+    torch.testing.assert_close(pooled[74:79], expected)
+
+
+def test_axes_are_at_random_until_they_are_found_and_nothing_makes_up_lost_ones(tmp_path):
+    models = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        models.append(IsoCLRModel(regions(**DISCRIMINANTS)))
+    first, same, other = (model.pooling.discriminants for model in models)
+    assert torch.equal(first.axes, same.axes) and not torch.equal(first.axes, other.axes)
+    assert torch.equal(first.features.directions, other.features.directions)
+    models[0].save_pretrained(tmp_path)
+    loaded = IsoCLRModel.from_pretrained(tmp_path)
+    assert torch.equal(loaded.pooling.discriminants.axes, first.axes)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["pooling.discriminants.axes"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    IsoCLRTokenizer().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"no weights that fit pooling\.discriminants\.axes"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("discriminants", [{}, DISCRIMINANTS])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_counts_long_transcripts(dtype, tmp_path):
-    model = trained_like(IsoCLRModel(regions(norm="layer")))
+def test_half_precision_counts_long_transcripts(dtype, discriminants, tmp_path):
+    model = trained_like(IsoCLRModel(regions(norm="layer", **discriminants)))
     model.save_pretrained(tmp_path)
     half = IsoCLRModel.from_pretrained(tmp_path, dtype=dtype).eval()
     batch = torch.full((1, 12_288), 8)  # of one codon, 64 times as many as halves can count
