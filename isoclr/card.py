@@ -18,9 +18,10 @@ from modeling_isoclr import IsoCLRConfig
 
 REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
 _TEMPLATE = Path(__file__).with_name("card_template.md")
-_BUFFERS = (".table", ".directions", ".offsets", ".running_mean", ".running_var")
+_BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
+_BUFFERS += (".running_mean", ".running_var")
 _ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
-_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling")
+_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
 # Of the recipe, what decides the weights and is not said elsewhere in the card.
 _TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
 _TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")

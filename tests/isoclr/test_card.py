@@ -37,13 +37,20 @@ def n_parameters(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_parameters_are_those_of_the_model(folder, bare):
+def test_parameters_are_those_of_the_model(folder, bare, tmp_path):
     model = IsoCLRForPreTraining.from_pretrained(folder)
     encoder, heads = n_parameters(model.isoclr), n_parameters(model.projector)
     counted = count_parameters(folder / "model.safetensors")
     assert counted == {"encoder": encoder, "heads": heads}
     alone = n_parameters(IsoCLRModel.from_pretrained(bare))
     assert count_parameters(bare / "model.safetensors") == {"encoder": alone, "heads": 0}
+    config = IsoCLRConfig(
+        filters=[4], blocks=[1], dilations=[1], pooling="regions", discriminants=2
+    )
+    regions = IsoCLRModel(config)
+    regions.save_pretrained(tmp_path / "regions")
+    counted = count_parameters(tmp_path / "regions" / "model.safetensors")
+    assert counted["encoder"] == n_parameters(regions)
     assert f"{encoder:,} parameters ({heads:,} more" in text_of(folder)
     assert f"{alone:,} parameters" in text_of(bare)
 
