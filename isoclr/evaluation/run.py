@@ -118,10 +118,10 @@ def _kept(predictor: Predictor, labels: LabelSet, folder: Path) -> Predictor:
         if not path.exists():
             predicted = predictor(train, validation, test, seed)
             folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
+            beside = path.with_suffix(".partial")
+            with beside.open("wb") as file:
                 np.save(file, predicted)
-            partial.replace(path)
+            beside.replace(path)
         return np.load(path)
 
     return predict

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,15 +15,19 @@ from scipy.linalg import eigh
 
 from data_builders.groups import read_groups
 from data_builders.records import InputError, Transcript
+from isoclr.card import write_card
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.statistics import standardised
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
+from modeling_isoclr.pooling_isoclr import CODONS
 
 _PER_GROUP = 3
 # Of the mean variance within groups, added to that of every column: what hardly varies within the
 # groups at hand is not all that is known to be shared.
 _SHRINKAGE = 1.0
 _HELD_OUT = 10
+# What a model folder tells of its training, beside config and weights.
+_HISTORY = ("recipe.yaml", "log.jsonl", "curves.png", "speed.json", "NOTES.md")
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def linear_discriminants(
     between = standard.T @ standard / len(matrix) - within
     shrunk = within + _SHRINKAGE * within.trace() / len(within) * np.eye(len(within))
     # Columns that do not vary have no place in the problem, nor on an axis.
-    varying = np.flatnonzero(within.diagonal() > 0)
+    varying = np.flatnonzero(standard.any(axis=0))
     most = min(n, len(varying))
     ratios, axes = eigh(
         between[np.ix_(varying, varying)],
@@ -106,13 +111,13 @@ def fit_discriminants(
         model: with pooling by regions; discriminants that it has are left out.
         tokenizer: of the model.
         transcripts: n of them.
-        groups: alike for those of one isoform group, (n,).
+        groups: alike for those of one isoform group, (n,); each has at least two.
         discriminants: how many.
         features: random features of these, columns of the embedding.
         progress: show a bar.
 
     Raises:
-        InputError: another pooling, no group of several transcripts, fewer than ten groups, or as
+        InputError: another pooling, a group of one transcript, fewer than ten groups, or as
             `linear_discriminants`.
     """
     config = model.config
@@ -122,13 +127,13 @@ def fit_discriminants(
         if value < 1:
             raise InputError(f"{name}: got {value}, wanted at least 1")
     names, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    if len(names) < _HELD_OUT or sizes.max() < 2:
+    if len(names) < _HELD_OUT or sizes.min() < 2:
         raise InputError(
-            f"groups: got {len(names)}, the largest of {max(sizes, default=0)} transcripts, wanted "
-            f"at least {_HELD_OUT}, of several"
+            f"groups: got {len(names)}, the smallest of {min(sizes, default=0)} transcripts, "
+            f"wanted at least {_HELD_OUT}, each of several"
         )
     embeddings = embed_transcripts(model, tokenizer, transcripts, progress=progress)
-    fixed = config.layout_size + 64
+    fixed = config.layout_size + CODONS
     near = slice(-config.contrasted_size, -config.content_size)
     columns = np.hstack([embeddings[:, :fixed], embeddings[:, near]])
     left_out = numbers % _HELD_OUT == 0
@@ -166,10 +171,10 @@ def add_discriminants(
     """Fits discriminants to isoform groups, and writes the encoder that has them.
 
     Beside the model, `discriminants.json` and `discriminants.png` say how well groups are told
-    apart. Heads of pre-training are left out.
+    apart. Heads of pre-training are left out, and results, which are of another model.
 
     Args:
-        model: as `load_model` takes it.
+        model: as `load_model` takes it; of a folder, what tells of training comes along.
         folder: of isoform groups; those of one transcript say nothing and are passed over.
         output: folder to write into.
         discriminants: as `fit_discriminants` takes them.
@@ -202,6 +207,10 @@ def add_discriminants(
     )
     fitted.save_pretrained(output)
     tokenizer.save_pretrained(output)
+    for path in (Path(model) / name for name in _HISTORY):
+        if path.exists() and not (output / path.name).exists():
+            shutil.copy(path, output)
+    write_card(output)
     (output / "discriminants.json").write_text(json.dumps(asdict(about), indent=1) + "\n")
     plot_discriminants(about, output / "discriminants.png")
     return about

@@ -26,6 +26,8 @@ def encoder(tmp_path_factory):
     config = tiny(pooling="regions", norm="layer", layout_size=10, content_size=6)
     IsoCLRModel(config).save_pretrained(folder)
     IsoCLRTokenizer().save_pretrained(folder)
+    (folder / "NOTES.md").write_text("of the encoder")
+    (folder / "log.jsonl").write_text('{"step": 1, "loss": 2.5}\n')
     return folder
 
 
@@ -86,9 +88,9 @@ def test_discriminants_stand_beside_all_that_was_there(encoder, grouped):
         ({"features": 0}, "features: got 0, wanted at least 1"),
         (
             {"groups": "single"},
-            r"groups: got \d+, the largest of 1 transcripts, wanted at least 10",
+            r"groups: got \d+, the smallest of 1 transcripts, wanted at least",
         ),
-        ({"groups": "one"}, "groups: got 1, .* wanted at least 10, of several"),
+        ({"groups": "one"}, "groups: got 1, .* wanted at least 10, each of several"),
     ],
 )
 def test_what_cannot_be_fitted_is_named(options, message, encoder, grouped):
@@ -111,6 +113,9 @@ def test_on_the_command_line(encoder, groups_folder, tmp_path, capsys):
     assert "2 linear discriminants of" in capsys.readouterr().out
     assert len(json.loads((output / "discriminants.json").read_text())["held_out"]) == 2
     assert (output / "discriminants.png").stat().st_size > 1000
+    assert (output / "NOTES.md").read_text() == "of the encoder"
+    card = (output / "README.md").read_text()
+    assert "2 linear discriminants of homology groups" in card and "of the encoder" in card
     model, _ = load_model(output)
     assert model.config.pooled_size == load_model(encoder)[0].config.pooled_size + 5
     fewer = add_discriminants(
