@@ -109,11 +109,13 @@ def _kept(predictor: Predictor, labels: LabelSet, folder: Path) -> Predictor:
 
     A file is named by the digest of all that it comes from, so that other runs never read it.
     """
+    common = hashlib.sha256(repr(DEFAULTS.from_scratch).encode())
+    labels.feed(common)
 
     def predict(train, validation, test, seed) -> np.ndarray:
         rows = [side.tolist() for side in (train, validation, test)]
-        digest = hashlib.sha256(repr((DEFAULTS.from_scratch, rows, seed)).encode())
-        labels.feed(digest)
+        digest = common.copy()
+        digest.update(repr((rows, seed)).encode())
         path = folder / f"{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             predicted = predictor(train, validation, test, seed)
