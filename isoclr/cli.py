@@ -570,10 +570,7 @@ def _discriminants(parsed: argparse.Namespace) -> None:
         transcripts=parsed.transcripts,
         seed=parsed.seed,
     )
-    print(f"{about.title()}\nvariance between groups / within, of all and of a tenth left out:")
-    print(
-        *(f"{a:.2f} {b:.2f}" for a, b in zip(about.ratios, about.held_out, strict=True)), sep=", "
-    )
+    print(about.table())
 
 
 def _go(parsed: argparse.Namespace) -> None:

@@ -53,6 +53,14 @@ class Discriminants:
             f"{self.transcripts:,} transcripts"
         )
 
+    def table(self) -> str:
+        """Both ratios of each discriminant, for reading."""
+        pairs = zip(self.ratios, self.held_out, strict=True)
+        return (
+            f"{self.title()}\nvariance between groups / within, of all and of a tenth left out:\n"
+            + ", ".join(f"{of_all:.2f} {left_out:.2f}" for of_all, left_out in pairs)
+        )
+
 
 def linear_discriminants(
     matrix: np.ndarray, groups: np.ndarray, n: int
@@ -207,9 +215,11 @@ def add_discriminants(
     )
     fitted.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    for path in (Path(model) / name for name in _HISTORY):
-        if path.exists() and not (output / path.name).exists():
-            shutil.copy(path, output)
+    for source, target in ((Path(model) / name, output / name) for name in _HISTORY):
+        if source.resolve() != target.resolve():
+            target.unlink(missing_ok=True)  # of a model that lay there before
+            if source.exists():
+                shutil.copy(source, target)
     write_card(output)
     (output / "discriminants.json").write_text(json.dumps(asdict(about), indent=1) + "\n")
     plot_discriminants(about, output / "discriminants.png")

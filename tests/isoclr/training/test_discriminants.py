@@ -108,12 +108,16 @@ def test_another_pooling_is_refused(model_folder, grouped):
 
 def test_on_the_command_line(encoder, groups_folder, tmp_path, capsys):
     output = tmp_path / "out"
+    output.mkdir()
+    for name in ("NOTES.md", "recipe.yaml"):
+        (output / name).write_text("of a model before")
     arguments = ["--model", str(encoder), "--groups", str(groups_folder), "--output", str(output)]
     assert main(["discriminants", *arguments, "--discriminants", "2", "--features", "5"]) == 0
     assert "2 linear discriminants of" in capsys.readouterr().out
     assert len(json.loads((output / "discriminants.json").read_text())["held_out"]) == 2
     assert (output / "discriminants.png").stat().st_size > 1000
     assert (output / "NOTES.md").read_text() == "of the encoder"
+    assert not (output / "recipe.yaml").exists()  # the encoder has none
     card = (output / "README.md").read_text()
     assert "2 linear discriminants of homology groups" in card and "of the encoder" in card
     model, _ = load_model(output)
