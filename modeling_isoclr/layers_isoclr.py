@@ -155,10 +155,11 @@ def halve(x, mask):
     Returns:
         Both at half the length; padded positions are zero.
     """
-    x = x.masked_fill(~mask, torch.finfo(x.dtype).min)
+    # `masked_fill` would leave channels_last memory, and all after it be slow.
+    x = torch.where(mask, x, torch.finfo(x.dtype).min)
     x = nn.functional.max_pool2d(x, (1, 2))
     mask = mask[..., ::2]
-    return x.masked_fill(~mask, 0), mask
+    return torch.where(mask, x, 0), mask
 
 
 class IsoCLRBlock(nn.Module):
