@@ -353,9 +353,8 @@ def _predictors(
         options = {"problem": REGRESSION, "seed": seed, "progress": False}
         known = column, train, validation
         if kind == "saluki":
-            scratch = settings.from_scratch
-            model = seeded(lambda: SalukiLike(dropout=scratch.dropout), seed)
-            model, _ = fit(model, rows, *known, settings=scratch, **options)
+            model = seeded(lambda: SalukiLike(dropout=settings.saluki_like.dropout), seed)
+            model, _ = fit(model, rows, *known, settings=settings.saluki_like, **options)
         else:
             options["settings"], head = settings, None
             if kind == "finetune":

@@ -109,7 +109,7 @@ def _kept(predictor: Predictor, labels: LabelSet, folder: Path) -> Predictor:
 
     A file is named by the digest of all that it comes from, so that other runs never read it.
     """
-    common = hashlib.sha256(repr(DEFAULTS.from_scratch).encode())
+    common = hashlib.sha256(repr(DEFAULTS.saluki_like).encode())
     labels.feed(common)
 
     def predict(train, validation, test, seed) -> np.ndarray:
