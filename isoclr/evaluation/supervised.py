@@ -28,6 +28,7 @@ REGRESSION, SINGLE, MULTI = (
     "multi_label_classification",
 )
 _LARGEST_GRADIENT = 1.0
+_ROWS_FOR_STATISTICS = 512
 _TOKENS_AT_ONCE = 1 << 15  # more at once leaves the caches of a CPU
 
 
@@ -87,7 +88,7 @@ class Settings:
         dropout=0.0, learning_rate=3e-5, evaluate_every=5, patience=4, evaluations=12
     )
     saluki_like: FitSettings = FitSettings(
-        dropout=0.0, batch_size=8, evaluate_every=20, patience=8, evaluations=14
+        dropout=0.0, batch_size=8, evaluate_every=20, patience=14, evaluations=14
     )
 
 
@@ -231,16 +232,27 @@ def fit(
         optimiser, lambda step: min((step + 1) / settings.warm_up, 1)
     )
     # Statistics of a batch norm over a part would be those of one length.
-    kinds = IsoCLRBatchNorm, nn.BatchNorm1d
-    norms = [part for part in model.train().modules() if isinstance(part, kinds)]
-    whole = any(norm.training for norm in norms)
+    norms = [part for part in model.train().modules() if isinstance(part, IsoCLRBatchNorm)]
+    head_norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d)]
+    whole = bool(head_norms) or any(norm.training for norm in norms)
+    sample = np.random.default_rng(seed).permutation(train)[:_ROWS_FOR_STATISTICS]
 
     def loss_of(part: np.ndarray) -> torch.Tensor:
         labels = torch.from_numpy(standardised[part])
         labels = labels.float() if problem != SINGLE else labels
         return supervised_loss(_logits(model, rows, part), labels.to(device), problem)
 
+    def settle_statistics():
+        """Those of head norms for the weights as they are; a mean over steps would lag behind."""
+        for norm in head_norms:
+            norm.reset_running_stats()
+        with torch.no_grad():
+            for part in np.array_split(sample, -(-len(sample) // 64)):
+                _logits(model, rows, part)
+
     def validation_loss() -> float:
+        if head_norms:
+            settle_statistics()
         model.eval()
         with torch.inference_mode():
             parts = cut_by_tokens(_lengths(rows, validation), settings.tokens_per_batch)
@@ -378,7 +390,8 @@ class SalukiLike(nn.Module):
             nn.Conv2d(filters, filters, (1, 5), padding=(0, 2)) for _ in range(blocks)
         )
         self.gru = nn.GRU(filters, filters, batch_first=True)
-        self.head_norms = nn.ModuleList(nn.BatchNorm1d(filters) for _ in range(2))
+        # Without momentum statistics are means over all batches, which `fit` begins anew.
+        self.head_norms = nn.ModuleList(nn.BatchNorm1d(filters, momentum=None) for _ in range(2))
         self.dense = nn.Linear(filters, filters)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(filters, outputs)

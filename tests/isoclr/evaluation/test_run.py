@@ -116,7 +116,7 @@ def test_a_supervised_network_beside_goes_on_where_it_was_stopped(
     assert trained == list(result.seeds)  # each once
     assert list(result.scores)[-2:] == ["boosting", "Saluki-like network"]
     assert result == run(tmp_path / "whole")
-    other = Settings(from_scratch=FitSettings(patience=1))
+    other = Settings(saluki_like=FitSettings(patience=1))
     monkeypatch.setattr("isoclr.evaluation.run.DEFAULTS", other)
     stop = len(trained)
     with pytest.raises(KeyboardInterrupt):

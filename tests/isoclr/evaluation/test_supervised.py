@@ -262,7 +262,7 @@ def test_settings_that_a_file_leaves_out_are_the_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("frozen: {}", "s.yaml: frozen: unknown key; known: from_scratch, fine_tuned"),
+        ("frozen: {}", "s.yaml: frozen: unknown key; known: from_scratch, fine_tuned, saluki_like"),
         ("fine_tuned: {dropuot: 0.1}", "s.yaml: fine_tuned: dropuot: unknown key; known: dropout"),
         ("fine_tuned: {dropout: 1}", "s.yaml: fine_tuned: dropout: got 1, wanted less than 1"),
         ("from_scratch: {patience: 0}", "from_scratch: patience: got 0, wanted a whole number"),
