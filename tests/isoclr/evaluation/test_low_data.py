@@ -28,7 +28,7 @@ from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from toys import tiny
 
 QUICK = FitSettings(dropout=0.0, evaluations=1, evaluate_every=1, batch_size=64)
-SETTINGS = Settings(QUICK, replace(QUICK, learning_rate=1e-4))
+SETTINGS = Settings(QUICK, replace(QUICK, learning_rate=1e-4), QUICK)
 OPTIONS = {"seeds": SEEDS[:2], "settings": SETTINGS, "progress": False}
 QUICK_METHODS = ("probe", "structure", "codons")
 

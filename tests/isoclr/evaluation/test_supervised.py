@@ -22,6 +22,7 @@ from isoclr.evaluation.supervised import (
     tokenize,
 )
 from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr.tokenization_isoclr import pad_tokens
 from toys import padded, random_tokens
 
 RECIPE = Path(__file__).resolve().parents[3] / "recipes" / "finetune" / "isoclr.yaml"
@@ -97,6 +98,20 @@ def test_same_seed_same_bits_and_another_seed_others(examples):
         fit_and_predict(*examples, TRAIN, VALIDATION, TEST, seed, **options) for seed in (1, 1, 2)
     )
     assert (first == again).all() and (first != other).any()
+
+
+def test_head_norms_have_the_statistics_of_the_weights_that_are_kept(examples):
+    transcripts, targets = examples
+    rows, _ = tokenize(IsoCLRTokenizer(), transcripts)
+    settings = FitSettings(evaluations=2, learning_rate=0.1, dropout=0.0)
+    known = rows, targets[:, None], TRAIN, VALIDATION
+    model, _ = fit(network(), *known, settings=settings, progress=False)
+    kept = [norm.running_mean.clone() for norm in model.head_norms]
+    for norm in model.train().head_norms:
+        norm.reset_running_stats()
+    model(torch.from_numpy(pad_tokens([rows[i] for i in TRAIN])))
+    for norm, mean in zip(model.head_norms, kept, strict=True):
+        torch.testing.assert_close(norm.running_mean, mean)
 
 
 def test_global_random_state_is_left_alone(examples):
