@@ -102,9 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_ranges,
         help="lengths in each control of k-mers; 1-6,3-7 by default",
     )
-    probe.add_argument(
-        "--saluki", action="store_true", help="train a supervised network beside, which takes long"
-    )
+    _add_saluki(probe)
     probe.add_argument("--output", required=True, help="folder of probe.json and probe.png")
     probe.set_defaults(run=_probe)
 
@@ -138,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     go.add_argument("--level", type=int, default=3, help="steps from the root of the ontology")
     go.add_argument("--aspect", choices=("F", "P", "C"), default="F", help="of the ontology")
     go.add_argument("--seeds", type=int, default=10, help="how many splits the probe takes")
+    _add_saluki(go)
     go.add_argument("--output", required=True, help="folder of go and probe, .json and .png")
     go.set_defaults(run=_go)
 
@@ -355,6 +354,12 @@ def _window(value: str) -> tuple[int, int]:
     if not (start.isdecimal() and end.isdecimal()):
         raise argparse.ArgumentTypeError(f"got '{value}', wanted START:END, such as 0:300")
     return int(start), int(end)
+
+
+def _add_saluki(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--saluki", action="store_true", help="train a supervised network beside, which takes long"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -586,6 +591,7 @@ def _go(parsed: argparse.Namespace) -> None:
         level=parsed.level,
         aspect=parsed.aspect,
         seeds=_seeds(parsed),
+        saluki=parsed.saluki,
     )
     print(separation.table())
     print(probed.table())

@@ -1,16 +1,21 @@
-"""What an embedding should beat: features without a model, and boosted trees on them."""
+"""What an embedding should beat: features without a model, boosted trees on them, a network."""
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from data_builders.labels import LabelSet
 from data_builders.records import Transcript
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, structure_features
-from isoclr.evaluation.probe import Predictor
+from isoclr.evaluation.probe import Predictor, targets_of
+from isoclr.evaluation.supervised import DEFAULTS, fit_and_predict
 
 KMERS = ((1, 6), (3, 7))  # the second is mRNABench's
 BOOSTING = "boosting"
+SALUKI = "Saluki-like network"
 TOGETHER = "codons + structure + k-mers 1-4"
 
 # Small steps and trees, for a few thousand rows; the validation rows say when to stop.
@@ -78,5 +83,36 @@ def boosting(matrix: np.ndarray, targets: np.ndarray) -> Predictor:
         if targets.ndim == 1:
             return column(targets)
         return np.column_stack([column(values) for values in targets.T])
+
+    return predict
+
+
+def saluki_like(labels: LabelSet, folder: Path) -> Predictor:
+    """A network after Saluki, trained by the default settings, as a predictor for `probe`.
+
+    What each network predicts is kept in `folder`, in a file that is named by the digest of all
+    that it comes from: a run that was stopped goes on there, and other runs never read it.
+
+    Args:
+        labels: transcripts and what is to be predicted of them.
+        folder: to keep predictions in.
+    """
+    targets, _ = targets_of(labels)
+    common = hashlib.sha256(repr(DEFAULTS.saluki_like).encode())
+    labels.feed(common)
+
+    def predict(train, validation, test, seed) -> np.ndarray:
+        rows = [side.tolist() for side in (train, validation, test)]
+        digest = common.copy()
+        digest.update(repr((rows, seed)).encode())
+        path = folder / f"{digest.hexdigest()[:16]}.npy"
+        if not path.exists():
+            predicted = fit_and_predict(labels.transcripts, targets, train, validation, test, seed)
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(".partial")
+            with beside.open("wb") as file:
+                np.save(file, predicted)
+            beside.replace(path)
+        return np.load(path)
 
     return predict

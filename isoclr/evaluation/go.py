@@ -8,7 +8,14 @@ from pathlib import Path
 from data_builders.label_files import read_label_set
 from data_builders.ontology import read_obo
 from data_builders.splits import SEEDS
-from isoclr.evaluation.controls import BOOSTING, TOGETHER, boosting, control_features
+from isoclr.evaluation.controls import (
+    BOOSTING,
+    SALUKI,
+    TOGETHER,
+    boosting,
+    control_features,
+    saluki_like,
+)
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_probe
 from isoclr.evaluation.figures_terms import plot_terms
@@ -35,6 +42,7 @@ def go_model(
     level: int = 3,
     aspect: str = "F",
     seeds: Sequence[int] = SEEDS,
+    saluki: bool = False,
 ) -> tuple[Separation, ProbeResult]:
     """Do terms lie apart, and does a linear probe read them: a model and its controls.
 
@@ -51,6 +59,7 @@ def go_model(
         level: as in `terms_at_level`.
         aspect: as in `terms_at_level`.
         seeds: as in `probe`.
+        saluki: as in `probe_models`.
 
     Raises:
         InputError: as these, `separate` and `probe`.
@@ -77,6 +86,8 @@ def go_model(
         classes=tuple(labelled.classes[column] for column in columns),
     )
     predictors = {BOOSTING: boosting(features[TOGETHER], of_terms.targets)}
+    if saluki:
+        predictors[SALUKI] = saluki_like(of_terms, output / "saluki")
     probed = probe(features, of_terms, predictors=predictors, seeds=seeds)
     probed.to_json(output / "probe.json")
     plot_probe(probed, output / "probe.png")

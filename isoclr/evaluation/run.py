@@ -1,12 +1,8 @@
 """Models beside their controls, on one set of labels."""
 
-import hashlib
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from data_builders.groups import read_groups
 from data_builders.homology import read_homology
@@ -14,7 +10,15 @@ from data_builders.label_files import read_label_set
 from data_builders.labels import LabelSet, read_labels
 from data_builders.records import InputError
 from data_builders.splits import read_chromosomes
-from isoclr.evaluation.controls import BOOSTING, KMERS, TOGETHER, boosting, control_features
+from isoclr.evaluation.controls import (
+    BOOSTING,
+    KMERS,
+    SALUKI,
+    TOGETHER,
+    boosting,
+    control_features,
+    saluki_like,
+)
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_few_labels, plot_probe
 from isoclr.evaluation.probe import (
@@ -24,7 +28,7 @@ from isoclr.evaluation.probe import (
     targets_of,
     write_few_labels,
 )
-from isoclr.evaluation.supervised import DEFAULTS, fit_and_predict, untrained
+from isoclr.evaluation.supervised import untrained
 
 
 def probe_models(
@@ -83,8 +87,7 @@ def probe_models(
     targets, _ = targets_of(labelled)
     predictors: dict[str, Predictor] = {BOOSTING: boosting(controls[TOGETHER], targets)}
     if saluki:
-        network = partial(fit_and_predict, labelled.transcripts, targets)
-        predictors["Saluki-like network"] = _kept(network, labelled, output / "saluki")
+        predictors[SALUKI] = saluki_like(labelled, output / "saluki")
     for name in named.keys() & (controls.keys() | predictors.keys()):
         raise InputError(f"model {named[name]}: got '{name}', a control's name, wanted another")
     results = probe_few_labels(
@@ -102,31 +105,6 @@ def probe_models(
         write_few_labels(results, output / "few_labels.json")
         plot_few_labels(results, output / "few_labels.png")
     return results
-
-
-def _kept(predictor: Predictor, labels: LabelSet, folder: Path) -> Predictor:
-    """`predictor`, which trains by the default settings, with its predictions kept in `folder`.
-
-    A file is named by the digest of all that it comes from, so that other runs never read it.
-    """
-    common = hashlib.sha256(repr(DEFAULTS.saluki_like).encode())
-    labels.feed(common)
-
-    def predict(train, validation, test, seed) -> np.ndarray:
-        rows = [side.tolist() for side in (train, validation, test)]
-        digest = common.copy()
-        digest.update(repr((rows, seed)).encode())
-        path = folder / f"{digest.hexdigest()[:16]}.npy"
-        if not path.exists():
-            predicted = predictor(train, validation, test, seed)
-            folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".partial")
-            with beside.open("wb") as file:
-                np.save(file, predicted)
-            beside.replace(path)
-        return np.load(path)
-
-    return predict
 
 
 def read_labelled(

@@ -44,24 +44,28 @@ def obo(tmp_path_factory):
 
 @pytest.mark.parametrize("by", ["share", pytest.param("level", marks=pytest.mark.slow)])
 def test_terms_are_separated_and_probed_beside_the_controls(
-    model_folder, labels, labels_file, obo, tmp_path, by
+    model_folder, labels, labels_file, obo, tmp_path, monkeypatch, by
 ):
-    how = {"max_share": 0.6} if by == "share" else {"obo": obo, "level": 1}
+    how = {"max_share": 0.6} if by == "share" else {"obo": obo, "level": 1, "saluki": True}
+
+    def network(transcripts, targets, train, validation, test, seed):
+        assert targets.shape == (len(transcripts), 2)
+        return targets[test].astype(np.float32)  # it knows all
+
+    monkeypatch.setattr("isoclr.evaluation.controls.fit_and_predict", network)
     separation, probed = go_model(model_folder, labels_file, tmp_path / "out", seeds=(1, 2), **how)
     assert separation.terms == ("GO:1", "GO:2")  # neither what all genes have nor what is deeper
     assert separation.genes == tuple(labels.targets[:, :2].sum(axis=0))
     controls = ["structure", "codons", "codons + structure", "codons + structure + k-mers 1-4"]
     features = ["IsoCLR", "random weights", "k-mers 1-6", *controls]
     assert list(separation.scores) == features
-    assert list(probed.scores) == [*features, "boosting"]
+    networks = ["Saluki-like network"] if by == "level" else []
+    assert list(probed.scores) == [*features, "boosting", *networks]
+    assert all(set(probed.scores[name]["auroc_macro"]) == {1.0} for name in networks)
     assert probed.classes == 2 and probed.seeds == (1, 2)
     out = tmp_path / "out"
-    assert sorted(path.name for path in out.iterdir()) == [
-        "go.json",
-        "go.png",
-        "probe.json",
-        "probe.png",
-    ]
+    files = {"go.json", "go.png", "probe.json", "probe.png"} | ({"saluki"} if networks else set())
+    assert {path.name for path in out.iterdir()} == files
     assert json.loads((out / "go.json").read_text())["scores"] == separation.scores
     assert json.loads((out / "probe.json").read_text())["rows"] == len(labels.transcripts)
 

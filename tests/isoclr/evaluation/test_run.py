@@ -107,7 +107,7 @@ def test_a_supervised_network_beside_goes_on_where_it_was_stopped(
         (result,) = probe_models([model_folder], label_set, None, folder, kmers=KMERS, saluki=True)
         return result
 
-    monkeypatch.setattr("isoclr.evaluation.run.fit_and_predict", quick)
+    monkeypatch.setattr("isoclr.evaluation.controls.fit_and_predict", quick)
     stop = 3
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "stopped")
@@ -117,7 +117,7 @@ def test_a_supervised_network_beside_goes_on_where_it_was_stopped(
     assert list(result.scores)[-2:] == ["boosting", "Saluki-like network"]
     assert result == run(tmp_path / "whole")
     other = Settings(saluki_like=FitSettings(patience=1))
-    monkeypatch.setattr("isoclr.evaluation.run.DEFAULTS", other)
+    monkeypatch.setattr("isoclr.evaluation.controls.DEFAULTS", other)
     stop = len(trained)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "stopped")  # nothing kept is of these settings
