@@ -217,7 +217,8 @@ def fit(
         The model, in evaluation mode, and every look at the validation rows.
 
     Raises:
-        InputError: no train or validation row, or one value for all of train.
+        InputError: no train or validation row, one value for all of train, or batches of one row
+            for a batch norm.
     """
     centre, scale = standardisation(targets, train, problem)
     if not len(validation):
@@ -277,6 +278,11 @@ def fit(
 
     rng = np.random.default_rng(seed)
     batches = -(-len(train) // settings.batch_size)
+    if head_norms and len(train) < 2 * batches:
+        raise InputError(
+            f"batch_size: got {settings.batch_size}, wanted at least 3: "
+            "a batch norm cannot learn from one row"
+        )
     interval = max(batches, settings.evaluate_every)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), _bar(interval * settings.evaluations, progress) as bar:

@@ -114,6 +114,12 @@ def test_head_norms_have_the_statistics_of_the_weights_that_are_kept(examples):
         torch.testing.assert_close(norm.running_mean, mean)
 
 
+def test_batch_norm_wants_more_than_a_row(examples):
+    settings = replace(ONE_LOOK, batch_size=2)
+    with pytest.raises(InputError, match="batch_size: got 2, wanted at least 3"):
+        fit_and_predict(*examples, TRAIN[:39], VALIDATION, TEST, settings=settings)
+
+
 def test_global_random_state_is_left_alone(examples):
     torch.manual_seed(5)
     expected = torch.rand(3)
