@@ -155,11 +155,16 @@ def halve(x, mask):
     Returns:
         Both at half the length; padded positions are zero.
     """
-    # `masked_fill` would leave channels_last memory, and all after it be slow.
-    x = torch.where(mask, x, torch.finfo(x.dtype).min)
-    x = nn.functional.max_pool2d(x, (1, 2))
+    x = nn.functional.max_pool2d(_filled(x, mask, torch.finfo(x.dtype).min), (1, 2))
     mask = mask[..., ::2]
-    return torch.where(mask, x, 0), mask
+    return _filled(x, mask, 0), mask
+
+
+def _filled(x, mask, value):
+    """`x` where `mask` is True, `value` elsewhere, in channels_last memory as `x` is."""
+    if torch.compiler.is_compiling():  # inductor lays memory out itself, and fails with `where`
+        return x.masked_fill(~mask, value)
+    return torch.where(mask, x, value)  # `masked_fill` would leave it, and all after it be slow
 
 
 class IsoCLRBlock(nn.Module):
