@@ -1,7 +1,7 @@
 """What an embedding should beat: features without a model, boosted trees on them, a network."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,23 @@ def control_features(
         "codons + structure": both,
         TOGETHER: np.hstack([both, kmer_frequencies(transcripts, 1, 4)]),
     }
+
+
+def control_predictors(
+    features: Mapping[str, np.ndarray], labels: LabelSet, saluki: Path | None
+) -> dict[str, Predictor]:
+    """The controls that predict without a linear probe, by name.
+
+    Args:
+        features: those of `control_features` among them, of n transcripts.
+        labels: the transcripts and what is to be predicted of them.
+        saluki: folder for `saluki_like`; None: without that network, which takes long.
+    """
+    targets, _ = targets_of(labels)
+    predictors = {BOOSTING: boosting(features[TOGETHER], targets)}
+    if saluki is not None:
+        predictors[SALUKI] = saluki_like(labels, saluki)
+    return predictors
 
 
 def boosting(matrix: np.ndarray, targets: np.ndarray) -> Predictor:

@@ -8,14 +8,7 @@ from pathlib import Path
 from data_builders.label_files import read_label_set
 from data_builders.ontology import read_obo
 from data_builders.splits import SEEDS
-from isoclr.evaluation.controls import (
-    BOOSTING,
-    SALUKI,
-    TOGETHER,
-    boosting,
-    control_features,
-    saluki_like,
-)
+from isoclr.evaluation.controls import control_features, control_predictors
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_probe
 from isoclr.evaluation.figures_terms import plot_terms
@@ -85,9 +78,7 @@ def go_model(
         targets=labelled.targets[:, columns],
         classes=tuple(labelled.classes[column] for column in columns),
     )
-    predictors = {BOOSTING: boosting(features[TOGETHER], of_terms.targets)}
-    if saluki:
-        predictors[SALUKI] = saluki_like(of_terms, output / "saluki")
+    predictors = control_predictors(features, of_terms, output / "saluki" if saluki else None)
     probed = probe(features, of_terms, predictors=predictors, seeds=seeds)
     probed.to_json(output / "probe.json")
     plot_probe(probed, output / "probe.png")

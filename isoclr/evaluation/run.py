@@ -10,22 +10,12 @@ from data_builders.label_files import read_label_set
 from data_builders.labels import LabelSet, read_labels
 from data_builders.records import InputError
 from data_builders.splits import read_chromosomes
-from isoclr.evaluation.controls import (
-    BOOSTING,
-    KMERS,
-    SALUKI,
-    TOGETHER,
-    boosting,
-    control_features,
-    saluki_like,
-)
+from isoclr.evaluation.controls import KMERS, control_features, control_predictors
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_few_labels, plot_probe
 from isoclr.evaluation.probe import (
-    Predictor,
     ProbeResult,
     probe_few_labels,
-    targets_of,
     write_few_labels,
 )
 from isoclr.evaluation.supervised import untrained
@@ -84,10 +74,7 @@ def probe_models(
         "random weights": embed_transcripts(random, tokenizer, labelled.transcripts),
         **control_features(labelled.transcripts, kmers),
     }
-    targets, _ = targets_of(labelled)
-    predictors: dict[str, Predictor] = {BOOSTING: boosting(controls[TOGETHER], targets)}
-    if saluki:
-        predictors[SALUKI] = saluki_like(labelled, output / "saluki")
+    predictors = control_predictors(controls, labelled, output / "saluki" if saluki else None)
     for name in named.keys() & (controls.keys() | predictors.keys()):
         raise InputError(f"model {named[name]}: got '{name}', a control's name, wanted another")
     results = probe_few_labels(

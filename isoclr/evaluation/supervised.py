@@ -417,12 +417,12 @@ class SalukiLike(nn.Module):
         lengths = (tokens != PAD_BASE).sum(1)
         # Batch norms want the whole batch, everything before them little padding.
         parts = cut_by_tokens(lengths.tolist(), _TOKENS_AT_ONCE)
-        means = [self._mean(tokens[part, : lengths[part].max()], lengths[part]) for part in parts]
+        means = [self._mean(tokens[part, : lengths[part].max()]) for part in parts]
         x = torch.cat(means)[np.argsort(np.concatenate(parts))]
         x = self.dense(self.head_norms[0](x).relu())
         return self.classifier(self.head_norms[1](self.dropout(x)).relu())
 
-    def _mean(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
         """Mean state of the GRU: (batch, filters)."""
         spare = -tokens.shape[1] % 2 ** len(self.convs)
         tokens = nn.functional.pad(tokens, (0, spare), value=PAD_BASE)
@@ -434,8 +434,9 @@ class SalukiLike(nn.Module):
             # A last position without a partner is pooled with what the convolution has beyond the
             # end, which the transcript alone decides.
             x = nn.functional.max_pool2d(conv(norm(x).relu() * mask), (1, 2))
-            mask, lengths = mask[..., ::2], (lengths + 1) // 2
+            mask = mask[..., ::2]
         x = last_norm(x).relu().squeeze(2).transpose(1, 2)  # (batch, positions, filters)
+        lengths = mask.sum((1, 2, 3))
         # Valid positions from the last to the first; what comes after them is never read.
         backwards = (lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)).clamp(min=0)
         x = x.gather(1, backwards[..., None].expand(-1, -1, x.shape[2]))
