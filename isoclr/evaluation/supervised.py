@@ -29,7 +29,7 @@ REGRESSION, SINGLE, MULTI = (
 )
 _LARGEST_GRADIENT = 1.0
 _ROWS_FOR_STATISTICS = 512
-_TOKENS_AT_ONCE = 1 << 15  # more at once leaves the caches of a CPU
+_TOKENS_AT_ONCE = 1 << 14  # more at once leaves the caches of a CPU
 
 
 @dataclass(frozen=True)
@@ -415,17 +415,22 @@ class SalukiLike(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (batch, length), padded on the right, to (batch, outputs)."""
         lengths = (tokens != PAD_BASE).sum(1)
-        # Batch norms want the whole batch, everything before them little padding.
+        # Convolutions want little padding; the GRU, whose steps are slow, the whole batch at once.
         parts = cut_by_tokens(lengths.tolist(), _TOKENS_AT_ONCE)
-        means = [self._mean(tokens[part, : lengths[part].max()]) for part in parts]
-        x = torch.cat(means)[np.argsort(np.concatenate(parts))]
+        rows = [row for part in parts for row in self._row_features(tokens[part])]
+        rows = [rows[i] for i in np.argsort(np.concatenate(parts))]
+        packed, _ = self.gru(nn.utils.rnn.pack_sequence(rows, enforce_sorted=False))
+        states, counts = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+        x = states.sum(1) / counts[:, None].to(states.device)
         x = self.dense(self.head_norms[0](x).relu())
         return self.classifier(self.head_norms[1](self.dropout(x)).relu())
 
-    def _mean(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Mean state of the GRU: (batch, filters)."""
-        spare = -tokens.shape[1] % 2 ** len(self.convs)
-        tokens = nn.functional.pad(tokens, (0, spare), value=PAD_BASE)
+    def _row_features(self, tokens: torch.Tensor) -> list[torch.Tensor]:
+        """For each transcript what the GRU reads, from 3' to 5': (its valid positions, filters)."""
+        longest = int((tokens != PAD_BASE).sum(1).max())
+        # oneDNN plans each new shape at some cost: eight lengths an octave, so that plans are kept.
+        multiple = max(2 ** len(self.convs), 1 << max(longest.bit_length() - 4, 0))
+        tokens = nn.functional.pad(tokens[:, :longest], (0, -longest % multiple), value=PAD_BASE)
         mask = (tokens != PAD_BASE)[:, None, None, :]
         x = nn.functional.embedding(tokens.long(), self.table)
         x = self.stem(x.unsqueeze(1).permute(0, 3, 1, 2))
@@ -436,15 +441,9 @@ class SalukiLike(nn.Module):
             x = nn.functional.max_pool2d(conv(norm(x).relu() * mask), (1, 2))
             mask = mask[..., ::2]
         x = last_norm(x).relu().squeeze(2).transpose(1, 2)  # (batch, positions, filters)
-        lengths = mask.sum((1, 2, 3))
-        # Valid positions from the last to the first; what comes after them is never read.
-        backwards = (lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)).clamp(min=0)
-        x = x.gather(1, backwards[..., None].expand(-1, -1, x.shape[2]))
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        states, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)
-        return states.sum(1) / lengths[:, None]
+        return [
+            row[:valid].flip(0) for row, valid in zip(x, mask.sum((1, 2, 3)).tolist(), strict=True)
+        ]
 
 
 def fit_and_predict(
