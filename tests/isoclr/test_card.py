@@ -119,6 +119,7 @@ def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
     (results / "probe.png").touch()
     probe = json.loads(probe_file.read_text())
     few = probe | {"train_rows": [85, 85]}
+    few["summary"] = {"IsoCLR": probe["summary"]["IsoCLR"]}  # of a run with fewer controls
     (results / "few_labels.json").write_text(json.dumps([few, probe]))
     points = [{"labels": 1_715, "pearson": [0.5, 0.01]}, {"labels": 85, "pearson": [0.25, 0.125]}]
     curve = {"from scratch": points, "fine-tuned": [{"labels": 11, "pearson": None}, points[0]]}
@@ -129,7 +130,7 @@ def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
     assert "## How it was made\n\nBy hand.\n\n## How to use it" in text
     assert "![mouse](results/mouse/probe.png)" in text
     assert "**mouse**: 1,234 transcripts" in text
-    assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |" in text
+    assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |\n\n" in text
     assert "\n| method | 85 labels | 1,715 labels |\n|---|---|---|\n" in text
     assert "| from scratch | 0.250 ± 0.125 | 0.500 ± 0.010 |" in text
     assert "| fine-tuned | | 0.500 ± 0.010 |" in text
