@@ -339,7 +339,13 @@ def pad_tokens(rows, padding=PAD_BASE):
     return out
 
 
-def padded_length(length):
-    """A length in nt, rounded up to one of few: at most 32 between a number and its double."""
-    step = max(_SHORTEST_STEP, (1 << int(length).bit_length()) // 64)
+def padded_length(length, an_octave=32, shortest_step=_SHORTEST_STEP):
+    """A length in nt, rounded up to one of few.
+
+    Args:
+        length: in nt.
+        an_octave: most lengths between a number and its double, a power of 2.
+        shortest_step: what all of them are multiples of, a power of 2.
+    """
+    step = max(shortest_step, (1 << int(length).bit_length()) // (2 * an_octave))
     return -(-int(length) // step) * step

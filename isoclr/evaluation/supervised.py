@@ -20,7 +20,7 @@ from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, track_table
 from modeling_isoclr.losses_isoclr import supervised_loss
-from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
+from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens, padded_length
 
 REGRESSION, SINGLE, MULTI = (
     "regression",
@@ -428,9 +428,9 @@ class SalukiLike(nn.Module):
     def _row_features(self, tokens: torch.Tensor) -> list[torch.Tensor]:
         """For each transcript what the GRU reads, from 3' to 5': (its valid positions, filters)."""
         longest = int((tokens != PAD_BASE).sum(1).max())
-        # oneDNN plans each new shape at some cost: eight lengths an octave, so that plans are kept.
-        multiple = max(2 ** len(self.convs), 1 << max(longest.bit_length() - 4, 0))
-        tokens = nn.functional.pad(tokens[:, :longest], (0, -longest % multiple), value=PAD_BASE)
+        # oneDNN plans each new shape at some cost: with few lengths its plans are used again.
+        spare = padded_length(longest, 8, 2 ** len(self.convs)) - longest
+        tokens = nn.functional.pad(tokens[:, :longest], (0, spare), value=PAD_BASE)
         mask = (tokens != PAD_BASE)[:, None, None, :]
         x = nn.functional.embedding(tokens.long(), self.table)
         x = self.stem(x.unsqueeze(1).permute(0, 3, 1, 2))
