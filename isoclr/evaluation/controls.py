@@ -11,7 +11,8 @@ from data_builders.labels import LabelSet
 from data_builders.records import Transcript
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, structure_features
 from isoclr.evaluation.probe import Predictor, targets_of
-from isoclr.evaluation.supervised import DEFAULTS, fit_and_predict
+from isoclr.evaluation.supervised import DEFAULTS, fit_and_predict, tokenize
+from modeling_isoclr import IsoCLRTokenizer
 
 KMERS = ((1, 6), (3, 7))  # the second is mRNABench's
 BOOSTING = "boosting"
@@ -113,18 +114,22 @@ def saluki_like(labels: LabelSet, folder: Path) -> Predictor:
     Args:
         labels: transcripts and what is to be predicted of them.
         folder: to keep predictions in.
+
+    Raises:
+        InputError: on a transcript that the tokenizer refuses.
     """
     targets, _ = targets_of(labels)
+    rows, _ = tokenize(IsoCLRTokenizer(), labels.transcripts)
     common = hashlib.sha256(repr(DEFAULTS.saluki_like).encode())
     labels.feed(common)
 
     def predict(train, validation, test, seed) -> np.ndarray:
-        rows = [side.tolist() for side in (train, validation, test)]
+        sides = [side.tolist() for side in (train, validation, test)]
         digest = common.copy()
-        digest.update(repr((rows, seed)).encode())
+        digest.update(repr((sides, seed)).encode())
         path = folder / f"{digest.hexdigest()[:16]}.npy"
         if not path.exists():
-            predicted = fit_and_predict(labels.transcripts, targets, train, validation, test, seed)
+            predicted = fit_and_predict(rows, targets, train, validation, test, seed)
             folder.mkdir(parents=True, exist_ok=True)
             beside = path.with_suffix(".partial")
             with beside.open("wb") as file:

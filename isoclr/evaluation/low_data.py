@@ -30,11 +30,9 @@ from isoclr.evaluation.statistics import aligned, mean_and_half_width, paired_ga
 from isoclr.evaluation.supervised import (
     DEFAULTS,
     REGRESSION,
-    SalukiLike,
     Settings,
-    fit,
+    fit_and_predict,
     predict,
-    seeded,
     tokenize,
     untrained,
 )
@@ -219,7 +217,7 @@ def low_data(
         fractions: of the train rows.
         seeds: of the splits, of which rows are known, and of weights and training.
         split: "homology" keeps every homology group on one side, "random" ignores them.
-        settings: of the networks; Saluki-like ones are trained as others from scratch.
+        settings: of the networks.
         max_length: longer transcripts are cropped for the networks, around the centre of their
             CDS, in nt; codons, structure and k-mers are those of whole transcripts.
         progress: show bars.
@@ -341,30 +339,33 @@ def _predictors(
             return np.hstack([structure_features(transcripts), kmers])
         return control_features(transcripts, kmers=())[name]
 
+    def scored(predicted, test):
+        return dict(zip(_SCORES, score_numbers(predicted, targets[test]), strict=True))
+
     def ridge(name, train, validation, test, seed):
         scores = fit_and_score(name, features(name), targets, train, test, ALPHAS)
         return dict(zip(_SCORES, scores, strict=False))
 
     def trees(train, validation, test, seed):
-        predicted = boosting(features(TOGETHER), targets)(train, validation, test, seed)
-        return dict(zip(_SCORES, score_numbers(predicted, targets[test]), strict=True))
+        return scored(boosting(features(TOGETHER), targets)(train, validation, test, seed), test)
+
+    def saluki(train, validation, test, seed):
+        options = {"settings": settings.saluki_like, "progress": False}
+        predicted = fit_and_predict(rows, targets, train, validation, test, seed, **options)
+        return scored(predicted, test)
 
     def network(kind, train, validation, test, seed):
-        options = {"problem": REGRESSION, "seed": seed, "progress": False}
         known = column, train, validation
-        if kind == "saluki":
-            model = seeded(lambda: SalukiLike(dropout=settings.saluki_like.dropout), seed)
-            model, _ = fit(model, rows, *known, settings=settings.saluki_like, **options)
-        else:
-            options["settings"], head = settings, None
-            if kind == "finetune":
-                head = frozen_head(features("embeddings"), *known, **options)
-            model, _ = train_network(encoder, head, rows, *known, **options)
-        predicted = predict(model, rows, test, budget)[:, 0]
-        return dict(zip(_SCORES, score_numbers(predicted, targets[test]), strict=True))
+        options = {"problem": REGRESSION, "settings": settings, "seed": seed, "progress": False}
+        head = None
+        if kind == "finetune":
+            head = frozen_head(features("embeddings"), *known, **options)
+        model, _ = train_network(encoder, head, rows, *known, **options)
+        return scored(predict(model, rows, test, budget)[:, 0], test)
 
     return {
-        **{kind: partial(network, kind) for kind in ("finetune", "scratch", "saluki")},
+        **{kind: partial(network, kind) for kind in ("finetune", "scratch")},
+        "saluki": saluki,
         "probe": partial(ridge, "embeddings"),
         "codons": partial(ridge, "codons + structure"),
         **{name: partial(ridge, name) for name in ("random", "structure", "kmers")},

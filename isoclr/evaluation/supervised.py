@@ -447,7 +447,7 @@ class SalukiLike(nn.Module):
 
 
 def fit_and_predict(
-    transcripts: Sequence[Transcript],
+    rows: Sequence[np.ndarray],
     targets: np.ndarray,
     train: np.ndarray,
     validation: np.ndarray,
@@ -455,20 +455,18 @@ def fit_and_predict(
     seed: int = 0,
     *,
     settings: FitSettings = DEFAULTS.saluki_like,
-    max_length: int | None = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Trains the network after Saluki, and predicts.
 
     Args:
-        transcripts: n of them.
+        rows: n transcripts as `tokenize` gives them.
         targets: float (n,) or (n, outputs); bool (n, classes).
         train: row numbers to learn from.
         validation: row numbers to stop by.
         test: row numbers to predict.
         seed: of the weights, the order of the rows and dropout.
         settings: as `fit` takes them.
-        max_length: longer transcripts are cropped around the centre of their CDS, in nt.
         progress: show a bar.
 
     Returns:
@@ -476,9 +474,8 @@ def fit_and_predict(
         `targets` has it.
 
     Raises:
-        InputError: as in `fit`, and on a transcript that the tokenizer refuses.
+        InputError: as in `fit`.
     """
-    rows, _ = tokenize(IsoCLRTokenizer(), transcripts, max_length)
     matrix = targets if targets.ndim == 2 else targets[:, None]
     model, _ = fit(
         seeded(lambda: SalukiLike(matrix.shape[1], settings.dropout), seed),

@@ -48,8 +48,8 @@ def test_terms_are_separated_and_probed_beside_the_controls(
 ):
     how = {"max_share": 0.6} if by == "share" else {"obo": obo, "level": 1, "saluki": True}
 
-    def network(transcripts, targets, train, validation, test, seed):
-        assert targets.shape == (len(transcripts), 2)
+    def network(rows, targets, train, validation, test, seed):
+        assert targets.shape == (len(rows), 2)
         return targets[test].astype(np.float32)  # it knows all
 
     monkeypatch.setattr("isoclr.evaluation.controls.fit_and_predict", network)

@@ -96,8 +96,8 @@ def test_a_supervised_network_beside_goes_on_where_it_was_stopped(
 ):
     trained = []
 
-    def quick(transcripts, targets, train, validation, test, seed):
-        assert len(transcripts) == len(targets) == len({*train, *validation, *test})
+    def quick(rows, targets, train, validation, test, seed):
+        assert len(rows) == len(targets) == len({*train, *validation, *test})
         if len(trained) == stop:
             raise KeyboardInterrupt
         trained.append(seed)

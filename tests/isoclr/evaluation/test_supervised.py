@@ -45,7 +45,7 @@ def awake(model):
 
 @pytest.fixture(scope="module")
 def examples():
-    """Sixty short transcripts, and their content of G and C in odd units."""
+    """Tokens of sixty short transcripts, and their content of G and C in odd units."""
     rng = np.random.default_rng(0)
     transcripts = []
     for i in range(60):
@@ -55,7 +55,8 @@ def examples():
         )
         transcripts.append(Transcript(f"t{i}", f"g{i}", "s", "".join(letters)))
     gc = [sum(map(t.sequence.count, "GC")) / len(t.sequence) for t in transcripts]
-    return tuple(transcripts), 500 + 20 * np.array(gc)
+    rows, _ = tokenize(IsoCLRTokenizer(), transcripts)
+    return rows, 500 + 20 * np.array(gc)
 
 
 @pytest.mark.parametrize("lengths", [(64, 63, 1), (200, 65, 129), (5, 320, 64)])
@@ -82,7 +83,7 @@ def test_saluki_like_sees_marks_and_reads_both_ends():
 
 @pytest.mark.slow
 def test_planted_composition_is_learned_in_the_labels_units(examples):
-    transcripts, targets = examples
+    _, targets = examples
     settings = FitSettings(dropout=0.0, learning_rate=3e-3, evaluations=8)
     predicted = fit_and_predict(
         *examples, TRAIN, VALIDATION, TEST, 1, settings=settings, progress=False
@@ -101,8 +102,7 @@ def test_same_seed_same_bits_and_another_seed_others(examples):
 
 
 def test_head_norms_have_the_statistics_of_the_weights_that_are_kept(examples):
-    transcripts, targets = examples
-    rows, _ = tokenize(IsoCLRTokenizer(), transcripts)
+    rows, targets = examples
     settings = FitSettings(evaluations=2, learning_rate=0.1, dropout=0.0)
     known = rows, targets[:, None], TRAIN, VALIDATION
     model, _ = fit(network(), *known, settings=settings, progress=False)
@@ -129,14 +129,12 @@ def test_global_random_state_is_left_alone(examples):
 
 
 def test_test_rows_do_not_matter(examples):
-    transcripts, targets = examples
+    rows, targets = examples
     spoilt = targets.copy()
     spoilt[TEST] = 1e9
     options = {"settings": ONE_LOOK, "progress": False}
-    honest = fit_and_predict(transcripts, targets, TRAIN, VALIDATION, TEST, **options)
-    assert (
-        fit_and_predict(transcripts, spoilt, TRAIN, VALIDATION, TEST, **options) == honest
-    ).all()
+    honest = fit_and_predict(rows, targets, TRAIN, VALIDATION, TEST, **options)
+    assert (fit_and_predict(rows, spoilt, TRAIN, VALIDATION, TEST, **options) == honest).all()
 
 
 class Line(torch.nn.Module):
@@ -176,8 +174,7 @@ def test_best_weights_are_kept_and_training_stops(start, kept):
 
 
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(examples):
-    rows, _ = tokenize(IsoCLRTokenizer(), examples[0])
-    targets = examples[1][:, None]
+    rows, targets = examples[0], examples[1][:, None]
     found = []
     for budget in (1, 1 << 16):
         settings = replace(SHORT, tokens_per_batch=budget, dropout=0.0, evaluations=1)
