@@ -19,19 +19,19 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from data_builders.records import InputError
-from isoclr.card import write_card
-from isoclr.hub import push
+from isoclr.hub.card import write_card
+from isoclr.hub.push import push
+from isoclr.objectives.isoforms.held_out import evaluate
+from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
+from isoclr.objectives.isoforms.sources import build_batches
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
-from isoclr.training.held_out import evaluate
-from isoclr.training.microbatches import PairEncoder
-from isoclr.training.pairs import PairBatch, PairBatches
 from isoclr.training.processes import share_statistics, sum_over_processes
 from isoclr.training.recipe import Recipe, duration, read_recipe
 from isoclr.training.schedule import learning_rate
 from isoclr.training.sharded import whole, whole_model, whole_state
 from isoclr.training.signals import StopRequest, leave_to_main_process
-from isoclr.training.sources import build_batches
 from isoclr.training.speed import Speed
 from modeling_isoclr import (
     IsoCLRForPreTraining,
@@ -192,8 +192,8 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
 
 
 def build_probe(recipe: Recipe, tokenizer: IsoCLRTokenizer):
-    """The probe of a recipe that asks for one; its reading of tables is of no use to others."""
-    from isoclr.training.label_probe import LabelProbe
+    """The probe of a recipe that asks for one; imported lazily."""
+    from isoclr.evaluation.label_probe import LabelProbe
 
     return LabelProbe(tokenizer, **recipe.probe)
 

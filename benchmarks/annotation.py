@@ -23,7 +23,7 @@ from time import process_time
 import polars as pl
 from measure import Workload, machine, print_machine, race, serve
 
-from data_builders.annotation import read_annotation
+from data_builders.annotation.reader import read_annotation
 
 INPUTS = "ISOCLR_BENCHMARK_INPUTS"  # tells the processes of a race where the files are
 LINES = 3_170_000

@@ -26,8 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from measure import Workload, machine, print_machine, race, serve
 
-from data_builders.build import GenomeSource, build
-from data_builders.groups import SCHEMA
+from data_builders.groups.build import GenomeSource, build
+from data_builders.groups.parquet import SCHEMA
 
 INPUTS = "ISOCLR_BENCHMARK_INPUTS"  # tells the processes of a race where the files are
 CHROMOSOME = 5_000_000  # nt

@@ -13,10 +13,14 @@ import numpy as np
 from datasets import load_dataset
 from measure import Workload, length_mix, machine, print_machine, race, random_transcripts, serve
 
-from data_builders.groups import write_groups
+from data_builders.groups.parquet import write_groups
 from data_builders.records import IsoformGroup, Transcript
-from isoclr.training.sampling import PairSampler
-from isoclr.training.token_cache import build_token_cache, open_token_cache, tokenize_groups
+from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.objectives.isoforms.token_cache import (
+    build_token_cache,
+    open_token_cache,
+    tokenize_groups,
+)
 from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
 

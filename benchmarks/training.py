@@ -34,14 +34,14 @@ from measure import (
 )
 from torch import nn
 
-from data_builders.groups import SCHEMA, TRACKS, write_groups
+from data_builders.groups.parquet import SCHEMA, TRACKS, write_groups
 from data_builders.records import IsoformGroup
-from isoclr.training.groups import ArrowGroups
-from isoclr.training.microbatches import PairEncoder
-from isoclr.training.pairs import PairBatch, PairBatches
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
+from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
+from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.objectives.isoforms.sources import MappedGroups
 from isoclr.training.recipe import Recipe, read_recipe
-from isoclr.training.sampling import PairSampler
-from isoclr.training.sources import MappedGroups
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.tokenization_isoclr import padded_length

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from data_builders.fasta import AMBIGUOUS
+from data_builders.genomes.fasta import AMBIGUOUS
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally, decode, numbered_lines
 

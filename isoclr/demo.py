@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from data_builders.records import InputError
-from data_builders.simulate import STRENGTH
+from data_builders.simulate.clade import STRENGTH
 from isoclr.shipped import SHIPPED_MODEL
 from isoclr.training.curves import read_log
 

@@ -89,7 +89,7 @@ class IsoCLRDiscriminants(nn.Module):
 
     def forward(self, columns):
         """Layout, codon usage and stem, (batch, width), to (batch, discriminant_size)."""
-        columns = _countable(columns)  # axes are long where columns are narrow
+        columns = at_least_float32(columns)  # axes are long where columns are narrow
         centre, axes = (part.to(columns.dtype) for part in (self.centre, self.axes))
         return self.features((columns - centre) @ axes)
 
@@ -121,16 +121,18 @@ class IsoCLRRegionPooling(nn.Module):
         regions = regions_of(starts, mask)
         # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
         in_frame = torch.cat([regions[:, :1], starts, regions[:, 2:]], 1)
-        near = region_means(stem.relu(), in_frame, mask, _PRIOR).flatten(1)
-        far = []
+        stem_features = region_means(stem.relu(), in_frame, mask, _PRIOR).flatten(1)
+        stage_features = []
         for number, (stage, valid) in enumerate(stages):
             nucleotides = 2 ** (number + 2)
             share = nn.functional.avg_pool2d(regions.to(stage.dtype), (1, nucleotides))
-            far.append(region_means(stage, share, valid, _PRIOR / nucleotides).flatten(1))
+            stage_features.append(
+                region_means(stage, share, valid, _PRIOR / nucleotides).flatten(1)
+            )
         layout = self.layout(layout_numbers(tracks, mask, regions))
-        content = self.content(torch.cat(far, 1).to(self.content.weight.dtype))
+        content = self.content(torch.cat(stage_features, 1).to(self.content.weight.dtype))
         content = self.content_norm(content.to(self.content_norm.weight.dtype))
-        pooled = [layout, codon_usage(tracks, starts), near, content]
+        pooled = [layout, codon_usage(tracks, starts), stem_features, content]
         if self.discriminants is not None:
             pooled.insert(2, self.discriminants(torch.cat(pooled[:3], 1)))
         return torch.cat([part.to(stem.dtype) for part in pooled], 1)
@@ -166,7 +168,7 @@ def region_means(x, weights, everywhere, prior):
     Returns:
         (batch, regions, channels).
     """
-    x = _countable(x).flatten(2).transpose(1, 2)
+    x = at_least_float32(x).flatten(2).transpose(1, 2)
     weights, everywhere = (w.flatten(2).to(x.dtype) for w in (weights, everywhere))
     whole = torch.bmm(everywhere, x) / everywhere.sum(2, keepdim=True).clamp(min=1e-6)
     return (torch.bmm(weights, x) + prior * whole) / (weights.sum(2, keepdim=True) + prior)
@@ -184,7 +186,7 @@ def codon_usage(tracks, starts):
     Returns:
         (batch, 64), by alphabet.
     """
-    first = _countable(tracks[:, :BASES]).flatten(2)
+    first = at_least_float32(tracks[:, :BASES]).flatten(2)
     second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
     starts = starts.flatten(2).to(first.dtype)
     pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
@@ -200,7 +202,7 @@ def layout_numbers(tracks, mask, regions):
         mask: (batch, 1, 1, length), True where valid.
         regions: bool (batch, 3, 1, length).
     """
-    dtype = _countable(tracks).dtype
+    dtype = at_least_float32(tracks).dtype
     follows = nn.functional.pad(mask, (0, 1))[..., 1:]  # the transcript's own end is no junction
     junctions = (tracks[:, _EXON_TRACK:][:, :1] > 0.5) & follows
     places = torch.cat([regions, mask], 1)
@@ -213,6 +215,6 @@ def layout_numbers(tracks, mask, regions):
     return torch.cat([logs, density], 1)
 
 
-def _countable(x):
+def at_least_float32(x):
     """`x` in a precision that can count the nucleotides of a transcript."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

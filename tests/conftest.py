@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_builders.build import GenomeSource, build
-from data_builders.simulate import simulate_clade
+from data_builders.groups.build import GenomeSource, build
+from data_builders.simulate.clade import simulate_clade
 from loopback_hub import LoopbackHub
 
 # Before torch is imported, and for the processes that tests start: on few cores that others use

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_builders.groups import read_groups
+from data_builders.groups.parquet import read_groups
 from loopback_hub import run_client
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "DATASETS.md"

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from data_builders.build import GenomeSource, build
+from data_builders.groups.build import GenomeSource, build
 from loopback_hub import run_client
 
 SESSION = """
@@ -14,7 +14,7 @@ from pathlib import Path
 root, groups, recipe, out = sys.argv[1:]
 sys.path.insert(0, root)
 import train
-from isoclr.dataset_hub import push_dataset
+from isoclr.hub.dataset import push_dataset
 push_dataset([groups], "tester/groups")
 for name, words in {
     "streamed": ["--streaming", "true", "--workers", "1", "--push_to_hub", "tester/model"],

@@ -147,8 +147,8 @@ def _told(folder: Path) -> str:
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1])]
     import train  # noqa: F401 - forked children have it
-    from data_builders.build import GenomeSource, build
-    from data_builders.simulate import simulate_clade
+    from data_builders.groups.build import GenomeSource, build
+    from data_builders.simulate.clade import simulate_clade
 
     with tempfile.TemporaryDirectory() as folder:
         clade = simulate_clade(Path(folder) / "clade", species=2, genes=24, seed=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
 from data_builders.records import Transcript
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, structure_features
 from isoclr.evaluation.probe import Predictor, targets_of

@@ -18,9 +18,9 @@ from huggingface_hub.errors import HTTPError
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from data_builders.groups import SCHEMA, groups_of_table, read_groups
+from data_builders.groups.parquet import SCHEMA, groups_of_table, read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
-from isoclr.hub import check_source
+from isoclr.hub.push import check_source
 from isoclr.shipped import SHIPPED_MODEL
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
@@ -242,7 +242,7 @@ def _input_digest(transcripts: Sequence[Transcript], rows: Sequence[np.ndarray])
 
 
 def _cut(lengths: Sequence[int], budget: int) -> list[slice]:
-    """Rows in a row, of at most `budget` nt together or alone."""
+    """Consecutive rows within a budget of nucleotides."""
     parts, start, size = [], 0, 0
     for row, length in enumerate(lengths):
         if row > start and size + length > budget:

@@ -16,9 +16,9 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, homology_split
 from data_builders.records import InputError, Transcript
-from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures_explain import plot_explanation
 from isoclr.evaluation.linear import (

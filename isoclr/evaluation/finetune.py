@@ -16,9 +16,9 @@ from sklearn.linear_model import RidgeCV
 from torch import nn
 from tqdm import tqdm
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, homology_split, random_split
 from data_builders.records import InputError
-from data_builders.splits import SEEDS, homology_split, random_split
 from isoclr.evaluation.embed import load_model
 from isoclr.evaluation.linear import ALPHAS
 from isoclr.evaluation.run import read_labelled
@@ -28,7 +28,7 @@ from isoclr.evaluation.supervised import (
     MULTI,
     REGRESSION,
     SINGLE,
-    Look,
+    Evaluation,
     Settings,
     fit,
     predict,
@@ -61,7 +61,7 @@ class FineTuning:
         max_length: in nt, or None.
         cropped: transcripts over it.
         scores: method -> metric -> one value a seed, on test; metrics of `scores`, best first.
-        looks: fine-tuned and from scratch -> for each seed its looks at the validation rows.
+        evaluations: fine-tuned and from scratch -> for each seed its evaluations at the validation rows.
     """
 
     label: str
@@ -74,7 +74,7 @@ class FineTuning:
     max_length: int | None
     cropped: int
     scores: dict[str, dict[str, tuple[float, ...]]]
-    looks: dict[str, tuple[list[Look], ...]]
+    evaluations: dict[str, tuple[list[Evaluation], ...]]
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def finetune(
     rows, cropped = tokenize(tokenizer, labels.transcripts, max_length)
     embeddings = embed_rows(encoder, rows, settings.fine_tuned.tokens_per_batch, progress)
     found: dict[str, list[dict]] = {method: [] for method in METHODS}
-    looks: dict[str, list[list[Look]]] = {FINE_TUNED: [], SCRATCH: []}
+    evaluations: dict[str, list[list[Evaluation]]] = {FINE_TUNED: [], SCRATCH: []}
     first = None
     for seed in seeds:
         train, validation, test = split_rows(labels, split, seed)
@@ -181,7 +181,7 @@ def finetune(
             network, seen = train_network(
                 encoder, start, rows, targets, train, validation, **options
             )
-            looks[method].append(seen)
+            evaluations[method].append(seen)
             logits = predict(network, rows, test, settings.fine_tuned.tokens_per_batch)
             found[method].append(scores(problem, logits, targets[test]))
             first = first or network
@@ -199,7 +199,7 @@ def finetune(
             method: {metric: tuple(run[metric] for run in runs) for metric in runs[0]}
             for method, runs in found.items()
         },
-        {method: tuple(seen) for method, seen in looks.items()},
+        {method: tuple(seen) for method, seen in evaluations.items()},
     )
     return result, network_to_save(first, labels, problem)
 
@@ -398,7 +398,7 @@ def train_network(
     settings: Settings,
     seed: int,
     progress: bool = True,
-) -> tuple[Network, list[Look]]:
+) -> tuple[Network, list[Evaluation]]:
     """Trains all weights: those of an encoder with its frozen head, or the same shape from scratch.
 
     Args:
@@ -465,18 +465,18 @@ def plot_finetuning(result: FineTuning, path: str | os.PathLike) -> None:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for method, of_seeds in result.looks.items():
-        for number, looks in enumerate(of_seeds):
-            steps = [look.step for look in looks]
-            losses = [look.validation_loss for look in looks]
+    for method, of_seeds in result.evaluations.items():
+        for number, evaluations in enumerate(of_seeds):
+            steps = [look.step for look in evaluations]
+            losses = [look.validation_loss for look in evaluations]
             first = int(method == SCRATCH)  # what `fit` does not keep
             best = first + int(np.argmin(losses[first:]))
             name = method if number == 0 else None
             axes.plot(steps, losses, c=_COLOURS[method], lw=1.2, alpha=0.8, label=name)
             axes.plot(steps[best], losses[best], "o", c=_COLOURS[method], ms=5)
-    for number, looks in enumerate(result.looks[FINE_TUNED]):
+    for number, evaluations in enumerate(result.evaluations[FINE_TUNED]):
         name = "frozen, where fine-tuning begins" if number == 0 else None
-        axes.axhline(looks[0].validation_loss, c=_COLOURS[FROZEN], lw=0.8, ls=":", label=name)
+        axes.axhline(evaluations[0].validation_loss, c=_COLOURS[FROZEN], lw=0.8, ls=":", label=name)
     if result.problem == REGRESSION:
         axes.set_ylabel("validation loss (of the standardised label)")
     else:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_builders.label_files import read_label_set
-from data_builders.ontology import read_obo
-from data_builders.splits import SEEDS
+from data_builders.labels.files import read_label_set
+from data_builders.labels.ontology import read_obo
+from data_builders.labels.splits import SEEDS
 from isoclr.evaluation.controls import control_features, control_predictors
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_probe

@@ -17,9 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, few_rows
 from data_builders.records import InputError
-from data_builders.splits import SEEDS, few_rows
 from isoclr.evaluation.controls import TOGETHER, boosting, control_features
 from isoclr.evaluation.embed import load_model
 from isoclr.evaluation.features import kmer_frequencies, structure_features

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, few_rows, groups_to_split, homology_split
 from data_builders.records import InputError
-from data_builders.splits import SEEDS, few_rows, groups_to_split, homology_split
 from isoclr.evaluation.linear import (
     ALPHAS,
     CLASS_ALPHAS,
@@ -48,7 +48,7 @@ class ProbeResult:
 
     Attributes:
         label: the property predicted.
-        split: one of `data_builders.splits.SPLITS`.
+        split: one of `data_builders.labels.splits.SPLITS`.
         rows: number of labelled transcripts.
         groups: number of homology groups among them.
         seeds: one split each.

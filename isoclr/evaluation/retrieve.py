@@ -11,15 +11,15 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from data_builders.groups import read_groups
-from data_builders.homology import taxon
+from data_builders.groups.parquet import read_groups
+from data_builders.homology.homologous_genes import taxon
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.statistics import aligned, standardised
 from isoclr.evaluation.supervised import untrained
-from isoclr.training.sampling import PAIR_TYPES
+from isoclr.objectives.isoforms.sampling import PAIR_TYPES
 
 TYPES = PAIR_TYPES[1:]
 """Isoforms of one gene, genes of one group and species, genes of one group and two species."""

@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_builders.groups import read_groups
-from data_builders.homology import read_homology
-from data_builders.label_files import read_label_set
-from data_builders.labels import LabelSet, read_labels
+from data_builders.groups.parquet import read_groups
+from data_builders.homology.homologous_genes import read_homology
+from data_builders.labels.files import read_label_set
+from data_builders.labels.label_set import LabelSet, read_labels
+from data_builders.labels.splits import read_chromosomes
 from data_builders.records import InputError
-from data_builders.splits import read_chromosomes
 from isoclr.evaluation.controls import KMERS, control_features, control_predictors
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures import plot_few_labels, plot_probe

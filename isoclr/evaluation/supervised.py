@@ -45,9 +45,9 @@ class FitSettings:
         tokens_per_batch: nucleotides that go through a network at once, padding included; a batch
             over it goes in parts of like length. Where a batch norm takes the statistics of a
             batch, that is never parted.
-        evaluate_every: steps between two looks at the validation rows; at least an epoch.
-        patience: looks without a new best after which training ends.
-        evaluations: the most looks.
+        evaluate_every: steps between two evaluations at the validation rows; at least an epoch.
+        patience: evaluations without a new best after which training ends.
+        evaluations: the most evaluations.
     """
 
     dropout: float = 0.3
@@ -164,7 +164,7 @@ def tokenize(
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """One look at the validation rows.
 
     Attributes:
@@ -189,7 +189,7 @@ def fit(
     settings: FitSettings = DEFAULTS.from_scratch,
     seed: int = 0,
     progress: bool = True,
-) -> tuple[nn.Module, list[Look]]:
+) -> tuple[nn.Module, list[Evaluation]]:
     """Trains a network on labels, stops early, and keeps its best weights by the validation loss.
 
     Those it began with are among them, unless its last layer began with weights of 0.
@@ -243,7 +243,7 @@ def fit(
         labels = labels.float() if problem != SINGLE else labels
         return supervised_loss(_logits(model, rows, part), labels.to(device), problem)
 
-    def settle_statistics():
+    def recompute_batchnorm_statistics():
         """Those of head norms for the weights as they are; a mean over steps would lag behind."""
         for norm in head_norms:
             norm.reset_running_stats()
@@ -253,7 +253,7 @@ def fit(
 
     def validation_loss() -> float:
         if head_norms:
-            settle_statistics()
+            recompute_batchnorm_statistics()
         model.eval()
         with torch.inference_mode():
             parts = cut_by_tokens(_lengths(rows, validation), settings.tokens_per_batch)
@@ -287,7 +287,7 @@ def fit(
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), _bar(interval * settings.evaluations, progress) as bar:
         torch.manual_seed(seed)
-        looks = [Look(0, None, validation_loss())]
+        evaluations = [Evaluation(0, None, validation_loss())]
         best, best_weights = 0, deepcopy(model.state_dict())
         # A head of zeros predicts the mean: from scratch, that is no result to stop at.
         begun = bool(model.classifier.weight.any())
@@ -298,9 +298,11 @@ def fit(
                 queue = queue or np.array_split(rng.permutation(train), batches)
                 losses.append(step(queue.pop()))
                 bar.update()
-            looks.append(Look(number * interval, float(np.mean(losses)), validation_loss()))
-            bar.set_postfix(validation=f"{looks[-1].validation_loss:.3f}")
-            better = looks[-1].validation_loss < looks[best].validation_loss
+            evaluations.append(
+                Evaluation(number * interval, float(np.mean(losses)), validation_loss())
+            )
+            bar.set_postfix(validation=f"{evaluations[-1].validation_loss:.3f}")
+            better = evaluations[-1].validation_loss < evaluations[best].validation_loss
             if better or (best == 0 and not begun):
                 best, best_weights = number, deepcopy(model.state_dict())
             if number - best >= settings.patience:
@@ -311,7 +313,7 @@ def fit(
             model.classifier.weight *= torch.tensor(scale[:, None], device=device)
             model.classifier.bias.mul_(torch.tensor(scale, device=device))
             model.classifier.bias += torch.tensor(centre, device=device)
-    return model.eval(), looks
+    return model.eval(), evaluations
 
 
 def predict(
@@ -376,7 +378,7 @@ class SalukiLike(nn.Module):
     mean of its states → batch norm → ReLU → dense → dropout → batch norm → ReLU → dense, with 64
     filters and kernels of 5 over the six tracks, and Keras' initial weights. As far as we know
     Saluki's, but for: the mean, where Saluki takes the state at the 5' end, and no dropout between
-    convolutions, since with either it learns only lengths from a few thousand labels (docs/LOG.md);
+    convolutions, since with either it learns only lengths from a few thousand labels (docs/log/isoclr-small.md);
     convolutions that keep the length; a GRU that begins at the 3' end itself, not in the padding
     beyond it; Saluki's own optimiser, hundreds of epochs and folds.
 

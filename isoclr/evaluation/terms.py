@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from tqdm import tqdm
 
-from data_builders.labels import LabelSet
-from data_builders.ontology import ASPECTS, Ontology
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.ontology import ASPECTS, Ontology
 from data_builders.records import InputError
 from isoclr.evaluation.statistics import aligned, standardised
 

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data_builders.records import InputError
-from isoclr.training.sharded import shared_out_like
+from isoclr.training.sharded import shard_like
 
 _FILES = ("model.safetensors", "optimizer.safetensors")
 
@@ -88,13 +88,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict:
     """Restore model and optimizer, shared out or not, in place; returns the checkpoint's state."""
     weights, now = load_file(path / _FILES[0]), model.state_dict()
-    model.load_state_dict({n: shared_out_like(t, now.get(n)) for n, t in weights.items()})
+    model.load_state_dict({n: shard_like(t, now.get(n)) for n, t in weights.items()})
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = optimizer.state_dict()
     state["state"] = {}
     for name, tensor in load_file(path / _FILES[1]).items():
         index, key = name.split(".")
-        tensor = shared_out_like(tensor, parameters[int(index)])
+        tensor = shard_like(tensor, parameters[int(index)])
         state["state"].setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(state)
     return json.loads((path / "state.json").read_text())

@@ -33,7 +33,7 @@ def whole_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     }
 
 
-def shared_out_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def shard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """This process's share of a tensor that all have, if `other`, of its shape, is shared out."""
     if not isinstance(other, DTensor) or tensor.shape != other.shape:
         return tensor

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from isoclr.training.pairs import PairBatch
+from isoclr.objectives.isoforms.pairs import PairBatch
 
 
 class Speed:

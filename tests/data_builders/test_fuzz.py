@@ -17,13 +17,13 @@ from itertools import pairwise
 import pytest
 
 from annotation_writers import bed12, genepred, gtf, phased
-from data_builders.aliases import read_aliases
-from data_builders.annotation import read_annotation
-from data_builders.assembly import assemble
-from data_builders.genome import read_genome
-from data_builders.homology import read_homology, taxon
-from data_builders.labels import read_labels
-from data_builders.models import TranscriptModel
+from data_builders.annotation.assembly import assemble
+from data_builders.annotation.models import TranscriptModel
+from data_builders.annotation.reader import read_annotation
+from data_builders.genomes.aliases import read_aliases
+from data_builders.genomes.genome import read_genome
+from data_builders.homology.homologous_genes import read_homology, taxon
+from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
 from data_builders.text import Tally

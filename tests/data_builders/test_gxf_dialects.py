@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from data_builders.annotation import read_annotation
-from data_builders.gxf import read_gxf
+from data_builders.annotation.gxf import read_gxf
+from data_builders.annotation.reader import read_annotation
 from data_builders.records import InputError
 
 

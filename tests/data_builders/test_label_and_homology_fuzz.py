@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from data_builders.homology import read_homology
-from data_builders.homology_tables import HomologyTable
-from data_builders.label_sets import (
+from data_builders.homology.homologous_genes import read_homology
+from data_builders.homology.tables import HomologyTable
+from data_builders.labels.sets import (
     gene_ontology_annotations,
     gene_ontology_sets,
     half_life,

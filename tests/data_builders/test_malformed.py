@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from data_builders.aliases import read_aliases
-from data_builders.annotation import read_annotation
-from data_builders.assembly import assemble
-from data_builders.build import GenomeSource, TableSource, build
-from data_builders.homology import read_homology
-from data_builders.labels import read_labels
+from data_builders.annotation.assembly import assemble
+from data_builders.annotation.reader import read_annotation
+from data_builders.genomes.aliases import read_aliases
+from data_builders.groups.build import GenomeSource, TableSource, build
+from data_builders.homology.homologous_genes import read_homology
+from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
 from data_builders.text import Tally

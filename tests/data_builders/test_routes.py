@@ -14,8 +14,8 @@ import pysam
 import pytest
 
 from annotation_writers import bed12, genepred, gtf
-from data_builders.annotation import read_annotation
-from data_builders.assembly import STOP_CODONS, assemble
+from data_builders.annotation.assembly import STOP_CODONS, assemble
+from data_builders.annotation.reader import read_annotation
 from data_builders.text import Tally
 from genome_writers import bgzip, twobit
 

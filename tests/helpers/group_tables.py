@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_builders.groups import SCHEMA
+from data_builders.groups.parquet import SCHEMA
 
 SPECIES = ("human", "mouse", "fly")
 

@@ -5,11 +5,11 @@ import json
 import polars as pl
 import pytest
 
-from data_builders.fasta import read_fasta
-from data_builders.groups import read_groups
-from data_builders.label_files import read_label_set
-from data_builders.labels import read_labels
-from data_builders.splits import homology_split
+from data_builders.genomes.fasta import read_fasta
+from data_builders.groups.parquet import read_groups
+from data_builders.labels.files import read_label_set
+from data_builders.labels.label_set import read_labels
+from data_builders.labels.splits import homology_split
 from file_server import FileServer, Served
 from isoclr.cli import main
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer

@@ -73,7 +73,9 @@ def expected(folders):
 @pytest.fixture(scope="module")
 def repositories(hub, folders):
     """A repository a head."""
-    push = "import sys; from isoclr.hub import push\nfor a in sys.argv[1:]: push(*a.split('='))"
+    push = (
+        "import sys; from isoclr.hub.push import push\nfor a in sys.argv[1:]: push(*a.split('='))"
+    )
     names = {head: f"tester/{head}" for head in folders}
     run_client(hub, push, *(f"{folders[head]}={name}" for head, name in names.items()))
     return names

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from data_builders.labels.splits import random_split
 from data_builders.records import Transcript
-from data_builders.splits import random_split
 from isoclr.evaluation.controls import _BOOSTING, TOGETHER, boosting, control_features
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, structure_features
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data_builders.groups import read_groups
+from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation import embed
 from isoclr.evaluation.embed import (
@@ -243,7 +243,7 @@ def test_a_dataset_is_a_folder_or_on_the_hub(groups_folder, tmp_path):
 FROM_THE_HUB = """
 import shutil, sys
 from isoclr.cli import main
-from isoclr.dataset_hub import push_dataset
+from isoclr.hub.dataset import push_dataset
 groups, model = sys.argv[1:]
 for name in ("one", "other"):
     shutil.copytree(groups, f"both/{name}")

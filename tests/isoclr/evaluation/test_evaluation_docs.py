@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_builders.groups import read_groups
+from data_builders.groups.parquet import read_groups
 from isoclr.evaluation.embed import embed_transcripts, load_model
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "EVALUATION.md"

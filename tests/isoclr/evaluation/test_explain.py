@@ -11,12 +11,12 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
-from data_builders.build import GenomeSource, build
-from data_builders.groups import read_groups
-from data_builders.labels import read_labels
+from data_builders.groups.build import GenomeSource, build
+from data_builders.groups.parquet import read_groups
+from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError, Transcript
-from data_builders.simulate import WEIGHTS, half_life_signals, simulate_clade
-from data_builders.simulate_evolution import MOTIFS
+from data_builders.simulate.clade import WEIGHTS, half_life_signals, simulate_clade
+from data_builders.simulate.evolution import MOTIFS
 from isoclr.evaluation.explain import (
     Score,
     base_contributions,

@@ -9,9 +9,9 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 from transformers import AutoModelForSequenceClassification
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, homology_split, random_split
 from data_builders.records import InputError, Transcript
-from data_builders.splits import SEEDS, homology_split, random_split
 from isoclr.evaluation import finetune as module
 from isoclr.evaluation.finetune import (
     FINE_TUNED,
@@ -153,11 +153,11 @@ def test_fine_tuning_begins_at_the_frozen_head(norm, labels, rows):
     head = frozen_head(embeddings, targets, TRAIN, VALIDATION, **OPTIONS)
     head_before, encoder_before = bits(head), bits(encoder)
     # Stopped by train: the last weights are the best.
-    network, looks = train_network(encoder, head, rows, targets, TRAIN, TRAIN, **OPTIONS)
+    network, evaluations = train_network(encoder, head, rows, targets, TRAIN, TRAIN, **OPTIONS)
     assert same(bits(head), head_before) and same(bits(encoder), encoder_before)
     centre, scale = targets[TRAIN].mean(), targets[TRAIN].std()
     error = predict(head, embeddings, TRAIN) - (targets[TRAIN] - centre) / scale
-    assert looks[0].validation_loss == pytest.approx((error**2).mean(), rel=1e-4)
+    assert evaluations[0].validation_loss == pytest.approx((error**2).mean(), rel=1e-4)
     moved = {
         name: not torch.equal(tensor, encoder_before[name])
         for name, tensor in bits(network.encoder).items()
@@ -188,8 +188,8 @@ def test_early_stopping_restores_the_best_weights(encoder, labels, rows):
     head = frozen_head(encoder.embed(rows), targets, TRAIN, VALIDATION, **OPTIONS)
     wild = replace(SETTINGS, fine_tuned=replace(QUICK, learning_rate=10.0, patience=1))
     options = {**OPTIONS, "settings": wild}
-    network, looks = train_network(encoder, head, rows, targets, TRAIN, VALIDATION, **options)
-    assert len(looks) == 2 and looks[1].validation_loss > looks[0].validation_loss
+    network, evaluations = train_network(encoder, head, rows, targets, TRAIN, VALIDATION, **options)
+    assert len(evaluations) == 2 and evaluations[1].validation_loss > evaluations[0].validation_loss
     assert same(bits(network.encoder), bits(encoder))
 
 
@@ -235,7 +235,7 @@ def test_the_result_says_what_was_done(labels, result, tmp_path):
     gain, _, p = found.gain(FROZEN)
     assert gain == pytest.approx(np.mean(r) - np.mean(found.scores[SCRATCH]["pearson"]))
     assert 0 <= p <= 1
-    assert [look.step for look in found.looks[SCRATCH][0]] == [0, 3, 6]
+    assert [look.step for look in found.evaluations[SCRATCH][0]] == [0, 3, 6]
     head, columns, *lines = found.table().splitlines()
     assert head == (
         f"gc: 100 transcripts, {cropped} cropped to 80 nt, 50 homology groups, homology split, "

@@ -4,9 +4,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_builders.groups import read_groups
-from data_builders.label_files import write_label_set
-from data_builders.labels import LabelSet
+from data_builders.groups.parquet import read_groups
+from data_builders.labels.files import write_label_set
+from data_builders.labels.label_set import LabelSet
 from data_builders.records import InputError
 from isoclr.evaluation.go import go_model
 

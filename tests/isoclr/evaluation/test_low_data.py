@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_builders.labels import LabelSet
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.splits import SEEDS, homology_split
 from data_builders.records import InputError, Transcript
-from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation import low_data as module
 from isoclr.evaluation.features import structure_features
 from isoclr.evaluation.finetune import finetune

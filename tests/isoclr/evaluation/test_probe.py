@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data_builders.homology import read_homology
-from data_builders.labels import LabelSet, read_labels
+from data_builders.homology.homologous_genes import read_homology
+from data_builders.labels.label_set import LabelSet, read_labels
+from data_builders.labels.splits import SEEDS, homology_split
 from data_builders.records import InputError, Transcript
-from data_builders.splits import SEEDS, homology_split
 from isoclr.evaluation.features import codon_frequencies, structure_features
 from isoclr.evaluation.linear import CLASS_METRICS, fit_and_score, fit_and_score_classes
 from isoclr.evaluation.probe import (

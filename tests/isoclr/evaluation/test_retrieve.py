@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from matplotlib.image import imread
 
-from data_builders.groups import read_groups, write_groups
+from data_builders.groups.parquet import read_groups, write_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.retrieve import (

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 import torch
 
-from data_builders.groups import read_groups
-from data_builders.label_files import write_label_set
-from data_builders.labels import read_labels
+from data_builders.groups.parquet import read_groups
+from data_builders.labels.files import write_label_set
+from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.probe import probe

@@ -162,9 +162,11 @@ def test_best_weights_are_kept_and_training_stops(start, kept):
         options = {"settings": replace(settings, **changed), "progress": False}
         return fit(model, x, y, TRAIN, VALIDATION, **options)
 
-    model, looks = fitted()
-    assert [look.step for look in looks] == list(range(0, kept + 20, 5))
-    assert looks[0].train_loss is None and looks[3].train_loss < looks[1].train_loss
+    model, evaluations = fitted()
+    assert [look.step for look in evaluations] == list(range(0, kept + 20, 5))
+    assert (
+        evaluations[0].train_loss is None and evaluations[3].train_loss < evaluations[1].train_loss
+    )
     predicted = predict(model, x, TEST)
     if kept:
         assert (predicted == predict(fitted(evaluations=1)[0], x, TEST)).all()
@@ -179,7 +181,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(examples):
     for budget in (1, 1 << 16):
         settings = replace(SHORT, tokens_per_batch=budget, dropout=0.0, evaluations=1)
         model = seeded(lambda: SalukiLike(1, 0.0, 8), 0)
-        model, looks = fit(
+        model, evaluations = fit(
             model, rows, targets, TRAIN, VALIDATION, settings=settings, progress=False
         )
         found.append(predict(model, rows, TEST))

@@ -7,8 +7,8 @@ from matplotlib.image import imread
 from scipy.spatial.distance import pdist
 from sklearn.metrics import silhouette_samples
 
-from data_builders.labels import LabelSet
-from data_builders.ontology import Ontology
+from data_builders.labels.label_set import LabelSet
+from data_builders.labels.ontology import Ontology
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.figures_terms import plot_terms
 from isoclr.evaluation.statistics import standardised

@@ -7,9 +7,9 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.isoforms.pairs import PairBatch
 from isoclr.training import processes
-from isoclr.training.microbatches import PairEncoder
-from isoclr.training.pairs import PairBatch
 from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
 from toys import padded, random_tokens, tiny

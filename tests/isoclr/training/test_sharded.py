@@ -20,7 +20,7 @@ from accelerate.utils import FullyShardedDataParallelPlugin
 from safetensors.torch import load_file
 
 from data_builders.records import InputError
-from isoclr.training.sharded import shared_out_like, whole, whole_model
+from isoclr.training.sharded import shard_like, whole, whole_model
 
 RECIPE = {
     "model": {"filters": [8, 8, 8, 8], "blocks": [1, 1, 1, 1], "projector_sizes": [16, 16, 8]}
@@ -202,4 +202,4 @@ def test_what_is_not_shared_out_passes_as_it_is():
     model, tensor = torch.nn.Linear(2, 3), torch.ones(2)
     assert whole_model(model, torch.device("cpu")) is model
     assert whole(tensor) is tensor
-    assert shared_out_like(tensor, torch.zeros(2)) is tensor
+    assert shard_like(tensor, torch.zeros(2)) is tensor

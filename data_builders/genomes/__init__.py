@@ -1,0 +1,1 @@
+"""Genome files, chromosome aliases, the species registry and its downloads."""

@@ -1,0 +1,93 @@
+"""FASTA to sequences, one in memory at a time."""
+
+import os
+from collections.abc import Iterator
+
+from data_builders.records import InputError
+from data_builders.text import Tally, decode, line_blocks
+
+AMBIGUOUS = "RYSWKMBDHV"
+_TO_BASES = bytes.maketrans(
+    b"acgtnUu" + AMBIGUOUS.encode() + AMBIGUOUS.lower().encode(),
+    b"ACGTNTT" + b"N" * (2 * len(AMBIGUOUS)),
+)
+_BLANKS = b" \t\r\n"
+_GREATER = ord(">")
+
+
+def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[tuple[str, str]]:
+    """Reads a FASTA file, plain or gzip (told apart by content), sequentially.
+
+    Args:
+        path: the file.
+        tally: where the bases that became N are counted, as adjusted.
+
+    Yields:
+        The name (first word of the header) and the sequence: upper-case A C G T N, with U read
+        as T and the IUPAC ambiguity codes as N.
+
+    Raises:
+        InputError: sequence before the first header, a header without a name or without a
+            sequence, a name used twice, a character that is no nucleotide, an empty file, or a
+            damaged gzip stream.
+    """
+    tally = Tally() if tally is None else tally
+    names: set[str] = set()
+    name, header_line, sequence = None, 0, bytearray()
+    for number, line in _headers_and_bases(path):
+        if line[0] != _GREATER:
+            sequence += line
+            if name is None and line.strip():
+                raise InputError(f"{path}:{number}: header: got {_excerpt(line)}, wanted '>name'")
+            continue
+        if name is not None:
+            yield name, _bases(sequence, path, header_line, name, tally)
+        header = line[1:].rstrip()
+        if b"\r" in header:
+            raise InputError(
+                f"{path}:{number}: header: got a carriage return within it, wanted lines that end "
+                "in a line feed"
+            )
+        words = header.split(maxsplit=1)
+        if not words:
+            raise InputError(f"{path}:{number}: header: got no name, wanted '>name'")
+        name, header_line, sequence = decode(words[0], path, number), number, bytearray()
+        if name in names:
+            raise InputError(f"{path}:{number}: name: got '{name}' again, wanted unique names")
+        names.add(name)
+    if name is None:
+        raise InputError(f"{path}: got an empty file, wanted FASTA")
+    yield name, _bases(sequence, path, header_line, name, tally)
+
+
+def _headers_and_bases(path) -> Iterator[tuple[int, bytes]]:
+    """Yield lines; headerless blocks as one chunk."""
+    for first, lines in line_blocks(path):
+        joined = b"".join(lines)
+        if first == 1 or b">" in joined:
+            yield from enumerate(lines, first)
+        else:
+            yield first, joined
+
+
+def _bases(raw: bytearray, path, header_line: int, name: str, tally: Tally) -> str:
+    bases = raw.translate(_TO_BASES, _BLANKS)
+    if not bases:
+        raise InputError(f"{path}:{header_line}: sequence: got none for '{name}', wanted bases")
+    others = bases.translate(None, b"ACGTN")
+    if others:
+        letter = others[:1]
+        line = header_line + 1 + raw.count(b"\n", 0, raw.index(letter))
+        raise InputError(
+            f"{path}:{line}: sequence of '{name}': got {letter.decode('latin-1')!r}, "
+            "wanted a nucleotide"
+        )
+    if unknown := bases.count(b"N"):
+        ambiguous = unknown - raw.count(b"N") - raw.count(b"n")
+        if ambiguous:
+            tally.adjusted["ambiguous base read as N"] += ambiguous
+    return bases.decode("ascii")
+
+
+def _excerpt(line: bytes) -> str:
+    return repr(line[:20].decode("latin-1").strip())

@@ -1,0 +1,1 @@
+"""Transcripts to a dataset of isoform groups."""

@@ -1,0 +1,177 @@
+"""Isoform groups as a `datasets` builder: cached by the content of the inputs, in parallel."""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets.builder import Key
+from datasets.data_files import DataFilesDict, DataFilesList
+from datasets.table import table_cast
+
+from data_builders.groups.build import (
+    FastaSource,
+    GenomeSource,
+    Source,
+    TableSource,
+    build,
+    files_of,
+)
+from data_builders.groups.parquet import MAX_LENGTH, SCHEMA
+from data_builders.homology.homologous_genes import Tables, homology_tables
+from data_builders.homology.tables import HomologyTable
+from data_builders.records import InputError
+from data_builders.text import sha256_of
+
+_LOG = logging.getLogger(__name__)
+_KINDS = {"genome": GenomeSource, "transcripts": FastaSource, "table": TableSource}
+_HOMOLOGY = "homology"  # of the n-th table: homology.n, and its table of genes: homology.n.genes
+
+
+@dataclass
+class IsoformPairsConfig(datasets.BuilderConfig):
+    """What decides the rows beside the content of the files.
+
+    Attributes:
+        version: raised whenever the same inputs give other rows; caches of the old one stay.
+        species: of each source; None: a table that says so itself.
+        homology: of each table, what its file leaves unsaid: species, query, level.
+        merge: as in `build`.
+        max_length: as in `build`.
+    """
+
+    version: str = "1.0.0"
+    species: tuple[str | None, ...] = ()
+    homology: tuple[tuple[str | None, ...], ...] = ()
+    merge: str = "across"
+    max_length: int = MAX_LENGTH
+
+
+class IsoformPairs(datasets.ArrowBasedBuilder):
+    """Builds what `data_builders.build.build` builds, as a dataset of one split, `train`.
+
+    Its shards are species, as long as no group has several: without homology, or with
+    merge="within". They are built apart, by as many processes as `num_proc` says; where groups
+    cross species there is one shard. Shards are in the order of the sources, the rows of each in
+    the order of `build`, for any number of processes. What is skipped or adjusted is logged as a
+    warning.
+
+    Errors of the inputs are `InputError` when streaming; `download_and_prepare` wraps them in
+    `datasets.exceptions.DatasetGenerationError`.
+    """
+
+    BUILDER_CONFIG_CLASS = IsoformPairsConfig
+
+    @classmethod
+    def from_sources(
+        cls,
+        sources: Sequence[Source],
+        *,
+        homology: Tables | None = None,
+        **keywords,
+    ) -> "IsoformPairs":
+        """A builder of local files, which are read here once for their SHA-256.
+
+        Args:
+            sources: as in `build`.
+            homology: as in `build`.
+            **keywords: `merge`, `max_length` and what every `datasets.DatasetBuilder` takes, such
+                as `cache_dir` and `config_name`.
+
+        Raises:
+            InputError: no source, or a file that cannot be read.
+        """
+        if not sources:
+            raise InputError("got no source, wanted a genome, transcripts or a table")
+        files = {
+            f"{number}.{role}": path
+            for number, source in enumerate(sources)
+            for role, path in files_of(source).items()
+        }
+        tables = [] if homology is None else homology_tables(homology)
+        for number, table in enumerate(tables):
+            files[f"{_HOMOLOGY}.{number}"] = table.path
+            if table.genes is not None:
+                files[f"{_HOMOLOGY}.{number}.genes"] = table.genes
+        # datasets itself tells local files by path and time of change, which copies keep.
+        data_files = DataFilesDict(
+            {
+                role: DataFilesList([os.path.abspath(path)], [(sha256_of(path),)])
+                for role, path in files.items()
+            }
+        )
+        return cls(
+            data_files=data_files,
+            species=tuple(source.species for source in sources),
+            homology=tuple((table.species, table.query, table.level) for table in tables),
+            **keywords,
+        )
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(SCHEMA))
+
+    def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
+        # A list is what datasets cuts into shards.
+        return [datasets.SplitGenerator(datasets.Split.TRAIN, {"shards": self._shards()})]
+
+    def _shards(self) -> list[tuple[int, ...]]:
+        """Numbers of the sources that must be grouped together."""
+        species = self.config.species
+        crossing = self.config.homology and self.config.merge == "across"
+        if crossing or None in species:
+            return [tuple(range(len(species)))]
+        return [
+            tuple(number for number, other in enumerate(species) if other == name)
+            for name in dict.fromkeys(species)
+        ]
+
+    def _generate_tables(self, shards: list[tuple[int, ...]]) -> Iterator[tuple[Key, pa.Table]]:
+        homology = self._homology()
+        for shard, numbers in enumerate(shards):
+            with tempfile.TemporaryDirectory(prefix="isoform_pairs-") as folder:
+                report = build(
+                    [self._source(number) for number in numbers],
+                    folder,
+                    homology=homology,
+                    merge=self.config.merge,
+                    max_length=self.config.max_length,
+                )
+                _log(report)
+                for index, batch in enumerate(_batches(os.path.join(folder, "data"))):
+                    table = pa.Table.from_batches([batch])
+                    yield Key(shard, index), table_cast(table, self.info.features.arrow_schema)
+
+    def _homology(self) -> list[HomologyTable] | None:
+        files = {role: paths[0] for role, paths in self.config.data_files.items()}
+        tables = []
+        for number, unsaid in enumerate(self.config.homology):
+            role = f"{_HOMOLOGY}.{number}"
+            tables.append(HomologyTable(files[role], *unsaid, genes=files.get(f"{role}.genes")))
+        return tables or None
+
+    def _source(self, number: int) -> Source:
+        files = {
+            role.partition(".")[2]: paths[0]
+            for role, paths in self.config.data_files.items()
+            if role.startswith(f"{number}.")
+        }
+        kind = next(kind for role, kind in _KINDS.items() if role in files)
+        return kind(**files, species=self.config.species[number])
+
+
+def _batches(folder: str) -> Iterator[pa.RecordBatch]:
+    for name in sorted(os.listdir(folder)):
+        with pq.ParquetFile(os.path.join(folder, name)) as file:
+            yield from file.iter_batches(batch_size=1_000)
+
+
+def _log(report: dict) -> None:
+    named = [(source["species"] or "table", source) for source in report["sources"]]
+    for name, counts in [*named, ("all", report["grouping"])]:
+        for what in ("skipped", "adjusted"):
+            for reason, number in counts[what].items():
+                _LOG.warning("%s: %s %d: %s", name, what, number, reason)

@@ -1,0 +1,100 @@
+"""The report of a dataset that was built in shards."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from data_builders.groups.parquet import read_tables
+from data_builders.groups.report import Summary, read_report, write_report
+from data_builders.homology.report import draw_homology
+from data_builders.records import InputError
+from data_builders.staging import shard_name
+
+_NAME = re.compile(r"\d{5}-of-(\d{5})\.json")
+
+
+def merge_reports(folder: str | os.PathLike) -> dict:
+    """Writes `report.json` and the figures of a dataset whose shards are all in its folder.
+
+    They are those of a build without shards, but for the order of sources, which are in that of the
+    shards that read them. The groups are read for it, a thousand in memory at a time.
+
+    Returns:
+        The report, as written.
+
+    Raises:
+        InputError: a shard or its report is missing, or shards are of different builds.
+    """
+    folder = Path(folder)
+    summary = Summary()
+    for table in read_tables(folder):
+        summary.add(table)
+    reports = _read_shards(folder / "reports")
+    told = sum(report["dataset"]["groups"] for report in reports)
+    if told != summary.groups:
+        raise InputError(
+            f"{folder / 'reports'}: dataset.groups: got {told} in all, wanted {summary.groups} as "
+            "in data/*.parquet"
+        )
+    first = reports[0]
+    sources = [source for report in reports for source in report["sources"]]
+    groupings = [report["grouping"] for report in reports]
+    merged = {
+        "shard": None,
+        "sources": first["sources"] if _reads_all(first) else sources,
+        "homology": first["homology"],
+        "grouping": {
+            "max_length": first["grouping"]["max_length"],
+            "read": sum(grouping["read"] for grouping in groupings),
+            "kept": sum(grouping["kept"] for grouping in groupings),
+            "skipped": _added(grouping["skipped"] for grouping in groupings),
+            "adjusted": _added(grouping["adjusted"] for grouping in groupings),
+        },
+        "dataset": summary.as_dict(),
+    }
+    write_report(merged, summary, folder / "report")
+    if merged["homology"]:
+        draw_homology(merged["homology"]["partition"], folder / "homology.png")
+    return merged
+
+
+def _read_shards(folder: Path) -> list[dict]:
+    """The reports of all shards of one build."""
+    paths = sorted(folder.glob("*.json"))
+    names = [path.name for path in paths]
+    if not names:
+        raise InputError(f"{folder}: got no report, wanted one of every shard")
+    shards = max((int(match[1]) for name in names if (match := _NAME.fullmatch(name))), default=1)
+    wanted = [f"{shard_name((number, shards))}.json" for number in range(shards)]
+    if missing := sorted(set(wanted) - set(names)):
+        raise InputError(f"{folder}: got {len(names)} reports, wanted {missing[0]} too")
+    if others := sorted(set(names) - set(wanted)):
+        raise InputError(f"{folder}: got {others[0]}, wanted reports of {shards} shards alone")
+    reports = [read_report(path) for path in paths]
+    for path, report in zip(paths, reports, strict=True):
+        for what, found in _shared(report).items():
+            if found != _shared(reports[0])[what]:
+                raise InputError(f"{path}: {what}: got another than in {names[0]}, wanted the same")
+    return reports
+
+
+def _shared(report: dict) -> dict:
+    """What the shards of a build have in common."""
+    return {
+        "homology": report["homology"],
+        "max_length": report["grouping"]["max_length"],
+        "sources": report["sources"] if _reads_all(report) else None,
+    }
+
+
+def _reads_all(report: dict) -> bool:
+    """Whether each shard read all sources, and not those of its own species, as `build` says."""
+    homology = report["homology"]
+    crossing = homology is not None and homology["merge"] == "across"
+    return crossing or any(source["species"] is None for source in report["sources"])
+
+
+def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    return dict(sorted(sum(map(Counter, counts), Counter()).items()))

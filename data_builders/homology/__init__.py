@@ -1,0 +1,1 @@
+"""Which genes are homologous, and how far species are from each other."""

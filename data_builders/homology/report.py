@@ -1,0 +1,83 @@
+"""How large homology groups are, and how genes of two species pair up in them."""
+
+import os
+from collections import Counter
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from data_builders.homology.homologous_genes import Homology
+
+KINDS = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
+_MANY = 20
+_PAIRS_SHOWN = 15
+_COLOURS = ("#1f4e79", "#6fa8dc", "#9fc5e8", "#d9a441")
+
+
+def report_homology(homology: Homology) -> dict:
+    """Counts genes and groups, for report.json.
+
+    Returns:
+        "genes", "groups"; "species": taxon -> genes; "genes_per_group": size -> groups;
+        "species_pairs": "a-b", a before b by text -> groups with both by `KINDS`: "one_to_many" is
+        one gene of a and several of b. Other names of genes are not counted.
+    """
+    taxa = sorted({taxon for taxon, _ in homology.groups})
+    groups = {group: i for i, group in enumerate(dict.fromkeys(homology.groups.values()))}
+    column = {taxon: i for i, taxon in enumerate(taxa)}
+    genes = np.zeros((len(groups), len(taxa)), np.int64)
+    for (taxon, _), group in homology.groups.items():
+        genes[groups[group], column[taxon]] += 1
+    sizes = Counter(genes.sum(axis=1).tolist())
+    # Products of float64 run through BLAS; these counts stay far below 2^53.
+    one, many = (genes == 1).astype(np.float64), (genes > 1).astype(np.float64)
+    counts = {
+        "one_to_one": one.T @ one,
+        "one_to_many": one.T @ many,
+        "many_to_one": many.T @ one,
+        "many_to_many": many.T @ many,
+    }
+    return {
+        "genes": len(homology.groups),
+        "groups": len(groups),
+        "species": dict(zip(taxa, genes.sum(axis=0).tolist(), strict=True)),
+        "genes_per_group": {str(size): sizes[size] for size in sorted(sizes)},
+        "species_pairs": {
+            f"{a}-{b}": {kind: int(counts[kind][i, j]) for kind in KINDS}
+            for i, a in enumerate(taxa)
+            for j, b in enumerate(taxa[i + 1 :], i + 1)
+        },
+    }
+
+
+def draw_homology(report: dict, path: str | os.PathLike) -> None:
+    """Draws group sizes, and the kinds of the species pairs that share most groups.
+
+    Args:
+        report: of `report_homology`.
+        path: the image to write; its suffix names the format.
+    """
+    pairs = sorted(report["species_pairs"].items(), key=lambda pair: -sum(pair[1].values()))
+    pairs = pairs[:_PAIRS_SHOWN][::-1]
+    figure = Figure(figsize=(11, 2.5 + 0.22 * len(pairs)), layout="constrained")
+    FigureCanvasAgg(figure)
+    sizes, kinds = figure.subplots(1, 2)
+    shown: Counter[int] = Counter()
+    for size, groups in report["genes_per_group"].items():
+        shown[min(int(size), _MANY)] += groups
+    sizes.bar(list(shown), list(shown.values()), width=0.85, color=_COLOURS[0])
+    sizes.set_xticks([1, 5, 10, 15, _MANY], ["1", "5", "10", "15", f"≥{_MANY}"])
+    sizes.set(xlabel="genes in a group", ylabel="groups", yscale="log")
+    left = np.zeros(len(pairs))
+    for kind, colour in zip(KINDS, _COLOURS, strict=True):
+        widths = np.array([counts[kind] for _, counts in pairs])
+        kinds.barh(range(len(pairs)), widths, left=left, color=colour, label=kind.replace("_", " "))
+        left += widths
+    kinds.set_yticks(range(len(pairs)), [name for name, _ in pairs])
+    kinds.set(xlabel="groups with both species")
+    figure.legend(loc="outside lower right", ncols=len(KINDS), frameon=False, fontsize=8)
+    for axes in (sizes, kinds):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{report['genes']:,} genes in {report['groups']:,} homology groups")
+    figure.savefig(path, dpi=120)

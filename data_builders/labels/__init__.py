@@ -1,0 +1,1 @@
+"""Measured properties of transcripts, and splits of them."""

@@ -1,0 +1,1 @@
+"""Model and dataset cards, and the way to the Hub."""

@@ -1,0 +1,210 @@
+"""The model card: what the files of a model folder say, in the Hub's form."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import SafetensorError, safe_open
+
+from data_builders.groups.report import read_report
+from data_builders.records import InputError
+from data_builders.text import read_json
+from isoclr.training.curves import read_log
+from modeling_isoclr import IsoCLRConfig
+
+REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
+_TEMPLATE = Path(__file__).with_name("card_template.md")
+_BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
+_BUFFERS += (".running_mean", ".running_var")
+_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
+_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
+# Of the recipe, what decides the weights and is not said elsewhere in the card.
+_TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
+_TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
+# Key in probe.json: identifier on the Hub, name; of a number, and of classes.
+_METRICS = {
+    "pearson": ("pearsonr", "Pearson r"),
+    "spearman": ("spearmanr", "Spearman ρ"),
+    "mse": ("mse", "mean squared error"),
+    "auroc_macro": ("roc_auc", "macro AUROC"),
+    "auroc_micro": ("roc_auc", "micro AUROC"),
+    "auprc_macro": ("average_precision", "macro AUPRC"),
+    "auprc_micro": ("average_precision", "micro AUPRC"),
+}
+_PROBE = ("label", "split", "rows", "groups", "seeds", "summary")
+_MODEL = "a model that train.py wrote"
+
+
+def write_card(
+    folder: str | os.PathLike,
+    *,
+    results: Sequence[str | os.PathLike] | None = None,
+    datasets: Sequence[str] = (),
+) -> Path:
+    """Write README.md of a model folder, over the one that is there.
+
+    It says what config.json, the weights' header, recipe.yaml, log.jsonl, the reports of the
+    isoform groups (of the recipe's `data`, folders that are still there) and the results say; what
+    no file says is left out, but for NOTES.md of the folder, which is taken in as it is. The
+    repository is called `REPOSITORY` until `isoclr.hub.push`.
+
+    Args:
+        folder: of config.json, model.safetensors and, from train.py, the rest.
+        results: `probe.json` files that `isoclr probe` wrote about this model, each perhaps with
+            its figure, a few_labels.json and a low_data.json beside it; None: those in `results/*/`
+            of the folder.
+        datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
+            evaluations like `owner/name` there may be a folder that is gone.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        InputError: a file that is missing or not what it should be.
+    """
+    folder = Path(folder)
+    check_model_folder(folder)
+    config = _read_config(folder / "config.json")
+    recipe = _read_recipe(folder / "recipe.yaml")
+    log = read_log(folder / "log.jsonl")
+    paths = sorted(folder.glob("results/*/probe.json")) if results is None else map(Path, results)
+    probes = [_read_probe(path, folder) for path in paths]
+    notes = folder / "NOTES.md"
+    data = ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="feature-extraction",
+        tags=["isoclr", "rna", "biology", "contrastive-learning"],
+        datasets=list(datasets) or None,
+        model_name=REPOSITORY if probes else None,
+        eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
+    )
+    reports = _read_reports(recipe.get("data"))
+    card = ModelCard.from_template(
+        data,
+        template_path=str(_TEMPLATE),
+        repository=REPOSITORY,
+        config=config,
+        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
+        parameters=count_parameters(folder / "model.safetensors"),
+        recipe={key: recipe[key] for key in _TRAINING if key in recipe},
+        last=log[-1] if log else None,
+        held_out=next((record for record in reversed(log) if "held_out_loss" in record), None),
+        curves=(folder / "curves.png").exists(),
+        reports=reports,
+        species=sorted({name for report in reports for name in report["dataset"]["species"]}),
+        probes=probes,
+        metrics=_METRICS,
+        notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else None,
+    )
+    path = folder / "README.md"
+    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    return path
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse what lacks the two files that every model folder has.
+
+    Raises:
+        InputError: naming the folder and the file.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, wanted {_MODEL}")
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: no {name} in it, wanted {_MODEL}")
+
+
+def count_parameters(weights: Path) -> dict[str, int]:
+    """Parameters of the `encoder`, and of the `heads` on it, by the header of a weights file.
+
+    Raises:
+        InputError: a file that is not safetensors.
+    """
+    try:
+        with safe_open(weights, "numpy") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}
+    except SafetensorError as error:
+        raise InputError(f"{weights}: {error}, wanted weights in safetensors form") from error
+    sizes = {n: math.prod(shape) for n, shape in shapes.items() if not n.endswith(_BUFFERS)}
+    inside = {name: size for name, size in sizes.items() if name.startswith("isoclr.")}
+    encoder = sum((inside or sizes).values())  # saved without a head, names have no prefix
+    return {"encoder": encoder, "heads": sum(sizes.values()) - encoder}
+
+
+def _read_config(path: Path) -> IsoCLRConfig:
+    values = read_json(path, ("model_type",), _MODEL)
+    if values["model_type"] != IsoCLRConfig.model_type:
+        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
+    return IsoCLRConfig.from_dict(values)
+
+
+def _read_recipe(path: Path) -> dict:
+    """Keys and values as they were written; none where there is no recipe."""
+    if not path.exists():
+        return {}
+    try:
+        recipe = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
+    return recipe
+
+
+def _read_reports(data: str | list | None) -> list[dict]:
+    """The reports of isoform groups in folders; of one that is gone or on the Hub, none."""
+    entries = data if isinstance(data, list) else [data]
+    folders = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
+    paths = [Path(folder) / "report.json" for folder in folders if isinstance(folder, str)]
+    return [read_report(path) for path in paths if path.is_file()]
+
+
+def _read_probe(path: Path, folder: Path) -> dict:
+    """A probe, with what lies beside it: figures, what few labels gave, and a low-data curve."""
+    what = "the probe.json of isoclr probe"
+    probe = read_json(path, _PROBE, what)
+    few = path.with_name("few_labels.json")
+    curve = path.with_name("low_data.json")
+    figures = [file.with_suffix(".png") for file in (path, few, curve)]
+    inside = folder.resolve() in path.resolve().parents
+    return probe | {
+        # Of one label there may be several sets: the folder says which.
+        "name": path.parent.name if inside else probe["label"],
+        "few": json.loads(few.read_text())[:-1] if few.exists() else [],
+        "curve": _read_curve(curve) if curve.exists() else {},
+        "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
+    }
+
+
+def _read_curve(path: Path) -> dict[str, dict[int, tuple[float, float]]]:
+    """Method -> labels -> mean Pearson r and half its 95 % interval, where several seeds say so."""
+    summary = read_json(path, ("summary",), "the low_data.json of isoclr low-data")["summary"]
+    return {
+        method: {point["labels"]: point["pearson"] for point in points if point["pearson"]}
+        for method, points in summary.items()
+    }
+
+
+def _eval_results(probe: dict) -> list[EvalResult]:
+    """Means of the first feature set, which is the model, over the splits."""
+    scores = next(iter(probe["summary"].values()))
+    classes = probe.get("task") == "classification"
+    return [
+        EvalResult(
+            task_type="tabular-classification" if classes else "tabular-regression",
+            task_name="linear probe of frozen embeddings",
+            dataset_type=probe["name"],
+            dataset_name=probe["name"],
+            dataset_config=f"{probe['split']} split",
+            metric_type=identifier,
+            metric_name=f"{name}, mean of {len(probe['seeds'])} splits",
+            metric_value=scores[key][0],
+        )
+        for key, (identifier, name) in _METRICS.items()
+        if key in scores
+    ]

@@ -1,0 +1,189 @@
+"""Sharing isoform groups: what `isoclr build` wrote, as one dataset repository on the Hub."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+from data_builders.groups.parquet import read_groups
+from data_builders.groups.report import read_report
+from data_builders.groups.shards import merge_reports
+from data_builders.records import InputError
+from data_builders.staging import REPORTS
+from isoclr.hub.dataset_card import DEFAULT, prefix, render_dataset_card
+from isoclr.hub.push import create_repository, hub_errors, reason
+
+_LOG = logging.getLogger(__name__)
+_WANTED = "isoform groups that isoclr build wrote"
+_CONFIG = re.compile(r"[A-Za-z0-9][\w.-]*")
+_REPORT = re.compile(r"(?:([^/]+)/)?report\.json")
+_WAITS = (1, 4, 16, 64)  # seconds before each new try
+
+
+def is_dataset(folder: str | os.PathLike) -> bool:
+    """Whether a folder holds isoform groups, or folders of them."""
+    return _has_groups(Path(folder)) or bool(_inside(Path(folder)))
+
+
+def push_dataset(
+    folders: str | os.PathLike | Sequence[str | os.PathLike], repo: str, private: bool = False
+) -> str:
+    """Upload isoform groups to the Hub, as one commit with a card of all that is there then.
+
+    The repository is made when there is none. A dataset's Parquet files, `report.json` and its
+    figures go; nothing else does. Those reports are written into a folder of shards (see
+    `merge_reports`). Files of an earlier push of the same configuration that are not in this one
+    are removed; other configurations stay, so that each may come from a machine of
+    its own. README.md is always written anew. A Hub that is away or busy is tried again for more
+    than a minute; after that, the same call goes on where it broke off: files that have arrived
+    are not sent twice.
+
+    Args:
+        folders: a folder that `build` wrote, the configuration `default`; or a folder of such
+            folders, or several such, each a configuration of its folder's name (a species, a
+            clade).
+        repo: `owner/name`, or `name` of the user who is logged in.
+        private: a new repository is seen by its owner alone; an existing one must be private.
+
+    Returns:
+        The repository's URL.
+
+    Raises:
+        InputError: a folder that is no such dataset, or whose report tells of another one; two
+            folders of a name, or one that can't be a configuration's; a script in the repository
+            that `load_dataset` would trip over; a public repository where a private one was asked
+            for; a Hub that refuses or stays out of reach.
+    """
+    configs = _configurations(folders)
+    reports = {config: _checked_report(folder) for config, folder in configs.items()}
+    api = HfApi()
+    with hub_errors(repo, api.endpoint):
+        return _retry(lambda: _push(api, configs, reports, repo, private), api.endpoint)
+
+
+def _configurations(folders) -> dict[str, Path]:
+    """Name of each configuration -> its folder."""
+    if isinstance(folders, (str, os.PathLike)):
+        folder = Path(folders)
+        if _has_groups(folder):
+            return {DEFAULT: folder}
+        found = _inside(folder)
+        if not found:
+            raise InputError(
+                f"{folder}: no data/*.parquet in it or in its folders, wanted {_WANTED}"
+            )
+    else:
+        found = [Path(folder) for folder in folders]
+    configs: dict[str, Path] = {}
+    for folder in found:
+        name = folder.resolve().name
+        if not _CONFIG.fullmatch(name) or name in (DEFAULT, "data"):
+            raise InputError(
+                f"{folder}: name of the folder: got {name!r}, wanted a configuration's name: "
+                f"letters, digits and _ . - alone, neither {DEFAULT!r} nor 'data'"
+            )
+        if name in configs:
+            raise InputError(f"{folder}: got the name of {configs[name]} again, wanted another")
+        configs[name] = folder
+    if not configs:
+        raise InputError(f"got no folder, wanted {_WANTED}")
+    return configs
+
+
+def _has_groups(folder: Path) -> bool:
+    return any(folder.glob("data/*.parquet"))
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/data") if _has_groups(path.parent))
+
+
+def _checked_report(folder: Path) -> dict:
+    """The report of a folder, if it tells of the groups that are there."""
+    if (folder / "reports").is_dir():
+        return merge_reports(folder)
+    next(read_groups(folder))  # all files are there, in our schema
+    report = read_report(folder / "report.json")
+    if not (folder / "report.png").is_file():
+        raise InputError(f"{folder}: no report.png in it, wanted {_WANTED}")
+    rows = sum(pq.read_metadata(path).num_rows for path in folder.glob("data/*.parquet"))
+    if rows != report["dataset"]["groups"]:
+        raise InputError(
+            f"{folder / 'report.json'}: dataset.groups: got {report['dataset']['groups']}, "
+            f"wanted {rows} as in data/*.parquet"
+        )
+    return report
+
+
+def _push(api: HfApi, configs: dict[str, Path], reports: dict, repo: str, private: bool) -> str:
+    url = create_repository(api, repo, "dataset", private)
+    name = url.repo_id
+    info = api.dataset_info(name)
+    present = {file.rfilename for file in info.siblings}
+    script = f"{name.split('/')[1]}.py"
+    if script in present:
+        raise InputError(f"{name}: got {script} in it, wanted no script: load_dataset refuses one")
+    files = _files(configs)
+    ours = tuple(prefix(config) + name for config in configs for name in ("data/", *REPORTS))
+    removed = sorted(path for path in present - files.keys() if path.startswith(ours))
+    card = render_dataset_card(name, _reports_there(api, name, info.sha, present) | reports)
+    api.create_commit(
+        name,
+        [
+            *(CommitOperationAdd(path, file) for path, file in files.items()),
+            *(CommitOperationDelete(path) for path in removed),
+            CommitOperationAdd("README.md", card.encode()),
+        ],
+        commit_message=f"Upload isoform groups: {', '.join(configs)}",
+        repo_type="dataset",
+        # Refused when someone else has pushed in between: their configuration is not in this card.
+        parent_commit=info.sha,
+    )
+    return str(url)
+
+
+def _files(configs: dict[str, Path]) -> dict[str, Path]:
+    """Path in the repository -> file."""
+    return {
+        f"{prefix(config)}{path.relative_to(folder).as_posix()}": path
+        for config, folder in configs.items()
+        for pattern in ("data/*.parquet", *REPORTS)
+        for path in sorted(folder.glob(pattern))
+    }
+
+
+def _reports_there(api: HfApi, name: str, revision: str, present: set[str]) -> dict[str, dict]:
+    """Reports of the configurations that the repository has already."""
+    matches = [match for path in sorted(present) if (match := _REPORT.fullmatch(path))]
+    return {
+        match[1] or DEFAULT: read_report(
+            Path(api.hf_hub_download(name, match[0], repo_type="dataset", revision=revision))
+        )
+        for match in matches
+    }
+
+
+def _retry(attempt: Callable[[], str], endpoint: str) -> str:
+    for wait in _WAITS:
+        try:
+            return attempt()
+        except HTTPError as error:
+            if not _passes(error):
+                raise
+            _LOG.warning("%s; trying again in %d s", reason(error, endpoint), wait)
+        time.sleep(wait)
+    return attempt()
+
+
+def _passes(error: Exception) -> bool:
+    """Whether what failed may succeed later: no connection, a race, too many requests, a fault."""
+    if not isinstance(error, HfHubHTTPError):
+        return True
+    status = error.response.status_code
+    return status in (408, 412, 429) or status >= 500

@@ -1,0 +1,1 @@
+"""Contrastive learning on pairs of isoforms and homologs (IsoCLR)."""

@@ -1,0 +1,99 @@
+"""Isoform groups as training reads them: any transcript at once, without copies."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from data_builders.records import InputError
+from isoclr.objectives.isoforms.members import concatenate, flat_column, members_of
+from modeling_isoclr import IsoCLRTokenizer
+
+
+class ArrowGroups:
+    """Rows of isoform groups in Arrow memory, perhaps that of a mapped file.
+
+    Transcripts are numbered through, in the order of the rows.
+
+    Args:
+        batches: of the columns that `data_builders.groups.parquet.SCHEMA` describes.
+        tokenizer: makes the tokens.
+        source: what an error calls the data.
+
+    Attributes:
+        members: of every row.
+
+    Raises:
+        InputError: a column is missing, or no row is there.
+    """
+
+    def __init__(
+        self, batches: Iterable[pa.RecordBatch], tokenizer: IsoCLRTokenizer, source: str = "data"
+    ):
+        self.tokenizer = tokenizer
+        tables = [pa.Table.from_batches([batch]) for batch in batches if batch.num_rows]
+        if not tables:
+            raise InputError(f"{source}: got no isoform group, wanted at least one")
+        self._chunks = [_Chunk(table, source) for table in tables]
+        self.members = concatenate([members_of(table, source) for table in tables])
+        self._row_bounds = np.cumsum([0, *(len(table) for table in tables)])
+        self._bounds = self.members.offsets[self._row_bounds]
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self.members)
+
+    def group_id(self, row: int) -> str:
+        """The name of a row."""
+        chunk = int(np.searchsorted(self._row_bounds, row, "right")) - 1
+        return self._chunks[chunk].group_ids[int(row - self._row_bounds[chunk])].as_py()
+
+    def transcript_id(self, transcript: int) -> str:
+        """The name of a transcript."""
+        chunk, inside = self._find(transcript)
+        return chunk.transcript_ids[inside].as_py()
+
+    def tokens(self, transcript: int) -> np.ndarray:
+        """Tokens of a transcript, uint8 (length,); the caller's own.
+
+        Raises:
+            InputError: the tokenizer refuses it.
+        """
+        chunk, inside = self._find(transcript)
+        cds = self.members.cds_start[transcript], self.members.cds_end[transcript]
+        try:
+            return self.tokenizer.tokenize_transcript(
+                chunk.sequence(inside), cds, chunk.junctions(inside)
+            )
+        except ValueError as error:
+            raise InputError(f"transcript {self.transcript_id(transcript)}: {error}") from error
+
+    def _find(self, transcript: int) -> tuple["_Chunk", int]:
+        chunk = int(np.searchsorted(self._bounds, transcript, "right")) - 1
+        return self._chunks[chunk], int(transcript - self._bounds[chunk])
+
+
+class _Chunk:
+    """What `Members` leaves out of some rows, their buffers seen as arrays."""
+
+    def __init__(self, table: pa.Table, source: str):
+        self.group_ids = table["group_id"] if "group_id" in table.column_names else None
+        _, self.transcript_ids = flat_column(table, "transcript_id", source)
+        _, sequences = flat_column(table, "sequence", source)
+        _, offsets, letters = sequences.cast(pa.large_string()).buffers()
+        self._offsets = np.frombuffer(offsets, np.int64)[sequences.offset :]
+        self._letters = memoryview(letters)
+        _, junctions = flat_column(table, "exon_junctions", source, nullable=True)
+        self._known = junctions.is_valid().to_numpy(zero_copy_only=False)
+        self._junction_offsets = junctions.offsets.to_numpy()
+        self._junctions = junctions.values.to_numpy()
+
+    def sequence(self, transcript: int) -> str:
+        start, end = self._offsets[transcript : transcript + 2]
+        return str(self._letters[start:end], "ascii")
+
+    def junctions(self, transcript: int) -> np.ndarray | None:
+        if not self._known[transcript]:
+            return None
+        start, end = self._junction_offsets[transcript : transcript + 2]
+        return self._junctions[start:end]

@@ -1,0 +1,181 @@
+"""A batch through the encoder in pieces of like length, with the gradient of the whole batch.
+
+This is GradCache (arXiv 2101.06983) as one autograd node: every micro-batch is encoded without a
+graph, the loss is taken over all embeddings, and in the backward pass each micro-batch is encoded
+again, alone, for its gradient. As far as DDP and whatever else wraps the model can tell, it is one
+forward and one backward.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from isoclr.objectives.isoforms.pairs import PairBatch
+from isoclr.training.processes import gather_rows, sum_over_processes
+from modeling_isoclr import IsoCLRForPreTraining
+from modeling_isoclr.configuration_isoclr import PAD_BASE
+from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, frozen_statistics
+from modeling_isoclr.losses_isoclr import supervised_loss
+
+_ROWS = 512  # through the projector at once
+
+
+class PairEncoder(nn.Module):
+    """Encodes the micro-batches of this process and projects the embeddings of all processes.
+
+    Dropout of a micro-batch depends on its seed alone, so the second pass repeats the first, and
+    neither the number of processes nor a resume changes it.
+
+    Args:
+        model: whose encoder, projector and, if it has one, masked-nucleotide head are used.
+        gradient_cache: False keeps every micro-batch's graph: faster by a quarter, with memory that
+            grows with the batch.
+        compile_encoder: through torch.compile, one graph for all shapes.
+    """
+
+    def __init__(
+        self,
+        model: IsoCLRForPreTraining,
+        *,
+        gradient_cache: bool = True,
+        compile_encoder: bool = False,
+    ):
+        super().__init__()
+        self.model, self.gradient_cache = model, gradient_cache
+        self.encode = torch.compile(self._encode, dynamic=True) if compile_encoder else self._encode
+
+    def forward(self, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Projections of all processes' views, and the masked-nucleotide term of this one.
+
+        Returns:
+            (2 · pairs, projected) in the order of the pairs, first views first; and the sum, over
+            the masked nucleotides of this process, of their cross-entropy (None without labels).
+        """
+        with pooled_statistics(self.model.isoclr) as add_statistics:
+            if self.gradient_cache and torch.is_grad_enabled():
+                rows, masked_lm = _EncodeTwice.apply(self, batch, add_statistics, *self._learned())
+            else:
+                rows, masked_lm = self.encode_all(batch, add_statistics)
+        rows = rows.to(next(self.model.parameters()).dtype)  # half precision ends here
+        rows = gather_rows(rows, batch.rows_of_rank)[batch.order]
+        has_labels = batch.labels[0] is not None
+        return self._project(rows), masked_lm if has_labels else None
+
+    def _project(self, rows: torch.Tensor) -> torch.Tensor:
+        """Projections, (2 · pairs, projected); the projector is wide, so rows go in parts too."""
+        projector = self.model.projector
+        if self.model.config.norm == "batch":  # whose statistics are those of all rows
+            return projector(rows)
+        if not (self.gradient_cache and torch.is_grad_enabled()):
+            return torch.cat([projector(part) for part in rows.split(_ROWS)])
+        parts = [checkpoint(projector, part, use_reentrant=False) for part in rows.split(_ROWS)]
+        return torch.cat(parts)
+
+    def _learned(self) -> list[nn.Parameter]:
+        """What the micro-batches have gradients for: all but the projector."""
+        heads = [self.model.lm_head] if self.model.lm_head else []
+        return [p for part in (self.model.isoclr, *heads) for p in part.parameters()]
+
+    def encode_all(self, batch: PairBatch, add_statistics) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of every micro-batch, one after the other, and the sum of their losses."""
+        pooled, masked_lm = [], []
+        for number, tokens in enumerate(batch.tokens):
+            embeddings, loss = self.encode_one(batch, number)
+            add_statistics(tokens)
+            pooled.append(embeddings)
+            masked_lm.append(loss)
+        return torch.cat(pooled), sum(masked_lm)
+
+    def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of a micro-batch and its loss; the same whenever it is called."""
+        torch.manual_seed(batch.seeds[number])
+        return self.encode(batch.tokens[number], batch.labels[number])
+
+    def _encode(self, tokens, labels):
+        output = self.model.isoclr(tokens, output_hidden_states=labels is not None)
+        if labels is None:
+            return output.pooler_output, output.pooler_output.new_zeros(())
+        logits = self.model.lm_head(output.hidden_states, labels.shape[1])
+        mean = supervised_loss(logits, labels, "single_label_classification")
+        return output.pooler_output, mean * (labels != -100).sum()
+
+
+class _EncodeTwice(torch.autograd.Function):
+    """All micro-batches without their graphs; these are made one by one in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, encoder: PairEncoder, batch: PairBatch, add_statistics, *learned):
+        ctx.encoder, ctx.batch, ctx.learned = encoder, batch, learned
+        device = batch.order.device.type
+        ctx.autocast = {
+            "device_type": device,
+            "dtype": torch.get_autocast_dtype(device),
+            "enabled": torch.is_autocast_enabled(device),
+        }
+        return encoder.encode_all(batch, add_statistics)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, rows_gradient, masked_lm_gradient):
+        encoder, batch, learned = ctx.encoder, ctx.batch, ctx.learned
+        sums = [torch.zeros_like(parameter) for parameter in learned]
+        gradients = rows_gradient.split([len(tokens) for tokens in batch.tokens])
+        with frozen_statistics(encoder.model.isoclr):  # the first pass updated them
+            # Last first, as autograd itself sums gradients: to the bit the same.
+            for number in reversed(range(len(batch.tokens))):
+                with torch.enable_grad(), torch.autocast(**ctx.autocast):
+                    rows, masked_lm = encoder.encode_one(batch, number)
+                outputs, wanted = [rows], [gradients[number]]
+                if masked_lm.requires_grad:
+                    outputs.append(masked_lm)
+                    wanted.append(masked_lm_gradient)
+                for total, part in zip(
+                    sums, torch.autograd.grad(outputs, learned, wanted), strict=True
+                ):
+                    total += part
+        return None, None, None, *sums
+
+
+@contextmanager
+def pooled_statistics(encoder: nn.Module) -> Iterator:
+    """Update running statistics of batch norms once a step, with those of the whole batch.
+
+    One update a micro-batch, as a batch norm does by itself, would leave the statistics of the
+    last ones: of one length. Means and variances are pooled over micro-batches and processes,
+    weighted by nucleotides.
+
+    Yields:
+        A function to call with the tokens of each micro-batch after its forward pass.
+    """
+    norms = [part for part in encoder.modules() if isinstance(part, IsoCLRBatchNorm)]
+    if not (norms and encoder.training):
+        yield lambda tokens: None
+        return
+    before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
+    momenta = [norm.momentum for norm in norms]
+    channels = [len(mean) for mean, _ in before]
+    # Columns: mean, mean of squares, weight.
+    sums = torch.zeros(sum(channels), 3, dtype=torch.float64, device=before[0][0].device)
+
+    def add(tokens: torch.Tensor) -> None:
+        mean = torch.cat([norm.running_mean for norm in norms]).double()
+        square = torch.cat([norm.running_var for norm in norms]).double() + mean.square()
+        weight = (tokens != PAD_BASE).sum()
+        sums.add_(torch.stack([mean, square, torch.ones_like(mean)], 1) * weight)
+
+    for norm in norms:
+        norm.momentum = 1.0  # running statistics become those of the last micro-batch
+    try:
+        yield add
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    mean, square, weight = sum_over_processes(sums).unbind(1)
+    mean, square = mean / weight, square / weight
+    pooled = zip(mean.split(channels), (square - mean.square()).split(channels), strict=True)
+    for norm, was, now in zip(norms, before, pooled, strict=True):
+        for buffer, old, new in zip((norm.running_mean, norm.running_var), was, now, strict=True):
+            buffer.copy_(old.lerp(new.to(old), norm.momentum))

@@ -1,0 +1,239 @@
+"""Isoform groups to batches of token pairs.
+
+Order is a function, not a state: which groups make step s comes from (seed, s), which pair and
+which mask a group gives from (seed, pass over its dataset, group). So a run can start at any step,
+with any number of processes and workers, and see what an uninterrupted one saw.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from data_builders.records import InputError
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
+from isoclr.objectives.isoforms.members import Members
+from isoclr.objectives.isoforms.sampling import Pairs, PairSampler, graft_utrs
+from isoclr.training.order import keyed_hash
+from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE
+from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens, padded_length
+
+_BASE = np.uint8(7)
+_IGNORED = 255
+# Keep the streams of draws apart from each other and from those of pairs and of order.
+_MASK, _DROPOUT = 1 << 32, 1 << 33
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """The views of one step that one process encodes, and what it knows of the others'.
+
+    Attributes:
+        tokens: of each micro-batch, uint8 (rows, padded length).
+        labels: bases that are hidden in them, int64, -100 elsewhere; None where none are asked for.
+        seeds: of dropout in each micro-batch.
+        rows_of_rank: views that each process encodes.
+        order: position, in the views of all processes in turn, of the first view of every pair,
+            then of the second, (2 · pairs,).
+        counts: eligible transcripts in the group of each pair, (pairs,).
+        types: indices into `PAIR_TYPES`, (pairs,).
+        nucleotides: of all processes' views.
+        encoded: those and their padding.
+    """
+
+    tokens: list[torch.Tensor]
+    labels: list[torch.Tensor | None]
+    seeds: list[int]
+    rows_of_rank: list[int]
+    order: torch.Tensor
+    counts: torch.Tensor
+    types: torch.Tensor
+    nucleotides: int
+    encoded: int
+
+    @property
+    def padding(self) -> float:
+        """Fraction of what goes through the encoders that is padding."""
+        return 1 - self.nucleotides / self.encoded
+
+    def pin_memory(self) -> "PairBatch":
+        """The same in memory that a GPU can read while it computes."""
+        return self._mapped(torch.Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> "PairBatch":
+        """The same on another device; labels become what a loss takes."""
+        moved = self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+        labels = [
+            None if label is None else label.long().masked_fill(label == _IGNORED, -100)
+            for label in moved.labels
+        ]
+        return PairBatch(**vars(moved) | {"labels": labels})
+
+    def _mapped(self, change) -> "PairBatch":
+        def applied(value):
+            if isinstance(value, list):
+                return [applied(entry) for entry in value]
+            return change(value) if isinstance(value, torch.Tensor) else value
+
+        return PairBatch(**{name: applied(value) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the groups of a step are.
+
+    Attributes:
+        groups: that have them, perhaps among others.
+        eligible: their transcripts that take part.
+        rows: of both, one for each pair, (pairs,).
+        keys: numbers of the groups that no other group of the data has, (pairs,).
+        passes: how often each group came before, (pairs,).
+    """
+
+    groups: ArrowGroups
+    eligible: Members
+    rows: np.ndarray
+    keys: np.ndarray
+    passes: np.ndarray
+
+
+class PairBatches(torch.utils.data.Dataset):
+    """Item s is the batch of step s, of the part that one process encodes.
+
+    The views of the whole batch are sorted by length and cut into micro-batches, which the
+    processes take in turn: so micro-batches, their statistics and their dropout are the same for
+    any number of processes (up to one a micro-batch).
+
+    Args:
+        source: finds the groups of a step, and those held out.
+        sampler: draws a pair from each group.
+        mask_fractions: nucleotides of a view that are hidden; each view draws between the two.
+        mark_mask_fraction: see `Recipe`.
+        predict_masked: make labels of the hidden nucleotides.
+        micro_batch_tokens: see `Recipe`.
+        seed: of pairs, masks and dropout.
+        rank: this process.
+        world_size: all processes.
+    """
+
+    def __init__(
+        self,
+        source,
+        sampler: PairSampler,
+        *,
+        mask_fractions: tuple[float, float],
+        mark_mask_fraction: float | None,
+        predict_masked: bool,
+        micro_batch_tokens: int | None,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        self.source, self.sampler = source, sampler
+        self.mask_fractions, self.mark_mask_fraction = mask_fractions, mark_mask_fraction
+        self.predict_masked, self.micro_batch_tokens = predict_masked, micro_batch_tokens
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+
+    def __getitem__(self, step: int) -> PairBatch:
+        """The batch of `step`, counted from 0."""
+        return self._collate(self.source.locate(step), step, mask=True)
+
+    def held_out(self) -> PairBatch | None:
+        """Pairs of the held-out groups, unmasked, all for this process; None where too few."""
+        located = self.source.held_out()
+        if len(located.rows) < 2:
+            return None
+        alone = PairBatches(**vars(self) | {"rank": 0, "world_size": 1, "predict_masked": False})
+        return alone._collate(located, 0, mask=False)
+
+    def records(self, step: int) -> list[str]:
+        """What is in the batch of `step`: the group and its two transcripts, for each pair."""
+        located = self.source.locate(step)
+        pairs, groups = self._draw(located), located.groups
+        return [
+            f"{groups.group_id(row)}: {groups.transcript_id(one)}, {groups.transcript_id(other)}"
+            for row, one, other in zip(located.rows, pairs.first, pairs.second, strict=True)
+        ]
+
+    def _draw(self, located: Located) -> Pairs:
+        return self.sampler.draw(located.eligible, located.rows, located.passes, located.keys)
+
+    def _collate(self, located: Located, step: int, mask: bool) -> PairBatch:
+        pairs = self._draw(located)
+        lengths = np.concatenate(
+            [located.groups.members.lengths[pairs.first], pairs.second_lengths]
+        )
+        parts = self._cut(lengths)
+        dealt = [list(range(rank, len(parts), self.world_size)) for rank in range(self.world_size)]
+        tokens, labels = [], []
+        for part in dealt[self.rank]:
+            views = [self._view(located, pairs, int(view), mask) for view in parts[part]]
+            tokens.append(torch.from_numpy(pad_tokens([view for view, _ in views])))
+            hidden = [bases for _, bases in views]
+            labels.append(
+                torch.from_numpy(pad_tokens(hidden, _IGNORED)) if self.predict_masked else None
+            )
+        seeds = keyed_hash(self.seed, _DROPOUT, step, np.array(dealt[self.rank], np.int64))
+        by_rank = np.concatenate([parts[part] for numbers in dealt for part in numbers])
+        return PairBatch(
+            tokens,
+            labels,
+            (seeds >> np.uint64(1)).tolist(),
+            [sum(len(parts[part]) for part in numbers) for numbers in dealt],
+            torch.from_numpy(np.argsort(by_rank, kind="stable")),
+            torch.from_numpy(located.eligible.counts[located.rows]),
+            torch.from_numpy(pairs.types),
+            int(lengths.sum()),
+            sum(len(part) * padded_length(lengths[part].max()) for part in parts),
+        )
+
+    def _cut(self, lengths: np.ndarray) -> list[np.ndarray]:
+        """The views of each micro-batch, longest first."""
+        if len(lengths) < self.world_size:
+            raise InputError(
+                f"batch_size: got {len(lengths) // 2} groups in a step, "
+                f"wanted a view or more for each of {self.world_size} processes"
+            )
+        if self.micro_batch_tokens is None:
+            longest_first = np.argsort(-lengths, kind="stable")
+            return [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
+        parts = cut_by_tokens(lengths, self.micro_batch_tokens)
+        while len(parts) < self.world_size:  # every process needs one
+            largest = int(np.argmax([len(part) for part in parts]))
+            parts[largest : largest + 1] = np.array_split(parts[largest], 2)
+        return parts
+
+    def _view(
+        self, located: Located, pairs: Pairs, view: int, mask: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of a view, and its hidden bases (`_IGNORED` where none is hidden)."""
+        second, pair = divmod(view, len(located.rows))
+        tokens = _view_tokens(located.groups, pairs, pair, second)
+        hidden = np.full(len(tokens), _IGNORED, np.uint8)
+        if not mask:
+            return tokens, hidden
+        stream = keyed_hash(self.seed, _MASK, located.passes[pair], located.keys[pair], second)
+        rng = np.random.Generator(np.random.Philox(key=int(stream[0])))
+        low, high = self.mask_fractions
+        chosen = rng.random(len(tokens), np.float32) < low + (high - low) * rng.random()
+        bases = tokens & _BASE
+        hidden[chosen] = np.where(bases == N_BASE, _IGNORED, bases)[chosen]
+        if self.mark_mask_fraction is None:
+            tokens[chosen] = MASK_BASE
+            return tokens, hidden
+        tokens[chosen] = tokens[chosen] & ~_BASE | MASK_BASE
+        for mark in (CODON_START_BIT, EXON_END_BIT):
+            lost = rng.random(len(tokens), np.float32) < self.mark_mask_fraction
+            tokens[lost] &= np.uint8(~mark & 0xFF)
+        return tokens, hidden
+
+
+def _view_tokens(groups: ArrowGroups, pairs: Pairs, pair: int, second: int) -> np.ndarray:
+    first = pairs.first[pair]
+    if not second:
+        return groups.tokens(first)
+    tokens = groups.tokens(pairs.second[pair])
+    if not pairs.grafted[pair]:
+        return tokens
+    cds = int(groups.members.cds_start[first]), int(groups.members.cds_end[first])
+    return graft_utrs(groups.tokens(first), cds, tokens)

@@ -1,0 +1,399 @@
+"""Where training finds its groups: in memory maps, or in the pieces of a stream.
+
+Either answers two questions, the same at every process: which groups step s takes, and which are
+held out for evaluation.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+from datasets import load_dataset
+from huggingface_hub import HfFileSystem
+
+from data_builders.records import InputError
+from isoclr.hub.push import check_source
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
+from isoclr.objectives.isoforms.pairs import Located, PairBatches
+from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.objectives.isoforms.token_cache import (
+    TokenizedGroups,
+    build_token_cache,
+    open_token_cache,
+)
+from isoclr.training.order import EpochOrder, permute
+from isoclr.training.recipe import Recipe
+from modeling_isoclr import IsoCLRTokenizer
+
+# Keep the permutations of one seed apart.
+_HELD_OUT, _GROUPS, _PIECES, _WINDOW = range(4)
+WINDOW = 16
+"""Pieces of a stream whose groups are mixed."""
+
+
+class MappedGroups:
+    """Groups of which every one can be read at any time.
+
+    Args:
+        groups: of all datasets, one after the other.
+        sizes: rows of each dataset.
+        weights: see `EpochOrder`.
+        batch_size: groups a step.
+        max_length: longest transcript that takes part, in nt.
+        held_out: groups to set aside; at most a fifth of those with two transcripts or more.
+        seed: of choice and order.
+
+    Raises:
+        InputError: no transcript is short enough, or too few groups are left.
+    """
+
+    def __init__(
+        self,
+        groups: ArrowGroups,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        *,
+        batch_size: int,
+        max_length: int,
+        held_out: int,
+        seed: int,
+    ):
+        self.groups, self.seed = groups, seed
+        self.eligible, self.left_out = select_eligible(groups, max_length)
+        several = np.flatnonzero(self.eligible.counts > 1)
+        held_out = min(held_out, len(several) // 5)
+        chosen = several[permute(np.arange(held_out), max(len(several), 1), seed, _HELD_OUT)]
+        self.held_out_rows = np.sort(chosen)
+        takes_part = self.eligible.counts > 0
+        takes_part[self.held_out_rows] = False
+        bounds = np.cumsum([0, *sizes])
+        self.train = [
+            start + np.flatnonzero(takes_part[start:end])
+            for start, end in zip(bounds, bounds[1:], strict=False)
+        ]
+        for rows, weight in zip(self.train, weights, strict=True):
+            if not len(rows) and weight:
+                raise InputError(f"data: got no isoform group of at most {max_length} nt")
+        self.order = EpochOrder([len(rows) for rows in self.train], weights, batch_size)
+
+    def locate(self, step: int) -> Located:
+        """The groups of a step, counted from 0."""
+        rows, passes = [], []
+        for dataset, (positions, train) in enumerate(
+            zip(self.order.positions(step), self.train, strict=True)
+        ):
+            for number, inside in _by_pass(positions, len(train)):
+                key = self.seed, _GROUPS, dataset, number
+                rows.append(train[permute(inside, len(train), *key)])
+                passes.append(np.full(len(inside), number))
+        rows = np.concatenate(rows)
+        return Located(self.groups, self.eligible, rows, rows, np.concatenate(passes))
+
+    def described(self) -> str:
+        """What takes part, and what does not."""
+        left_out = ", ".join(f"{n} {reason}" for reason, n in self.left_out.items() if n)
+        return (
+            f"{sum(map(len, self.train))} groups to train on ({self.order.steps_per_epoch} steps "
+            f"an epoch), {len(self.held_out_rows)} held out; left out: {left_out or 'nothing'}"
+        )
+
+    def held_out(self) -> Located:
+        """The groups that are never trained on."""
+        rows = self.held_out_rows
+        return Located(self.groups, self.eligible, rows, rows, np.zeros_like(rows))
+
+
+def select_eligible(groups: ArrowGroups, max_length: int):
+    """Members of at most `max_length` nt, and what is left out, by reason."""
+    short = groups.members.lengths <= max_length
+    eligible = groups.members.select(short)
+    left_out = {
+        f"transcripts over {max_length} nt": int((~short).sum()),
+        "groups with no transcript left": int((eligible.counts == 0).sum()),
+    }
+    return eligible, Counter(left_out)
+
+
+def _by_pass(positions: np.ndarray, size: int):
+    """Positions in a stream that repeats `size` entries: number of each pass, and where in it."""
+    passes, inside = np.divmod(positions, size)
+    return [(int(number), inside[passes == number]) for number in np.unique(passes)]
+
+
+class StreamedGroups:
+    """Groups that are read piece by piece, a piece being a row group of a Parquet file.
+
+    Pieces come in an order of their own in every pass; groups are mixed within windows of `WINDOW`
+    pieces. That order is a function of (seed, step) too, so a run resumes exactly. What it can't
+    promise: that groups of distant pieces meet in a batch; and every process reads all pieces.
+    Groups with no transcript short enough make their batches smaller.
+
+    Args:
+        files: for each dataset, functions that open its Parquet files.
+        weights: see `EpochOrder`.
+        tokenizer: makes the tokens.
+        batch_size: groups a step.
+        max_length: longest transcript that takes part, in nt.
+        held_out: groups to set aside, all of one piece, of which nothing is trained on.
+        seed: of choice and order.
+
+    Raises:
+        InputError: a dataset of fewer than two pieces.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Sequence[Callable]],
+        weights: Sequence[float],
+        tokenizer: IsoCLRTokenizer,
+        *,
+        batch_size: int,
+        max_length: int,
+        held_out: int,
+        seed: int,
+    ):
+        self.tokenizer, self.max_length, self.seed = tokenizer, max_length, seed
+        self.held_out_groups = held_out
+        self.pieces, begin = [], 0
+        for opens in files:
+            self.pieces.append(_row_groups(opens, begin))
+            begin = self.pieces[-1][-1].key + self.pieces[-1][-1].rows
+        # Of the first dataset, one piece is held out.
+        if len(self.pieces[0]) < 2:
+            raise InputError("data: streaming: got one row group, wanted two: one is held out")
+        aside = int(permute(np.array(0), len(self.pieces[0]), seed, _HELD_OUT))
+        self._held_out_row_group = self.pieces[0].pop(aside)
+        sizes = [sum(piece.rows for piece in pieces) for pieces in self.pieces]
+        self.order = EpochOrder(sizes, weights, batch_size)
+        self._cache()
+
+    def _cache(self) -> None:
+        # A batch may lie in two windows of each dataset, and the next one in the latter.
+        self._read = lru_cache(maxsize=3 * WINDOW * len(self.pieces))(_read_row_group)
+        self._open = lru_cache(maxsize=2)(self._read_windows)
+
+    def __getstate__(self) -> dict:
+        """Without what was read, which a worker reads for itself."""
+        return {name: value for name, value in vars(self).items() if name not in _CACHES}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._cache()
+
+    def locate(self, step: int) -> Located:
+        """The groups of a step, counted from 0."""
+        windows, found = [], []
+        for dataset, positions in enumerate(self.order.positions(step)):
+            for number, inside in _by_pass(positions, self.order.sizes[dataset]):
+                bounds = self._window_bounds(dataset, number)
+                which = np.searchsorted(bounds, inside, "right") - 1
+                for window in np.unique(which):
+                    begin, end = bounds[window], bounds[window + 1]
+                    key = self.seed, _WINDOW, dataset, number, int(window)
+                    windows.append(key[2:])
+                    found.append(permute(inside[which == window] - begin, int(end - begin), *key))
+        groups, eligible, keys, starts = self._open(tuple(windows))
+        rows = np.concatenate([start + r for start, r in zip(starts, found, strict=True)])
+        passes = np.repeat([number for _, number, _ in windows], [len(r) for r in found])
+        there = eligible.counts[rows] > 0
+        rows, passes = rows[there], passes[there]
+        return Located(groups, eligible, rows, keys[rows], passes)
+
+    def described(self) -> str:
+        """What takes part, and what does not."""
+        return (
+            f"{sum(self.order.sizes)} groups to train on ({self.order.steps_per_epoch} steps an "
+            f"epoch), in {sum(map(len, self.pieces))} pieces; one of {self._held_out_row_group.rows} groups "
+            f"held out; transcripts over {self.max_length} nt are left out as they come"
+        )
+
+    def held_out(self) -> Located:
+        """Groups of the piece that was set aside."""
+        groups = ArrowGroups(_read_row_group(self._held_out_row_group), self.tokenizer)
+        eligible, _ = select_eligible(groups, self.max_length)
+        rows = np.flatnonzero(eligible.counts > 1)[: self.held_out_groups]
+        return Located(
+            groups, eligible, rows, self._held_out_row_group.key + rows, np.zeros_like(rows)
+        )
+
+    def _piece_order(self, dataset: int, number: int) -> list["RowGroup"]:
+        pieces = self.pieces[dataset]
+        order = permute(np.arange(len(pieces)), len(pieces), self.seed, _PIECES, dataset, number)
+        return [pieces[piece] for piece in order]
+
+    def _window_bounds(self, dataset: int, number: int) -> np.ndarray:
+        """Where each window of a pass begins, and where the last ends."""
+        ends = np.cumsum([0, *(piece.rows for piece in self._piece_order(dataset, number))])
+        return np.append(ends[:-1:WINDOW], ends[-1])
+
+    def _read_windows(self, windows: tuple[tuple[int, int, int], ...]):
+        """Groups of some windows, their eligible members, keys, and each window's first row."""
+        batches, keys, starts, begin = [], [], [], 0
+        for dataset, number, window in windows:
+            starts.append(begin)
+            order = self._piece_order(dataset, number)
+            for piece in order[window * WINDOW : (window + 1) * WINDOW]:
+                batches += self._read(piece)
+                keys.append(piece.key + np.arange(piece.rows))
+                begin += piece.rows
+        groups = ArrowGroups(batches, self.tokenizer)
+        eligible, _ = select_eligible(groups, self.max_length)
+        return groups, eligible, np.concatenate(keys), starts
+
+
+_CACHES = ("_read", "_open")
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a Parquet file.
+
+    Attributes:
+        open_file: opens the file for reading.
+        index: of the row group in it.
+        rows: of the row group.
+        key: number of its first row in all data.
+    """
+
+    open_file: Callable
+    index: int
+    rows: int
+    key: int
+
+
+def _row_groups(opens: Sequence[Callable], begin: int) -> list[RowGroup]:
+    """The pieces of a dataset, the first row of which has the number `begin`."""
+    pieces = []
+    for open_file in opens:
+        with open_file() as file:
+            metadata = pq.ParquetFile(file).metadata
+        for index in range(metadata.num_row_groups):
+            pieces.append(RowGroup(open_file, index, metadata.row_group(index).num_rows, begin))
+            begin += pieces[-1].rows
+    return pieces
+
+
+def _read_row_group(piece: RowGroup) -> list:
+    with piece.open_file() as file:
+        table = pq.ParquetFile(file).read_row_group(piece.index)
+    return table.combine_chunks().to_batches()
+
+
+def build_batches(
+    recipe: Recipe, tokenizer: IsoCLRTokenizer, accelerator: Accelerator
+) -> PairBatches:
+    """The training data of a recipe, and a word on what of it takes part."""
+    paths, configs, weights = zip(*recipe.datasets(), strict=True)
+    for path in paths:
+        check_source(path, "isoform groups that isoclr build wrote", "data/train-*.parquet")
+    arguments = {
+        "batch_size": recipe.batch_size,
+        "max_length": recipe.max_length,
+        "held_out": recipe.held_out_groups,
+        "seed": recipe.seed,
+    }
+    if recipe.streaming:
+        files = [_files(*dataset) for dataset in zip(paths, configs, strict=True)]
+        source = StreamedGroups(files, weights, tokenizer, **arguments)
+    else:
+        with accelerator.main_process_first():  # that one writes the caches
+            groups, sizes = _mapped(paths, configs, tokenizer, recipe.token_cache)
+        source = MappedGroups(groups, sizes, weights, **arguments)
+    config = recipe.model_config()
+    batches = PairBatches(
+        source,
+        build_sampler(recipe),
+        mask_fractions=recipe.mask_fractions(),
+        mark_mask_fraction=recipe.mark_mask_fraction,
+        predict_masked=bool(config.masked_lm_weight),
+        micro_batch_tokens=recipe.micro_batch_tokens,
+        seed=recipe.seed,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+    )
+    accelerator.print(source.described(), file=sys.stderr)
+    return batches
+
+
+def _mapped(
+    paths: Sequence[str],
+    configs: Sequence[str | None],
+    tokenizer: IsoCLRTokenizer,
+    cache: str | None,
+) -> tuple[ArrowGroups, list[int]]:
+    """The groups of local folders and of Hub datasets, which are downloaded; rows of each."""
+    datasets = [
+        load_dataset(path, config, split="train")
+        for path, config in zip(paths, configs, strict=True)
+    ]
+    sizes = [len(data) for data in datasets]
+    batches = [batch for data in datasets for batch in data.data.table.to_batches()]
+    if cache is None:
+        return ArrowGroups(batches, tokenizer), sizes
+    caches = []
+    for number, path in enumerate(paths):
+        if not Path(path).is_dir():
+            raise InputError(f"token_cache: got {path} of the Hub, wanted local folders alone")
+        caches.append(_token_cache(Path(path), Path(cache) / str(number), tokenizer))
+    return CachedGroups(batches, tokenizer, caches), sizes
+
+
+def _token_cache(source: Path, folder: Path, tokenizer: IsoCLRTokenizer) -> TokenizedGroups:
+    """The cache of a dataset, made where there is none; one of other data is an error."""
+    if not folder.exists():
+        build_token_cache(source, folder, tokenizer)
+    return open_token_cache(source, folder, tokenizer)
+
+
+class CachedGroups(ArrowGroups):
+    """Groups whose tokens were made before.
+
+    Args:
+        batches: as in `ArrowGroups`.
+        tokenizer: as in `ArrowGroups`.
+        caches: of the tokens of all batches, in their order.
+    """
+
+    def __init__(self, batches, tokenizer: IsoCLRTokenizer, caches: Sequence[TokenizedGroups]):
+        super().__init__(batches, tokenizer)
+        self.caches = caches
+        self._cache_bounds = np.cumsum([0, *(len(cache.bounds) - 1 for cache in caches)])
+
+    def tokens(self, transcript: int) -> np.ndarray:
+        """As of `ArrowGroups`."""
+        cache = int(np.searchsorted(self._cache_bounds, transcript, "right")) - 1
+        return self.caches[cache].tokens(int(transcript - self._cache_bounds[cache])).copy()
+
+
+def _files(path: str, config: str | None) -> list[Callable]:
+    """How to open the Parquet files of a folder or of a dataset on the Hub."""
+    if Path(path).is_dir():
+        return [partial(open, file, "rb") for file in sorted(Path(path).glob("data/train-*"))]
+    files = HfFileSystem().glob(f"datasets/{path}/{config or ''}/data/train-*.parquet")
+    if not files:
+        raise InputError(f"{path}: got no data/train-*.parquet on the Hub, wanted isoform groups")
+    return [partial(_open_on_hub, file) for file in sorted(files)]
+
+
+def _open_on_hub(file: str):
+    return HfFileSystem().open(file, "rb")
+
+
+def build_sampler(recipe: Recipe) -> PairSampler:
+    """The sampler that a recipe's `pairs` describe.
+
+    Raises:
+        InputError: an argument that `PairSampler` does not have.
+    """
+    known = [n for n in signature(PairSampler).parameters if n not in ("seed", "max_length")]
+    for name in recipe.pairs:
+        if name not in known:
+            raise InputError(f"pairs.{name}: unknown key; known: {', '.join(known)}")
+    return PairSampler(recipe.seed, max_length=recipe.max_length, **recipe.pairs)

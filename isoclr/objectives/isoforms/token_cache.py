@@ -1,0 +1,309 @@
+"""Transcripts of isoform groups as tokens, a record batch at a time, in memory or in a local cache.
+
+A cache is a folder of .npy files that are mapped into memory, one byte a nucleotide, and a
+manifest: which files it was made of, how the tokenizer works, how large its own files are.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from data_builders.records import InputError
+from isoclr.objectives.isoforms.members import (
+    COLUMNS,
+    Members,
+    concatenate,
+    flat_column,
+    members_of,
+)
+from isoclr.objectives.isoforms.sampling import Pairs, graft_utrs
+from isoclr.training.checkpoints import sync
+from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT
+from modeling_isoclr.tokenization_isoclr import base_codes
+
+_FORMAT = 1
+_MANIFEST = "manifest.json"
+_TOKENS = "tokens.npy"
+_ARRAYS = ("offsets", "species", "genes", "lengths", "cds_start", "cds_end")
+_READ = ["group_id", "transcript_id", *COLUMNS, "exon_junctions"]
+_GROUPS_AT_ONCE = 1_000
+
+_UNKNOWN = 255
+_CODE_OF_BYTE = base_codes("".join(map(chr, range(128)))).tobytes() + bytes([_UNKNOWN] * 128)
+_PROBE = ("ACGTUNacgtun" * 2, (3, 12), (5, 9))
+
+
+@dataclass(frozen=True)
+class TokenizedGroups:
+    """Isoform groups as tokens.
+
+    Attributes:
+        flat: tokens of all transcripts, one after the other, uint8 (nucleotides,).
+        bounds: where each transcript begins in `flat`, and where the last ends,
+            (transcripts + 1,).
+        members: of all groups.
+    """
+
+    flat: np.ndarray
+    bounds: np.ndarray
+    members: Members
+
+    def tokens(self, transcript: int) -> np.ndarray:
+        """Tokens of a transcript by its number, uint8 (length,): a view, not to be written to."""
+        return self.flat[self.bounds[transcript] : self.bounds[transcript + 1]]
+
+    def views(self, pairs: Pairs) -> list[np.ndarray]:
+        """Tokens of the first view of every pair, then of the second; not to be written to."""
+        firsts = [self.tokens(transcript) for transcript in pairs.first.tolist()]
+        seconds = [self.tokens(transcript) for transcript in pairs.second.tolist()]
+        for pair in np.flatnonzero(pairs.grafted):
+            base = pairs.first[pair]
+            cds = self.members.cds_start[base], self.members.cds_end[base]
+            seconds[pair] = graft_utrs(firsts[pair], cds, seconds[pair])
+        return firsts + seconds
+
+
+def tokenize_groups(groups: pa.Table, tokenizer: IsoCLRTokenizer, source: str) -> TokenizedGroups:
+    """All transcripts of some groups to tokens, as `IsoCLRTokenizer.tokenize_transcript` does.
+
+    Args:
+        groups: rows of `data_builders.groups.parquet.SCHEMA`.
+        tokenizer: what makes the tokens wherever a transcript is not plain and sound.
+        source: what an error calls the table.
+
+    Raises:
+        InputError: the table is not of that schema, or the tokenizer refuses a transcript.
+    """
+    members = members_of(groups, source)
+    bounds = np.concatenate([[0], np.cumsum(members.lengths)])
+    _, sequences = flat_column(groups, "sequence", source)
+    tokens = _codes_of(sequences)
+    positions, of_transcript, known = _junctions(groups, members, source)
+
+    starts, ends, lengths = members.cds_start, members.cds_end, members.lengths
+    coding = (starts != -1) | (ends != -1)
+    unsound = (lengths == 0) | _has_unknown(tokens, bounds)
+    unsound |= coding & ~((0 <= starts) & (starts < ends) & (ends <= lengths))
+    unsound |= coding & ((ends - starts) % 3 != 0)
+    unsound[of_transcript[(positions < 1) | (positions >= lengths[of_transcript])]] = True
+    falls = (np.diff(positions) < 1) & (np.diff(of_transcript) == 0)
+    unsound[of_transcript[1:][falls]] = True
+
+    marked = np.flatnonzero(coding & ~unsound)
+    first, last = bounds[marked] + starts[marked], bounds[marked] + ends[marked]
+    for start, end in zip(first.tolist(), last.tolist(), strict=True):
+        tokens[start:end:3] |= CODON_START_BIT
+    sound = ~unsound[of_transcript]
+    tokens[bounds[of_transcript[sound]] + positions[sound] - 1] |= EXON_END_BIT
+    tokens[bounds[1:][known & ~unsound] - 1] |= EXON_END_BIT
+    for transcript in np.flatnonzero(unsound).tolist():
+        here = slice(bounds[transcript], bounds[transcript + 1])
+        tokens[here] = _tokens_or_error(groups, members, transcript, tokenizer, source)
+    return TokenizedGroups(tokens, bounds, members)
+
+
+def build_token_cache(
+    source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
+) -> None:
+    """Writes the cache of a folder of isoform groups; progress is shown.
+
+    It is written beside and then renamed, so that no half of it has its name; a cache that is there
+    is replaced, and whoever has it open goes on reading the old one.
+
+    Args:
+        source: as `isoclr build` writes it.
+        folder: of the cache.
+        tokenizer: makes the tokens.
+
+    Raises:
+        InputError: no groups, a file that is not of their schema, a transcript that the tokenizer
+            refuses, or a folder that cannot be written.
+    """
+    folder = Path(folder)
+    files = _parquet_files(source)
+    manifest = _provenance(files, tokenizer)
+    beside = None
+    try:
+        if folder.exists() and not (folder / _MANIFEST).exists():
+            raise InputError(f"{folder}: got a folder that is no token cache, wanted one or none")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        beside.chmod(0o755)
+        members = _write_tokens(files, beside / _TOKENS, tokenizer)
+        for name in _ARRAYS:
+            np.save(beside / f"{name}.npy", getattr(members, name))
+        manifest["species"] = members.species_names
+        manifest["bytes"] = {path.name: path.stat().st_size for path in sorted(beside.iterdir())}
+        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for path in (*beside.iterdir(), beside):
+            sync(path)
+        _replace(beside, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: got '{error.strerror}', wanted to write a cache") from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def open_token_cache(
+    source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
+) -> TokenizedGroups:
+    """Maps a cache into memory.
+
+    The source is read once, for its checksum; rows and transcripts are in the order of its files,
+    as `datasets.load_dataset` has them.
+
+    Raises:
+        InputError: there is no cache, it is damaged, or it was made of other groups or by another
+            tokenizer; `build_token_cache` makes a new one.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    for name, value in _provenance(_parquet_files(source), tokenizer).items():
+        if manifest.get(name) != value:
+            raise InputError(f"{folder}: got a cache of another {name}, wanted one of {source}")
+    for name in (_TOKENS, *(f"{name}.npy" for name in _ARRAYS)):
+        size = (folder / name).stat().st_size if (folder / name).is_file() else 0
+        wanted = manifest.get("bytes", {}).get(name)
+        if size != wanted:
+            raise InputError(f"{folder / name}: got {size} bytes, wanted {wanted}")
+    # As plain arrays: every slice of a memmap is a slow object of its own.
+    flat, *arrays = (
+        np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("tokens", *_ARRAYS)
+    )
+    entries = dict(zip(_ARRAYS, arrays, strict=True))
+    bounds = np.concatenate([[0], np.cumsum(entries["lengths"])])
+    transcripts = np.arange(len(entries["lengths"]))
+    members = Members(**entries, transcripts=transcripts, species_names=tuple(manifest["species"]))
+    return TokenizedGroups(flat, bounds, members)
+
+
+def _codes_of(sequences: pa.Array) -> np.ndarray:
+    """Bases of all sequences, one after the other; as `base_codes`."""
+    sequences = sequences.cast(pa.large_string())
+    _, offsets, letters = sequences.buffers()
+    offsets = np.frombuffer(offsets, np.int64)[: len(sequences) + 1]
+    letters = bytearray(memoryview(letters)[offsets[0] : offsets[-1]] if letters else b"")
+    return np.frombuffer(letters.translate(_CODE_OF_BYTE), np.uint8)
+
+
+def _junctions(groups, members, source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All exon junctions, the transcript of each, and whether each transcript's are known."""
+    offsets, lists = flat_column(groups, "exon_junctions", source, nullable=True)
+    if not np.array_equal(offsets, members.offsets):
+        raise InputError(f"{source}: exon_junctions: got other numbers of entries than sequence")
+    known = lists.is_valid().to_numpy(zero_copy_only=False)
+    counts = lists.value_lengths().fill_null(0).to_numpy()
+    return lists.flatten().to_numpy(), np.repeat(np.arange(len(counts)), counts), known
+
+
+def _has_unknown(tokens: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Whether each transcript has a letter that is no base, (transcripts,)."""
+    found = np.zeros(len(bounds) - 1, dtype=bool)
+    if tokens.size and tokens.max() == _UNKNOWN:
+        found[np.searchsorted(bounds, np.flatnonzero(tokens == _UNKNOWN), "right") - 1] = True
+    return found
+
+
+def _tokens_or_error(groups, members, transcript, tokenizer, source) -> np.ndarray:
+    """What the tokenizer itself makes of a transcript, or how it says what is wrong."""
+    row = int(np.searchsorted(members.offsets, transcript, "right")) - 1
+    fields = groups.slice(row, 1).to_pylist()[0]
+    member = transcript - int(members.offsets[row])
+    try:
+        return tokenizer.tokenize_transcript(
+            fields["sequence"][member],
+            (fields["cds_start"][member], fields["cds_end"][member]),
+            fields["exon_junctions"][member],
+            record=f"group {fields['group_id']}: {fields['transcript_id'][member]}",
+        )
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+
+
+def _parquet_files(source) -> list[Path]:
+    files = sorted(Path(source, "data").glob("train-*.parquet"))
+    if not files:
+        raise InputError(f"{source}: no data/train-*.parquet in it, wanted isoform groups")
+    return files
+
+
+def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:
+    """What a cache is made of: checksums of the source, and of what the tokenizer does."""
+    contents = []
+    for path in tqdm(files, desc="checksums", unit="file", delay=2, leave=False):
+        with path.open("rb") as file:
+            contents.append(hashlib.file_digest(file, "sha256").digest())
+    tokens = tokenizer.tokenize_transcript(*_PROBE).tobytes() + tokenizer.unknown_letters.encode()
+    return {
+        "format": _FORMAT,
+        "source": hashlib.sha256(b"".join(contents)).hexdigest(),
+        "tokenizer": hashlib.sha256(tokens).hexdigest(),
+    }
+
+
+def _write_tokens(files: list[Path], path: Path, tokenizer: IsoCLRTokenizer) -> Members:
+    parts = []
+    with path.open("wb") as out:
+        _write_header(out, 0)
+        for batch, source in _batches(files):
+            made = tokenize_groups(batch, tokenizer, source)
+            made.flat.tofile(out)
+            parts.append(made.members)
+        if not any(map(len, parts)):
+            raise InputError(f"{files[0].parent}: got no group, wanted at least one")
+        out.seek(0)
+        _write_header(out, sum(int(part.lengths.sum()) for part in parts))
+    return concatenate(parts)
+
+
+def _write_header(out, length: int) -> None:
+    # numpy leaves room for the first dimension to grow: a header is as long for any length.
+    header = {"descr": "|u1", "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(out, header)
+
+
+def _batches(files: list[Path]) -> Iterator[tuple[pa.Table, str]]:
+    """Record batches of all files, and the file of each."""
+    with tqdm(desc="token cache", unit=" groups", delay=2, leave=False) as progress:
+        for path in files:
+            try:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(_GROUPS_AT_ONCE, columns=_READ):
+                        yield pa.Table.from_batches([batch]), str(path)
+                        progress.update(batch.num_rows)
+            except pa.ArrowInvalid as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path}: got '{reason}', wanted Parquet") from error
+
+
+def _replace(beside: Path, folder: Path) -> None:
+    replaced = beside.with_name(f"{beside.name}-replaced")
+    if folder.exists():
+        folder.rename(replaced)
+    beside.rename(folder)
+    sync(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _read_manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no {_MANIFEST} in it, wanted a token cache") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / _MANIFEST}: got '{error}', wanted JSON") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{folder / _MANIFEST}: got no object, wanted a manifest")
+    return manifest

@@ -1,0 +1,184 @@
+"""The card says what the files say, and nothing else."""
+
+import json
+import re
+import shutil
+
+import pytest
+from huggingface_hub import ModelCard
+
+from data_builders.records import InputError
+from isoclr.evaluation.linear import CLASS_METRICS
+from isoclr.evaluation.probe import ProbeResult
+from isoclr.hub.card import REPOSITORY, count_parameters, write_card
+from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
+
+
+@pytest.fixture
+def folder(model_folder, tmp_path):
+    """A copy to write into."""
+    return shutil.copytree(model_folder, tmp_path / "model")
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A 4-track encoder alone, as Orthrus reads N."""
+    folder = tmp_path / "bare"
+    config = IsoCLRConfig(filters=[4], blocks=[1], dilations=[1], n_tracks=4, unknown_value=0)
+    IsoCLRModel(config).save_pretrained(folder)
+    return folder
+
+
+def text_of(folder, **keywords):
+    return write_card(folder, **keywords).read_text()
+
+
+def n_parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_parameters_are_those_of_the_model(folder, bare, tmp_path):
+    model = IsoCLRForPreTraining.from_pretrained(folder)
+    encoder, heads = n_parameters(model.isoclr), n_parameters(model.projector)
+    counted = count_parameters(folder / "model.safetensors")
+    assert counted == {"encoder": encoder, "heads": heads}
+    alone = n_parameters(IsoCLRModel.from_pretrained(bare))
+    assert count_parameters(bare / "model.safetensors") == {"encoder": alone, "heads": 0}
+    config = IsoCLRConfig(
+        filters=[4], blocks=[1], dilations=[1], pooling="regions", discriminants=2
+    )
+    regions = IsoCLRModel(config)
+    regions.save_pretrained(tmp_path / "regions")
+    counted = count_parameters(tmp_path / "regions" / "model.safetensors")
+    assert counted["encoder"] == n_parameters(regions)
+    assert f"{encoder:,} parameters ({heads:,} more" in text_of(folder)
+    assert f"{alone:,} parameters" in text_of(bare)
+
+
+def test_training_and_data_are_those_of_the_files(folder, groups_folder):
+    text = text_of(folder)
+    assert "The last batch, at step 2, had loss 3.125." in text
+    assert re.search(
+        r"Of 1,024 pairs .* at step 1: loss 2.345, with\nshuffled partners 6.789;.* for 12.5%", text
+    )
+    for row in ("steps | 2", "max_length | 5000", "filters | [4, 6]", "pooling | stages"):
+        assert f"| {row} |" in text
+    assert "over 5,000 nt were left out" in text
+    assert "embedding of 10 numbers" in text
+    assert "N is 0.25 in each" in text and "first base of each codon" in text
+    report = json.loads((groups_folder / "report.json").read_text())
+    assert f"{report['dataset']['transcripts']:,} transcripts" in text
+    for species, n in report["dataset"]["species"].items():
+        assert f"| {species} | {n:,} |" in text
+    sources = [*report["sources"], report["homology"]]
+    for file in (file for source in sources for file in source["files"].values()):
+        assert f"| `{file['name']}` | `{file['sha256']}` |" in text
+
+
+def test_what_no_file_says_is_left_out(bare, folder, tmp_path):
+    text = text_of(bare)
+    assert re.findall("^## (.*)", text, re.MULTILINE) == [
+        "How to use it",
+        "Input",
+        "Intended use and limits",
+    ]
+    assert "N is 0 in each" in text and "first base of each codon" not in text
+    for trace in ("| None", "{{", "{%", "curves.png", "Transcripts over", "It has", "model-index"):
+        assert trace not in text
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(re.sub("^data: .*", f"data: {tmp_path}/gone", recipe.read_text()))
+    text = text_of(folder)
+    assert "## Training\n" in text and "## Training data" not in text and "gone" not in text
+
+
+def test_results_are_in_the_table_and_in_the_metadata(folder, probe_file):
+    path = write_card(folder, results=[probe_file], datasets=["someone/groups"])
+    text = path.read_text()
+    assert "**half_life**: 1,234 transcripts, 56 homology groups, homology split, 2 seeds." in text
+    scores = "0.450 ± 0.098 | 0.500 ± 0.000 | 1.500 ± 0.000"
+    assert f"| IsoCLR | {scores} |  |" in text
+    assert "| k-mers | 0.560 ± 0.118 | 0.500 ± 0.000 | 1.500 ± 0.000 | +0.110 ± 0.020 |" in text
+    data = ModelCard.load(path).data
+    assert (data.license, data.library_name, data.datasets, data.model_name) == (
+        "apache-2.0",
+        "transformers",
+        ["someone/groups"],
+        REPOSITORY,
+    )
+    assert [(r.metric_type, r.metric_value, r.dataset_name) for r in data.eval_results] == [
+        ("pearsonr", pytest.approx(0.45), "half_life"),
+        ("spearmanr", 0.5, "half_life"),
+        ("mse", 1.5, "half_life"),
+    ]
+
+
+def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
+    results = folder / "results" / "mouse"
+    results.mkdir(parents=True)
+    shutil.copy(probe_file, results)
+    (results / "probe.png").touch()
+    probe = json.loads(probe_file.read_text())
+    few = probe | {"train_rows": [85, 85]}
+    few["summary"] = {"IsoCLR": probe["summary"]["IsoCLR"]}  # of a run with fewer controls
+    (results / "few_labels.json").write_text(json.dumps([few, probe]))
+    points = [{"labels": 1_715, "pearson": [0.5, 0.01]}, {"labels": 85, "pearson": [0.25, 0.125]}]
+    curve = {"from scratch": points, "fine-tuned": [{"labels": 11, "pearson": None}, points[0]]}
+    (results / "low_data.json").write_text(json.dumps({"summary": curve}))
+    (results / "low_data.png").touch()
+    (folder / "NOTES.md").write_text("## How it was made\n\nBy hand.\n")
+    text = text_of(folder)
+    assert "## How it was made\n\nBy hand.\n\n## How to use it" in text
+    assert "![mouse](results/mouse/probe.png)" in text
+    assert "**mouse**: 1,234 transcripts" in text
+    assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |\n\n" in text
+    assert "\n| method | 85 labels | 1,715 labels |\n|---|---|---|\n" in text
+    assert "| from scratch | 0.250 ± 0.125 | 0.500 ± 0.010 |" in text
+    assert "| fine-tuned | | 0.500 ± 0.010 |" in text
+    assert "![mouse](results/mouse/low_data.png)" in text
+
+
+def test_classes_have_their_own_metrics(folder, tmp_path):
+    scores = {m: (0.5, 0.75) for m in CLASS_METRICS}
+    path = tmp_path / "probe.json"
+    ProbeResult(
+        "GO", "homology", 9, 9, (1, 2), (1.0,), {"IsoCLR": scores}, "classification", classes=2
+    ).to_json(path)
+    card = write_card(folder, results=[path])
+    heads = "| features | macro AUROC | micro AUROC | macro AUPRC | micro AUPRC | Δ |"
+    assert heads in card.read_text()
+    results = ModelCard.load(card).data.eval_results
+    assert {(r.task_type, r.metric_value) for r in results} == {("tabular-classification", 0.625)}
+    assert len(results) == 4
+
+
+def test_two_splits_of_one_label_stay_apart(folder, probe_file, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(probe_file.read_text().replace('"homology"', '"random"'))
+    data = ModelCard.load(write_card(folder, results=[probe_file, other])).data
+    configs = [result.dataset_config for result in data.eval_results]
+    assert configs == ["homology split"] * 3 + ["random split"] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "no config.json in it, wanted a model"),
+        ("config.json", "{", "config.json: not JSON, wanted a model"),
+        ("config.json", '{"model_type": "bert"}', "got 'bert', wanted 'isoclr'"),
+        ("model.safetensors", None, "no model.safetensors in it"),
+        ("model.safetensors", "version https://git-lfs.github.com/spec/v1", "wanted weights in"),
+        ("recipe.yaml", "a: [", "recipe.yaml: not YAML"),
+        ("recipe.yaml", "a", "recipe.yaml: got str, wanted keys and values"),
+        ("probe.json", None, "probe.json: no such file"),
+        ("probe.json", "[]", "probe.json: no label in it, wanted the probe.json of isoclr probe"),
+    ],
+)
+def test_bad_files_are_one_line(folder, probe_file, name, content, message):
+    shutil.copy(probe_file, folder)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_text(content)
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        write_card(folder, results=[folder / "probe.json"])
+    assert "\n" not in str(error.value)
+    assert not (folder / "README.md").exists()

@@ -1,0 +1,323 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+
+from data_builders.records import InputError
+from group_tables import group_table, member, random_groups, write_groups_table
+from isoclr.objectives.isoforms import token_cache
+from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.objectives.isoforms.token_cache import (
+    build_token_cache,
+    open_token_cache,
+    tokenize_groups,
+)
+from modeling_isoclr import IsoCLRTokenizer
+
+TOKENIZER = IsoCLRTokenizer()
+
+
+def one_by_one(groups, tokenizer=TOKENIZER):
+    return [
+        tokenizer.tokenize_transcript(sequence, (start, end), junctions).tolist()
+        for group in groups
+        for _, _, sequence, start, end, junctions in group
+    ]
+
+
+def all_tokens(made):
+    assert len(made.flat) == made.bounds[-1]
+    return [made.tokens(transcript).tolist() for transcript in range(len(made.bounds) - 1)]
+
+
+@pytest.mark.parametrize("start, rows", [(0, 80), (9, 31), (79, 1)])
+def test_a_table_becomes_the_tokens_of_its_transcripts(start, rows):
+    groups = random_groups(80)
+    made = tokenize_groups(group_table(*groups).slice(start, rows), TOKENIZER, "x")
+    assert all_tokens(made) == one_by_one(groups[start : start + rows])
+    assert made.flat.dtype == np.uint8 and len(made.members) == rows
+
+
+def test_a_slice_of_large_types_becomes_its_tokens_too():
+    groups = random_groups(20)
+    table = group_table(*groups)
+    large = table["sequence"].cast(pa.large_list(pa.large_string()))
+    table = table.set_column(table.column_names.index("sequence"), "sequence", large).slice(5, 9)
+    assert all_tokens(tokenize_groups(table, TOKENIZER, "x")) == one_by_one(groups[5:14])
+
+
+def test_what_datasets_streams_is_such_a_table(tmp_path):
+    groups = random_groups(30)
+    folder = write_groups_table(group_table(*groups), tmp_path, shards=2)
+    stream = load_dataset(str(folder), split="train", streaming=True).with_format("arrow")
+    tokens = [
+        tokens
+        for table in stream.iter(batch_size=7)
+        for tokens in all_tokens(tokenize_groups(table, TOKENIZER, "stream"))
+    ]
+    assert tokens == one_by_one(groups)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        member(sequence=""),
+        member(sequence="ACGTX"),
+        member(sequence="ACGé"),
+        member(cds=(0, 12)),
+        member(cds=(-1, 3)),
+        member(cds=(0, -1)),
+        member(cds=(3, 3)),
+        member(cds=(6, 3)),
+        member(cds=(0, 4)),
+        member(junctions=[0]),
+        member(junctions=[9]),
+        member(junctions=[-3]),
+        member(junctions=[4, 4]),
+        member(junctions=[5, 2]),
+    ],
+    ids=str,
+)
+def test_what_the_tokenizer_refuses_is_refused_in_its_words(bad):
+    _, _, sequence, start, end, junctions = bad
+    with pytest.raises(ValueError) as wanted:
+        TOKENIZER.tokenize_transcript(sequence, (start, end), junctions, "group group1: t1.2")
+    table = group_table([member()], [member(), member(), bad], [member()])
+    with pytest.raises(InputError) as found:
+        tokenize_groups(table, TOKENIZER, "file.parquet")
+    assert str(found.value) == f"file.parquet: {wanted.value}"
+
+
+def test_a_tokenizer_that_reads_unknown_letters_as_n_is_followed():
+    lenient = IsoCLRTokenizer(unknown_letters="N")
+    groups = [[member(sequence="ACRYé", cds=(0, 3), junctions=[2])], [member(), member(cds=(3, 9))]]
+    made = tokenize_groups(group_table(*groups), lenient, "x")
+    assert all_tokens(made) == one_by_one(groups, lenient)
+
+
+def test_letters_may_begin_late_in_a_buffer_of_offsets_that_is_too_long():
+    groups = [[member(sequence="ACG"), member(sequence="TTGGA")], [member(sequence="C")]]
+    buffers = [pa.py_buffer(np.array([4, 7, 12, 13, 99])), pa.py_buffer(b"GGGGACGTTGGACGGGG")]
+    letters = pa.LargeStringArray.from_buffers(3, *buffers)
+    column = pa.LargeListArray.from_arrays(pa.array([0, 2, 3]), letters)
+    table = group_table(*groups)
+    table = table.set_column(table.column_names.index("sequence"), "sequence", column)
+    assert all_tokens(tokenize_groups(table, TOKENIZER, "x")) == one_by_one(groups)
+
+
+def test_junctions_descend_between_transcripts_not_within():
+    groups = [[member(junctions=[8]), member(junctions=[1, 2]), member(junctions=[2])]]
+    assert all_tokens(tokenize_groups(group_table(*groups), TOKENIZER, "x")) == one_by_one(groups)
+
+
+def test_junction_lists_must_be_one_a_transcript():
+    table = group_table([member()], [member()])
+    column = pa.array([[None, None], []], pa.list_(pa.list_(pa.int32())))
+    table = table.set_column(table.column_names.index("exon_junctions"), "exon_junctions", column)
+    with pytest.raises(InputError, match="x: exon_junctions: got other numbers of entries"):
+        tokenize_groups(table, TOKENIZER, "x")
+
+
+def test_views_are_those_of_the_pairs_with_their_grafts():
+    full = member("human", "h", "GGGGATGAAATAGTT", (4, 13), [2])
+    alone = member("mouse", "m", "ATGCCCTAA", (0, 9), [])
+    made = tokenize_groups(group_table([full, alone], [full], [alone, full]), TOKENIZER, "x")
+    pairs = PairSampler(0, graft=True).draw(made.members, np.arange(3), 0)
+    assert pairs.grafted.tolist() == [True, False, True]
+    base = made.tokens(0).tolist()
+    graft = TOKENIZER.tokenize_transcript("GGGGATGCCCTAATT", (4, 13), [2]).tolist()
+    views = [view.tolist() for view in made.views(pairs)]
+    assert views == [base, base, base, graft, base, graft]
+    assert list(map(len, views[3:])) == pairs.second_lengths.tolist()
+
+
+# The cache.
+@pytest.fixture
+def source(tmp_path):
+    return write_groups_table(group_table(*random_groups(50)), tmp_path / "groups", shards=3)
+
+
+@pytest.fixture
+def cache(source, tmp_path):
+    build_token_cache(source, tmp_path / "cache", TOKENIZER)
+    return tmp_path / "cache"
+
+
+def test_a_cache_has_the_tokens_and_members_of_its_source(source, cache, monkeypatch):
+    groups = random_groups(50)
+    made = open_token_cache(source, cache, TOKENIZER)
+    assert all_tokens(made) == one_by_one(groups)
+    assert not made.flat.flags.writeable and not made.tokens(3).flags.writeable
+    whole = tokenize_groups(group_table(*groups), TOKENIZER, "x").members
+    pairs = [
+        PairSampler(0, type_weights={"splice": 1, "ortholog": 1}).draw(m, np.arange(50), 2)
+        for m in (made.members, whole)
+    ]
+    for name, values in vars(pairs[0]).items():
+        assert values.tolist() == getattr(pairs[1], name).tolist()
+    monkeypatch.setattr(token_cache, "_GROUPS_AT_ONCE", 4)
+    build_token_cache(source, cache.with_name("in_small_batches"), TOKENIZER)
+    for path in cache.glob("*.npy"):
+        if path.name != "genes.npy":  # alike within a group only
+            assert (
+                path.read_bytes() == (cache.with_name("in_small_batches") / path.name).read_bytes()
+            )
+
+
+def test_a_cache_has_the_rows_of_load_dataset(source, cache):
+    rows = load_dataset(str(source), split="train")
+    made = open_token_cache(source, cache, TOKENIZER)
+    lengths = [len(sequence) for row in rows for sequence in row["sequence"]]
+    assert made.members.lengths.tolist() == lengths
+    assert made.members.counts.tolist() == [len(row["sequence"]) for row in rows]
+
+
+def test_tokens_are_a_byte_a_nucleotide_on_disk(source, cache):
+    nucleotides = sum(len(m[2]) for group in random_groups(50) for m in group)
+    assert (cache / "tokens.npy").stat().st_size == nucleotides + 128
+    assert {path.name for path in cache.parent.iterdir()} == {"groups", "cache"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source: write_groups_table(group_table(*random_groups(50, seed=1)), source, 3),
+        lambda source: write_groups_table(group_table(*random_groups(50)), source, 2),
+        lambda source: (source / "data/train-00001-of-00003.parquet").unlink(),
+        lambda source: (source / "data/train-00001-of-00003.parquet").rename(
+            source / "data/train-00009-of-00003.parquet"
+        ),
+    ],
+    ids=["content", "shards", "fewer", "order"],
+)
+def test_a_cache_of_other_groups_is_an_error_until_it_is_built_again(source, cache, change):
+    change(source)
+    with pytest.raises(InputError, match="cache: got a cache of another source, wanted one of"):
+        open_token_cache(source, cache, TOKENIZER)
+    build_token_cache(source, cache, TOKENIZER)
+    rows = [
+        row
+        for path in sorted((source / "data").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]
+    made = open_token_cache(source, cache, TOKENIZER)
+    lengths = [len(sequence) for row in rows for sequence in row["sequence"]]
+    assert made.members.lengths.tolist() == lengths
+
+
+def test_a_cache_of_another_tokenizer_is_an_error(source, cache, monkeypatch):
+    message = "cache: got a cache of another tokenizer"
+    with pytest.raises(InputError, match=message):
+        open_token_cache(source, cache, IsoCLRTokenizer(unknown_letters="N"))
+    changed = IsoCLRTokenizer()
+    monkeypatch.setattr(
+        changed, "tokenize_transcript", lambda *a, **k: TOKENIZER.tokenize_transcript(*a, **k) ^ 16
+    )
+    with pytest.raises(InputError, match=message):
+        open_token_cache(source, cache, changed)
+
+
+def test_a_cache_of_another_format_is_an_error(source, cache, monkeypatch):
+    monkeypatch.setattr(token_cache, "_FORMAT", 2)
+    with pytest.raises(InputError, match="cache: got a cache of another format"):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+@pytest.mark.parametrize("name", ["tokens", "offsets", "species", "genes", "lengths", "cds_start"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "longer"])
+def test_a_damaged_file_is_an_error(source, cache, name, damage):
+    path = cache / f"{name}.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] if damage == "cut" else content + b"\0")
+    if damage == "gone":
+        path.unlink()
+    found = {"cut": len(content) - 1, "gone": 0, "longer": len(content) + 1}[damage]
+    message = f"{name}.npy: got {found} bytes, wanted {len(content)}"
+    with pytest.raises(InputError, match=message):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+@pytest.mark.parametrize("text, message", [("{", "wanted JSON"), ("[]", "wanted a manifest")])
+def test_a_damaged_manifest_is_an_error(source, cache, text, message):
+    (cache / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+def test_a_manifest_without_sizes_is_an_error(source, cache):
+    manifest = json.loads((cache / "manifest.json").read_text())
+    del manifest["bytes"]["tokens.npy"]
+    (cache / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="tokens.npy: got .* bytes, wanted None"):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+def test_no_cache_or_no_groups_is_an_error(source, tmp_path):
+    with pytest.raises(InputError, match="absent: no manifest.json in it, wanted a token cache"):
+        open_token_cache(source, tmp_path / "absent", TOKENIZER)
+    with pytest.raises(InputError, match="no data/train-.*parquet in it, wanted isoform groups"):
+        build_token_cache(tmp_path, tmp_path / "cache", TOKENIZER)
+    empty = write_groups_table(group_table(), tmp_path / "empty")
+    with pytest.raises(InputError, match="got no group, wanted at least one"):
+        build_token_cache(empty, tmp_path / "cache", TOKENIZER)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_empty_shard_is_no_error(source, cache):
+    table = group_table()
+    pq.write_table(table, source / "data/train-00003-of-00004.parquet")
+    build_token_cache(source, cache, TOKENIZER)
+    assert len(open_token_cache(source, cache, TOKENIZER).members) == 50
+
+
+def test_a_build_that_fails_leaves_the_cache_as_it_was(source, cache):
+    before = {path.name: path.read_bytes() for path in cache.iterdir()}
+    bad = group_table([member()], [member(sequence="AXG")])
+    pq.write_table(bad, source / "data/train-00002-of-00003.parquet")
+    message = r"train-00002-of-00003.parquet: group group1: t1.0: got letter 'X' at position 1"
+    with pytest.raises(InputError, match=message):
+        build_token_cache(source, cache, TOKENIZER)
+    (source / "data/train-00001-of-00003.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(InputError, match="train-00001-of-00003.parquet: got .*, wanted Parquet"):
+        build_token_cache(source, cache, TOKENIZER)
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
+    assert {path.name for path in cache.parent.iterdir()} == {"groups", "cache"}
+
+
+def test_an_open_cache_goes_on_when_it_is_replaced(source, cache):
+    made = open_token_cache(source, cache, TOKENIZER)
+    write_groups_table(group_table(*random_groups(50, seed=1)), source, shards=3)
+    build_token_cache(source, cache, TOKENIZER)
+    assert all_tokens(made) == one_by_one(random_groups(50))
+
+
+def test_a_folder_of_something_else_is_not_replaced(source, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="mine: got a folder that is no token cache"):
+        build_token_cache(source, tmp_path / "mine", TOKENIZER)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="file/cache: got '.*', wanted to write a cache"):
+        build_token_cache(source, tmp_path / "file" / "cache", TOKENIZER)
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
+
+
+@pytest.mark.slow
+def test_real_transcripts_have_the_tokens_of_the_tokenizer(real_data, tmp_path):
+    table = pq.read_table(real_data / "transcripts" / "transcripts.parquet").slice(0, 20_000)
+    rows = table.to_pylist()
+    names = ("species", "gene_id", "sequence", "cds_start", "cds_end", "exon_junctions")
+    groups = [
+        [tuple(row[name] for name in names) for row in rows[i : i + 4]]
+        for i in range(0, len(rows), 4)
+    ]
+    source = write_groups_table(group_table(*groups), tmp_path / "groups", shards=2)
+    build_token_cache(source, tmp_path / "cache", TOKENIZER)
+    made = open_token_cache(source, tmp_path / "cache", TOKENIZER)
+    for transcript, row in enumerate(rows):
+        cds = row["cds_start"], row["cds_end"]
+        wanted = TOKENIZER.tokenize_transcript(row["sequence"], cds, row["exon_junctions"])
+        assert np.array_equal(made.tokens(transcript), wanted)
