@@ -52,7 +52,7 @@ class IsoCLRTrackEmbedding(nn.Module):
 
 
 class IsoCLRConv(nn.Conv1d):
-    """A convolution whose output is as long as its input; an even kernel evaluations further 3'."""
+    """A convolution whose output is as long as its input; an even kernel reaches further 3'."""
 
     def forward(self, x):
         """(batch, in, 1, length) to (batch, out, 1, length)."""

@@ -94,7 +94,7 @@ def test_ten_steps_of_every_recipe(train, toy, path, tmp_path):
 
 @every_recipe
 def test_batch_norm_meets_micro_batches_in_the_demo_alone(path):
-    """Their statistics are of one length; in the demo it costs little (docs/log/isoclr-small.md)."""
+    """Their statistics are of one length; in the demo it costs little."""
     recipe = read_recipe(path)
     statistics_of_micro_batches = recipe.model_config().norm == "batch" and (
         recipe.micro_batch_tokens is not None

@@ -261,7 +261,7 @@ class _Gtf:
 
 
 def _alike(block: bytes, places: np.ndarray) -> np.ndarray:
-    """Whether what follows a place of the block is what follows the one before, as judged by the attribute prefix."""
+    """Whether a line has the same attribute prefix as the previous line."""
     alike = np.zeros(len(places), bool)
     if len(block) >= _COMPARED:
         stretches = np.ndarray(len(block) - _COMPARED + 1, f"V{_COMPARED}", block, strides=(1,))

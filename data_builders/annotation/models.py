@@ -99,7 +99,8 @@ def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tu
         pieces: ascending.
 
     Raises:
-        SkipTranscript: they leave the exons, or are not one run on the transcript (a programmed frameshift).
+        SkipTranscript: they leave the exons, or are not one run on the transcript (a
+            programmed frameshift).
     """
     joined: list[Interval] = []
     index, before = 0, -1  # of the exon that holds this piece, and the one before it

@@ -61,7 +61,8 @@ class FineTuning:
         max_length: in nt, or None.
         cropped: transcripts over it.
         scores: method -> metric -> one value a seed, on test; metrics of `scores`, best first.
-        evaluations: fine-tuned and from scratch -> for each seed its evaluations at the validation rows.
+        evaluations: fine-tuned and from scratch -> for each seed its evaluations on validation
+            rows.
     """
 
     label: str

@@ -47,7 +47,7 @@ class FitSettings:
             batch, that is never parted.
         evaluate_every: steps between two evaluations at the validation rows; at least an epoch.
         patience: evaluations without a new best after which training ends.
-        evaluations: the most evaluations.
+        evaluations: the most evaluations that a run makes.
     """
 
     dropout: float = 0.3
@@ -378,7 +378,8 @@ class SalukiLike(nn.Module):
     mean of its states → batch norm → ReLU → dense → dropout → batch norm → ReLU → dense, with 64
     filters and kernels of 5 over the six tracks, and Keras' initial weights. As far as we know
     Saluki's, but for: the mean, where Saluki takes the state at the 5' end, and no dropout between
-    convolutions, since with either it learns only lengths from a few thousand labels (docs/log/isoclr-small.md);
+    convolutions, since with either it learns only lengths from a few thousand labels
+    (docs/log/isoclr-small.md);
     convolutions that keep the length; a GRU that begins at the 3' end itself, not in the padding
     beyond it; Saluki's own optimiser, hundreds of epochs and folds.
 

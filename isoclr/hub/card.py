@@ -58,7 +58,7 @@ def write_card(
             its figure, a few_labels.json and a low_data.json beside it; None: those in `results/*/`
             of the folder.
         datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
-            evaluations like `owner/name` there may be a folder that is gone.
+            looks like `owner/name` there may be a folder that is gone.
 
     Returns:
         The path of the card.

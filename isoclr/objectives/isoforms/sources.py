@@ -210,7 +210,8 @@ class StreamedGroups:
         """What takes part, and what does not."""
         return (
             f"{sum(self.order.sizes)} groups to train on ({self.order.steps_per_epoch} steps an "
-            f"epoch), in {sum(map(len, self.pieces))} pieces; one of {self._held_out_row_group.rows} groups "
+            f"epoch), in {sum(map(len, self.pieces))} pieces; "
+            f"one of {self._held_out_row_group.rows} groups "
             f"held out; transcripts over {self.max_length} nt are left out as they come"
         )
 
