@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -27,6 +28,24 @@ _N = ord("N")
 _ROWS_AT_ONCE = 512
 _CHROMOSOME = "chromosome"
 _NAMES = ("transcript_id", "gene_id", "gene")
+
+
+class Split(NamedTuple):
+    """Row numbers of three sides.
+
+    Attributes:
+        train: rows to learn from.
+        validation: rows for choices, such as a penalty, a threshold or when to stop.
+        test: rows to score.
+        seed: of this split, and of whatever a predictor draws.
+        fold: the number of this split among those of its seed.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    seed: int
+    fold: int = 0
 
 
 def homology_split(
@@ -82,7 +101,11 @@ def random_split(
 
 
 def few_rows(
-    train: np.ndarray, validation: np.ndarray, size: int, seed: int
+    train: np.ndarray,
+    validation: np.ndarray,
+    size: int,
+    seed: int,
+    classes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nested parts of two sides, in proportion, as if few labels were known.
 
@@ -92,16 +115,30 @@ def few_rows(
             few labels has few to stop by too, but must be able to.
         size: rows of train.
         seed: fewer rows of the same seed are a part of more.
+        classes: the class of each row of the whole table; one row of each class comes first, then
+            rows in proportion to the classes. None: rows at random.
 
     Returns:
         Ascending row numbers of train, (size,), and of validation.
     """
     rng = np.random.default_rng(seed)
     share = max(round(len(validation) * size / len(train)), _FEWEST_VALIDATION)
-    return (
-        np.sort(rng.permutation(train)[:size]),
-        np.sort(rng.permutation(validation)[:share]),
-    )
+    parts = []
+    for side, known in ((train, size), (validation, share)):
+        rows = rng.permutation(side)
+        if classes is not None:
+            rows = rows[np.argsort(_places(classes[rows]), kind="stable")]
+        parts.append(np.sort(rows[:known]))
+    return parts[0], parts[1]
+
+
+def _places(classes: np.ndarray) -> np.ndarray:
+    """Where each row stands in an order that has every class in proportion: float (n,)."""
+    places = np.empty(len(classes))
+    for name in np.unique(classes):
+        rows = np.flatnonzero(classes == name)
+        places[rows] = np.arange(len(rows)) / len(rows)
+    return places
 
 
 def groups_to_split(

@@ -3,7 +3,86 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student
 from scipy.stats import ttest_rel
+
+INTERVAL = "a 95 % corrected resampled t interval (Nadeau & Bengio 2003)"
+"""How tables, figures and JSON call the interval of `corrected_mean` and `corrected_gain`."""
+
+Interval = tuple[float | None, float | None]
+"""A mean and half the width of its interval; None where there are too few values."""
+
+
+def corrected_mean(values: Sequence[float], test_to_train: float) -> Interval:
+    """Mean over splits, and half the width of its 95 % interval.
+
+    Splits of the same rows overlap, so the standard error of independent values is too small.
+    Nadeau & Bengio (2003) correct its variance from s²/J to (1/J + n_test/n_train)·s², of J splits,
+    and take Student's t with J - 1 degrees of freedom; Bouckaert & Frank (2004) do the same for
+    repeated cross-validation.
+
+    Args:
+        values: one a split.
+        test_to_train: test rows for each row of train.
+    """
+    if not len(values):
+        return None, None
+    if len(values) == 1:
+        return float(values[0]), None
+    error = _corrected_error(values, test_to_train)
+    return float(np.mean(values)), float(student.ppf(0.975, len(values) - 1) * error)
+
+
+def corrected_gain(
+    values: Sequence[float], reference: Sequence[float], test_to_train: float
+) -> tuple[float | None, float | None, float | None]:
+    """What `values` have over `reference`, split by split.
+
+    Args:
+        values: one a split.
+        reference: of the same splits.
+        test_to_train: as in `corrected_mean`.
+
+    Returns:
+        Mean difference and half-width as `corrected_mean` gives them, and the two-sided p of the
+        corrected resampled t-test; 1 where no split differs.
+    """
+    difference = np.subtract(values, reference)
+    mean, half_width = corrected_mean(difference, test_to_train)
+    if half_width is None:
+        return mean, None, None
+    error = _corrected_error(difference, test_to_train)
+    if error == 0:
+        return mean, half_width, 1.0 if mean == 0 else 0.0
+    return mean, half_width, float(2 * student.sf(abs(mean) / error, len(difference) - 1))
+
+
+def _corrected_error(values: Sequence[float], test_to_train: float) -> float:
+    return float(np.sqrt((1 / len(values) + test_to_train) * np.var(values, ddof=1)))
+
+
+def cluster_weights(clusters: Sequence[Sequence], resamples: int, seed: int = 0) -> np.ndarray:
+    """How often each row is in each resample of a bootstrap over clusters.
+
+    Clusters are drawn with replacement, as many as there are. Of rows that belong to a cluster in
+    several ways, such as the RNA's and the protein's of a pair, the numbers of draws are multiplied
+    (Owen 2007, the pigeonhole bootstrap).
+
+    Args:
+        clusters: for each way, the cluster of each of n rows.
+        resamples: how many.
+        seed: of the draws.
+
+    Returns:
+        int64 (resamples, n).
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.ones((resamples, len(clusters[0])), np.int64)
+    for way in clusters:
+        names, places = np.unique(np.asarray(way), return_inverse=True)
+        draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+        weights *= draws[:, places]
+    return weights
 
 
 def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
@@ -25,9 +104,11 @@ def paired_gain(values: Sequence[float], reference: Sequence[float]) -> tuple[fl
     return *mean_and_half_width(difference), p
 
 
-def plus_minus(mean: float, half_width: float) -> str:
-    """Both as text."""
-    return f"{mean:.3f} ± {half_width:.3f}"
+def plus_minus(mean: float | None, half_width: float | None, sign: str = "") -> str:
+    """Both as text, without what is None; `sign` "+" shows the sign of a positive mean."""
+    if mean is None:
+        return ""
+    return f"{mean:{sign}.3f}" + ("" if half_width is None else f" ± {half_width:.3f}")
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,340 @@
+"""One comparison for every evaluation: predictors on the same splits, by number of labels."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, Labels
+from data_builders.labels.splits import Split, few_rows
+from data_builders.records import InputError
+from isoclr.evaluation.results import Count, Results, Run, read_results
+from isoclr.evaluation.scores import best_threshold, score
+
+__all__ = [
+    "ALL",
+    "Fold",
+    "Labels",
+    "Prediction",
+    "Predictor",
+    "Results",
+    "RunLog",
+    "Split",
+    "compare",
+    "read_results",
+]
+
+ALL = 1.0
+"""All labels of train, as a label count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What a predictor gets of a split. No label of a test row is in it.
+
+    Attributes:
+        task: one of `data_builders.labels.base.TASK_TYPES`.
+        classes: how many, of a multiclass or multilabel task, else 0.
+        train: row numbers to learn from.
+        validation: row numbers for choices, such as a penalty or when to stop.
+        test: row numbers to predict.
+        train_targets: the labels of `train`, in the form of `Labels.targets`. Of a multilabel task,
+            classes without both values in train and in test are left out.
+        validation_targets: the labels of `validation`, in the same form.
+        seed: of what the predictor draws.
+    """
+
+    task: str
+    classes: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    train_targets: np.ndarray
+    validation_targets: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a predictor returns.
+
+    Attributes:
+        test: of the test rows: numbers (test,) for regression; scores, higher for likelier, (test,)
+            for binary and (test, classes) for the others.
+        validation: the same of the validation rows. A binary task needs them: its threshold is
+            chosen there, by MCC.
+        choices: what was chosen, by name, such as {"alpha": 10.0}.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray | None = None
+    choices: dict[str, float] = field(default_factory=dict)
+
+
+class Predictor(Protocol):
+    """Learns from the train rows of a fold, and predicts its test rows.
+
+    A predictor holds its features, which may be anything that row numbers index. A function will
+    do::
+
+        def forest(fold):
+            model = RandomForestRegressor(random_state=fold.seed)
+            return model.fit(x[fold.train], fold.train_targets).predict(x[fold.test])
+    """
+
+    def __call__(self, fold: Fold) -> Prediction | np.ndarray:
+        """Return a `Prediction`, or its `test` alone."""
+
+
+class RunLog:
+    """Finished runs as lines of JSON, after a line that says what they have in common.
+
+    Args:
+        path: of the file; runs that it has are read.
+        about: what the runs have in common. What identifies data, model and settings belongs here.
+
+    Raises:
+        InputError: the file's runs are of something else.
+    """
+
+    def __init__(self, path: Path, about: Mapping):
+        self.path, self.about = Path(path), dict(about)
+        # A last line without its end was cut short; it does not count.
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("\n")]
+        head = records[0] if records else self.about
+        for key, value in self.about.items():
+            if head.get(key) != value:
+                raise InputError(
+                    f"{path}: {key}: got {head.get(key)!r} in it, wanted {value!r} as in this run: "
+                    "choose another output"
+                )
+        self.runs = [Run(**record) for record in records[1:]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f".{self.path.name}")
+        partial.write_text("".join(json.dumps(each) + "\n" for each in [head, *records[1:]]))
+        partial.replace(self.path)
+
+    def write(self, run: Run) -> None:
+        """Append a run."""
+        self.runs.append(run)
+        with self.path.open("a") as file:
+            file.write(json.dumps(asdict(run), allow_nan=False) + "\n")
+
+
+def compare(
+    predictors: Mapping[str, Predictor],
+    labels: Labels,
+    splits: Sequence[Split],
+    label_counts: Sequence[Count] = (ALL,),
+    *,
+    split_name: str = "homology",
+    log: RunLog | None = None,
+    progress: bool = True,
+) -> Results:
+    """Score predictors on the same splits, with few labels and with many.
+
+    Fewer labels of a split are a part of more; of classes, one row each comes first, then rows in
+    proportion. The validation rows shrink too, to ten at least: whoever has few labels has few to
+    stop by. Test is whole. Small label counts are run first.
+
+    Args:
+        predictors: by name; the others are compared with the first.
+        labels: of n rows.
+        splits: of the rows, each with its own seed and fold. An interval needs two or more.
+        label_counts: how many labels to learn from: an int is so many rows of train, a float that
+            share of them.
+        split_name: the kind of the splits, for titles.
+        log: has the finished runs of a comparison that was stopped, and gets the new ones. The
+            results have all of them.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: no predictor, no split, two of one seed and fold, a label count that train does
+            not have, labels without two values on a side, or predictions of another shape or not
+            finite.
+    """
+    if not predictors:
+        raise InputError(f"{labels.label}: got no predictor, wanted at least one")
+    keys = [(split.seed, split.fold) for split in splits]
+    if not keys or len(set(keys)) < len(keys):
+        raise InputError(
+            f"{labels.label}: got {len(keys)} splits of {len(set(keys))} seeds and folds, "
+            "wanted one or more, each with its own"
+        )
+    runs = {run.key: run for run in log.runs} if log else {}
+    todo = []
+    for count in label_counts:
+        for split in splits:
+            few = _with_few_labels(labels, split, count)
+            todo += [(name, count, few, len(split.train)) for name in predictors]
+    todo = [step for step in todo if (*step[:2], step[2].seed, step[2].fold) not in runs]
+    todo.sort(key=lambda step: len(step[2].train))
+    rescore = {}
+    with tqdm(todo, desc="compare", unit="run", disable=not progress) as bar:
+        for name, count, split, train_side in bar:
+            bar.set_postfix_str(f"{name}, {len(split.train):,} labels")
+            began = perf_counter()
+            scorer, choices, left_out = _run(name, predictors[name], labels, split)
+            run = Run(
+                predictor=name,
+                labels=count,
+                seed=split.seed,
+                fold=split.fold,
+                train=len(split.train),
+                validation=len(split.validation),
+                test=len(split.test),
+                train_side=train_side,
+                scores=scorer.score(),
+                choices=choices,
+                classes_left_out=left_out,
+                seconds=round(perf_counter() - began, 1),
+            )
+            runs[run.key], rescore[run.key] = run, scorer.on_weighted_rows
+            if log:
+                log.write(run)
+    return Results(
+        label=labels.label,
+        task=labels.task,
+        split=split_name,
+        rows=len(labels.targets),
+        groups=len(set(labels.groups)),
+        classes=len(labels.classes),
+        unit=labels.unit,
+        group_unit=labels.group_unit,
+        runs=_in_order(runs.values(), list(predictors), keys),
+        about=log.about if log else {},
+        rescore=rescore,
+    )
+
+
+def _with_few_labels(labels: Labels, split: Split, count: Count) -> Split:
+    """The split with `count` labels in train, and the validation rows in proportion."""
+    size = count if isinstance(count, int) else round(count * len(split.train))
+    if not 2 <= size <= len(split.train):
+        raise InputError(
+            f"{labels.label}: labels to learn from: got {count}, {size} of {len(split.train)} rows "
+            "of train, wanted at least 2 and no more than there are"
+        )
+    if size == len(split.train):
+        return split
+    classes = labels.targets if labels.task in (BINARY, MULTICLASS) else None
+    train, validation = few_rows(split.train, split.validation, size, split.seed, classes)
+    return split._replace(train=train, validation=validation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scorer:
+    """Predictions of test rows beside what was measured, and how they are scored."""
+
+    label: str
+    task: str
+    rows: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    threshold: float | None
+
+    def score(self) -> dict[str, float]:
+        return score(self.task, self.predicted, self.observed, self.threshold)
+
+    def on_weighted_rows(self, weights: np.ndarray) -> dict[str, float] | None:
+        """The scores when each row of the table counts so often, (n,); None where undefined."""
+        rows = np.repeat(np.arange(len(self.rows)), weights[self.rows])
+        observed = self.observed[rows]
+        if not len(rows) or (observed == observed[:1]).all(axis=0).any():
+            return None
+        return score(self.task, self.predicted[rows], observed, self.threshold)
+
+
+def _run(
+    name: str, predictor: Predictor, labels: Labels, split: Split
+) -> tuple[_Scorer, dict[str, float], int]:
+    """What scores the predictions, what the predictor chose, and how many classes are left out."""
+    targets, left_out = _usable_targets(labels, split)
+    fold = Fold(
+        task=labels.task,
+        classes=targets.shape[1] if labels.task == MULTILABEL else len(labels.classes),
+        train=split.train,
+        validation=split.validation,
+        test=split.test,
+        train_targets=targets[split.train],
+        validation_targets=targets[split.validation],
+        seed=split.seed,
+    )
+    found = predictor(fold)
+    if not isinstance(found, Prediction):
+        found = Prediction(test=found)
+    wide = labels.task in (MULTICLASS, MULTILABEL)
+    shape = (fold.classes,) if wide else ()
+    predicted = _checked(name, "test", found.test, (len(split.test), *shape))
+    threshold = None
+    if labels.task == BINARY:
+        if found.validation is None:
+            raise InputError(
+                f"predictor '{name}': got predictions of test rows alone, wanted those of the "
+                "validation rows too: the threshold is chosen there"
+            )
+        on_validation = _checked(name, "validation", found.validation, (len(split.validation),))
+        threshold = best_threshold(on_validation, fold.validation_targets)
+    scorer = _Scorer(
+        label=labels.label,
+        task=labels.task,
+        rows=split.test,
+        predicted=predicted,
+        observed=targets[split.test],
+        threshold=threshold,
+    )
+    return scorer, {name: float(value) for name, value in found.choices.items()}, left_out
+
+
+def _usable_targets(labels: Labels, split: Split) -> tuple[np.ndarray, int]:
+    """Targets that can be learned and scored on a split, and how many classes are left out."""
+    targets = np.asarray(labels.targets)
+    train, test = targets[split.train], targets[split.test]
+    if labels.task != MULTILABEL:
+        if (train == train[0]).all() or (test == test[0]).all():
+            raise InputError(
+                f"{labels.label}: got one value for all of train or test, wanted several"
+            )
+        return targets, 0
+    usable = np.all([side.any(axis=0) & ~side.all(axis=0) for side in (train, test)], axis=0)
+    if not usable.any():
+        raise InputError(
+            f"{labels.label}: got no class of {targets.shape[1]} with both values in {len(train)} "
+            f"rows of train and {len(test)} of test, wanted one"
+        )
+    return targets[:, usable], int((~usable).sum())
+
+
+def _checked(name: str, side: str, predicted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    predicted = np.asarray(predicted)
+    if predicted.shape == (*shape, 1):
+        predicted = predicted[..., 0]
+    if predicted.shape != shape or not np.isfinite(predicted).all():
+        raise InputError(
+            f"predictor '{name}': {side}: got shape {predicted.shape}, wanted {shape} of finite "
+            "numbers"
+        )
+    return predicted
+
+
+def _in_order(runs, predictors: list[str], splits: list[tuple[int, int]]) -> tuple[Run, ...]:
+    """Runs by label count, predictor and split; what only a log has comes last."""
+    runs = list(runs)
+    counts: dict[Count, list[int]] = {}
+    for run in runs:
+        counts.setdefault(run.labels, []).append(run.train)
+    names = list(dict.fromkeys([*predictors, *(run.predictor for run in runs)]))
+    places = {key: i for i, key in enumerate(splits)}
+
+    def place(run: Run):
+        split = (run.seed, run.fold)
+        by_split = places.get(split, len(places))
+        return np.mean(counts[run.labels]), names.index(run.predictor), by_split, split
+
+    return tuple(sorted(runs, key=place))

@@ -1,0 +1,106 @@
+"""Figures of a comparison."""
+
+import os
+import textwrap
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from isoclr.evaluation.results import Results
+from isoclr.evaluation.scores import METRIC_NAMES
+
+_SPLIT_COLOUR, _MEAN_COLOUR = "#9db8d2", "#1f4e79"
+_LINES = [_MEAN_COLOUR, *(f"C{i}" for i in range(1, 10))]
+_INTERVAL = "95 % interval, corrected for overlapping splits"
+
+
+def plot_splits(results: Results, path: str | os.PathLike) -> None:
+    """Draw the first metric of every predictor: each split, the mean and its interval.
+
+    Args:
+        results: of which the largest label count is drawn.
+        path: the image to write; its suffix names the format.
+    """
+    results = results.at(results.label_counts[-1])
+    names = sorted(results.predictors, key=lambda name: results.mean(name)[0])
+    # No pyplot: it would keep the figure, and choose a backend for the whole process.
+    figure = Figure(figsize=(7, 1.4 + 0.45 * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for y, name in enumerate(names):
+        values = results.values(name)
+        mean, half_width = results.mean(name)
+        heights = y + np.linspace(-0.18, 0.18, len(values))
+        axes.scatter(values, heights, s=14, c=_SPLIT_COLOUR, linewidths=0)
+        axes.errorbar(mean, y, xerr=half_width, fmt="o", ms=6, capsize=4, c=_MEAN_COLOUR)
+        at_right_edge = ("axes fraction", "data")
+        axes.annotate(f"{mean:.3f}", (1.01, y), xycoords=at_right_edge, va="center", c=_MEAN_COLOUR)
+    axes.set_yticks(range(len(names)), [textwrap.fill(name, 32) for name in names])
+    axes.get_yticklabels()[names.index(results.reference)].set_fontweight("bold")
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.set_xlabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
+    _add_title(figure, results, f"Dark: mean and {_INTERVAL}. Light: each split.")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    figure.savefig(path, dpi=150)
+
+
+def plot_curve(results: Results, path: str | os.PathLike) -> None:
+    """Draw the first metric of every predictor over the number of labels learned from.
+
+    Args:
+        results: of several label counts.
+        path: the image to write; its suffix names the format.
+    """
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    counts, most = results.label_counts, results.label_counts[-1]
+    sizes = np.array([results.train_rows(labels) for labels in counts])
+    names = results.predictors
+    for i, name in enumerate(names):
+        means = [results.mean(name, labels=labels) for labels in counts]
+        known = [j for j, (mean, _) in enumerate(means) if mean is not None]
+        # Side by side, so that intervals don't hide each other.
+        apart = 1.02 ** (i - (len(names) - 1) / 2)
+        axes.errorbar(
+            sizes[known] * apart,
+            [means[j][0] for j in known],
+            yerr=[means[j][1] or 0 for j in known],
+            marker="o",
+            ms=4,
+            lw=2.2 if i == 0 else 1.2,
+            capsize=2,
+            elinewidth=0.8,
+            color=_LINES[i % len(_LINES)],
+            linestyle=("-", "--", ":")[i // len(_LINES) % 3],
+            label=textwrap.fill(name, 24),
+        )
+    handles, labels = axes.get_legend_handles_labels()
+    # The legend in the order of the right ends of the lines; those that end before come last.
+    ends = [results.mean(name, labels=most)[0] for name in names]
+    order = sorted(range(len(names)), key=lambda i: (ends[i] is None, -(ends[i] or 0)))
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="outside right center",
+        fontsize=8,
+        frameon=False,
+    )
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], rotation=45)
+    axes.minorticks_off()
+    axes.set_xlabel("labels to learn from")
+    axes.set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
+    _add_title(figure, results, f"Mean and {_INTERVAL}. Thick: {results.reference}.")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def _add_title(figure: Figure, results: Results, legend: str) -> None:
+    """Over the whole figure: the axes are narrow when the names are long."""
+    title = textwrap.fill(results.title(), 110)
+    figure.suptitle(f"{title}\n{legend}", fontsize=9, x=0.01, ha="left")
