@@ -1,4 +1,4 @@
-"""Configuration of the IsoCLR family of RNA isoform encoders."""
+"""Configuration of the IsoCLR family of encoders of RNA isoforms and of proteins."""
 
 from copy import deepcopy
 
@@ -38,9 +38,18 @@ VOCABULARY_SIZE = 32
 N_BASE, MASK_BASE, PAD_BASE = 4, 5, 7
 CODON_START_BIT, EXON_END_BIT = 8, 16
 
+# Of proteins too, 4 is an unknown letter, 5 MASK and 7 PAD, so that whatever pads or masks need not
+# know the alphabet.
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
+RESIDUE_TOKENS = {letter: i if i < N_BASE else i + 4 for i, letter in enumerate(AMINO_ACIDS)}
+RESIDUE_TOKENS |= {"B": 24, "Z": 25, "J": 26, "U": 27, "O": 28, "X": N_BASE}
+# What a letter may stand for; U and O count as the amino acids that they are made from.
+AMBIGUOUS_RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL", "U": "C", "O": "K"}
+_TRACKS = {"rna": BASES + 2, "protein": len(AMINO_ACIDS)}
+
 
 class IsoCLRConfig(PretrainedConfig):
-    """A dilated residual convolutional encoder over RNA tracks (arXiv 2310.08738).
+    """A dilated residual convolutional encoder over tracks of a sequence (arXiv 2310.08738).
 
     Args:
         filters: channels of each stage.
@@ -49,8 +58,9 @@ class IsoCLRConfig(PretrainedConfig):
         kernel_size: width of the convolutions, in positions.
         stem_kernel_size: width of the stem's convolution in nt; None: `kernel_size`, as the paper.
         stem_filters: channels of the stem; None: those of the first stage, as the paper.
-        n_tracks: input tracks: 4 (A C G T) or, with codon starts and exon ends, 6; further ones
-            come by `inputs_embeds` alone.
+        alphabet: of the sequences: rna, or protein, whose tracks are its 20 amino acids.
+        n_tracks: input tracks: 4 (A C G T) or, with codon starts and exon ends, 6; of proteins 20;
+            further ones come by `inputs_embeds` alone. None: 6 or 20.
         norm: `batch`, as the paper, over valid positions only; `layer` and `rms` have no statistics
             across samples or positions.
         norm_eps: added to the variance; 0.01 in the paper.
@@ -65,7 +75,8 @@ class IsoCLRConfig(PretrainedConfig):
             (see pooling_isoclr.py); 0: none.
         discriminant_size: features of the discriminants.
         unknown_value: what N has in the four base tracks and a masked position in all tracks: 0.25
-            in IsoCLR, 0 in Orthrus.
+            in IsoCLR, 0 in Orthrus; of proteins, what X and a masked position have. None: 0.25, of
+            proteins 0.05.
         projector_sizes: widths of the three linear layers of the contrastive head.
         loss_form: of the objective, see losses_isoclr.py.
         loss_temperature: of the objective.
@@ -91,7 +102,8 @@ class IsoCLRConfig(PretrainedConfig):
         kernel_size=2,
         stem_kernel_size=None,
         stem_filters=None,
-        n_tracks=6,
+        alphabet="rna",
+        n_tracks=None,
         norm="batch",
         norm_eps=0.01,
         norm_momentum=0.1,
@@ -101,7 +113,7 @@ class IsoCLRConfig(PretrainedConfig):
         content_size=256,
         discriminants=0,
         discriminant_size=1024,
-        unknown_value=0.25,
+        unknown_value=None,
         projector_sizes=(2048, 2048, 512),
         loss_form="dcl",
         loss_temperature=0.1,
@@ -118,7 +130,8 @@ class IsoCLRConfig(PretrainedConfig):
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
         self.stem_filters = stem_filters
-        self.n_tracks = n_tracks
+        self.alphabet = alphabet
+        self.n_tracks = _TRACKS.get(alphabet) if n_tracks is None else n_tracks
         self.norm = norm
         self.norm_eps = norm_eps
         self.norm_momentum = norm_momentum
@@ -128,6 +141,8 @@ class IsoCLRConfig(PretrainedConfig):
         self.content_size = content_size
         self.discriminants = discriminants
         self.discriminant_size = discriminant_size
+        if unknown_value is None:
+            unknown_value = 1 / (len(AMINO_ACIDS) if alphabet == "protein" else BASES)
         self.unknown_value = unknown_value
         self.projector_sizes = list(projector_sizes)
         self.loss_form = loss_form
@@ -152,6 +167,8 @@ class IsoCLRConfig(PretrainedConfig):
         return {**super().to_dict(), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
 
     def _check(self):
+        if self.alphabet not in _TRACKS:
+            raise ValueError(f"alphabet: got {self.alphabet!r}, wanted one of {', '.join(_TRACKS)}")
         if not len(self.filters) == len(self.blocks) == len(self.dilations) >= 1:
             raise ValueError(
                 "filters, blocks, dilations: got "
@@ -180,6 +197,10 @@ class IsoCLRConfig(PretrainedConfig):
             raise ValueError(f"masked_lm_weight: got {self.masked_lm_weight}, wanted 0 <= it < 1")
         if not isinstance(self.n_tracks, int) or self.n_tracks < BASES:
             raise ValueError(f"n_tracks: got {self.n_tracks}, wanted an integer of at least 4")
+        if self.alphabet == "protein" and self.n_tracks < len(AMINO_ACIDS):
+            raise ValueError(f"n_tracks: got {self.n_tracks} of proteins, wanted at least 20")
+        if self.alphabet == "protein" and self.pooling == "regions":
+            raise ValueError("pooling: got 'regions' of proteins, wanted 'last' or 'stages'")
         if self.pooling == "regions" and self.n_tracks < BASES + 2:
             raise ValueError(
                 f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 from .configuration_isoclr import (
+    AMBIGUOUS_RESIDUES,
+    AMINO_ACIDS,
     BASES,
     CODON_START_BIT,
     EXON_END_BIT,
     MASK_BASE,
     N_BASE,
     PAD_BASE,
+    RESIDUE_TOKENS,
     VOCABULARY_SIZE,
     IsoCLRConfig,
 )
@@ -39,12 +42,33 @@ def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
     return table[:, :n_tracks].contiguous()
 
 
+def residue_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
+    """What each token of a protein has in each track, the 20 amino acids; shape (32, n_tracks).
+
+    A letter that may stand for two amino acids is half of each. X and MASK are `unknown_value` in
+    the 20 tracks. PAD and tokens of no letter are zero.
+    """
+    table = torch.zeros(VOCABULARY_SIZE, n_tracks)
+    for letter, token in RESIDUE_TOKENS.items():
+        residues = AMBIGUOUS_RESIDUES.get(letter, letter)
+        if letter != "X":
+            table[token, [AMINO_ACIDS.index(residue) for residue in residues]] = 1 / len(residues)
+    table[[N_BASE, MASK_BASE], : len(AMINO_ACIDS)] = unknown_value
+    return table
+
+
+def look_up_table(config: IsoCLRConfig) -> torch.Tensor:
+    """The table of a configuration's alphabet, (32, n_tracks)."""
+    table = residue_table if config.alphabet == "protein" else track_table
+    return table(config.n_tracks, config.unknown_value)
+
+
 class IsoCLRTrackEmbedding(nn.Module):
     """Looks the tracks of each token up; nothing in it is learned."""
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
-        self.register_buffer("table", track_table(config.n_tracks, config.unknown_value))
+        self.register_buffer("table", look_up_table(config))
 
     def forward(self, input_ids):
         """(batch, length) of integers to (batch, length, n_tracks)."""

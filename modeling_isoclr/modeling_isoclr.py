@@ -23,7 +23,7 @@ from .layers_isoclr import (
     IsoCLRSubPositionDecoder,
     IsoCLRTrackEmbedding,
     fold,
-    track_table,
+    look_up_table,
 )
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
 from .pipeline_isoclr import embed_tokens
@@ -88,8 +88,7 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 nn.init.ones_(module.running_var)
         elif isinstance(module, IsoCLRTrackEmbedding):
             if not getattr(module.table, "_is_hf_initialized", False):
-                config = self.config
-                module.table.copy_(track_table(config.n_tracks, config.unknown_value))
+                module.table.copy_(look_up_table(self.config))
         elif isinstance(module, IsoCLRRandomFeatures):
             if not getattr(module.directions, "_is_hf_initialized", False):
                 module.draw()
@@ -242,8 +241,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         weight = stem.weight.new_zeros(stem.out_channels, n_tracks, *stem.kernel_size)
         weight[:, :kept] = stem.weight[:, :kept]
         stem.in_channels, stem.weight = n_tracks, nn.Parameter(weight)
-        table = track_table(n_tracks, self.config.unknown_value)
-        self.embeddings.table = table.to(self.embeddings.table)
+        self.embeddings.table = look_up_table(self.config).to(self.embeddings.table)
         return self
 
     @torch.no_grad()

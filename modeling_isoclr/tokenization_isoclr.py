@@ -3,13 +3,24 @@
 token = base + 8·codon_start + 16·exon_end, with A0 C1 G2 T3 N4 MASK5 PAD7; U reads as T, lower case
 as upper. A codon start is the first base of a codon of the CDS; an exon end is the last base of an
 exon, the final one included. Coordinates are 0-based and half-open, on the spliced transcript.
+
+With `alphabet="protein"` a token is one amino acid (configuration_isoclr.RESIDUE_TOKENS), and there
+are no marks.
 """
 
 import numpy as np
 from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.utils import logging
 
-from .configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE, PAD_BASE
+from .configuration_isoclr import (
+    CODON_START_BIT,
+    EXON_END_BIT,
+    MASK_BASE,
+    N_BASE,
+    PAD_BASE,
+    RESIDUE_TOKENS,
+    VOCABULARY_SIZE,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -22,13 +33,24 @@ _VOCABULARY = {
     for codon_start in (0, 1)
     for base, name in enumerate(_BASE_NAMES)
 }
-_TOKENS = {index: token for token, index in _VOCABULARY.items()}
+_PROTEIN_VOCABULARY = RESIDUE_TOKENS | {"<mask>": MASK_BASE, "<pad>": PAD_BASE}
+for _index in sorted(set(range(VOCABULARY_SIZE)) - set(_PROTEIN_VOCABULARY.values())):
+    _PROTEIN_VOCABULARY[f"<unused{_index}>"] = _index
+_VOCABULARIES = {"rna": _VOCABULARY, "protein": _PROTEIN_VOCABULARY}
+_TOKENS = {
+    alphabet: {index: token for token, index in vocabulary.items()}
+    for alphabet, vocabulary in _VOCABULARIES.items()
+}
 
 _UNKNOWN = 255
 _BASE_OF_BYTE = bytearray([_UNKNOWN] * 256)
 for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_BASE)):
     for _letter in _letters:
         _BASE_OF_BYTE[ord(_letter)] = _base
+_RESIDUE_OF_BYTE = bytearray([_UNKNOWN] * 256)
+for _letter, _token in RESIDUE_TOKENS.items():
+    _RESIDUE_OF_BYTE[ord(_letter)] = _RESIDUE_OF_BYTE[ord(_letter.lower())] = _token
+_WANTED = {"rna": "A, C, G, T, U or N", "protein": "an amino acid, B, Z, J, U, O or X"}
 
 _START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
 _STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
@@ -41,31 +63,38 @@ _CROPS = ("five_prime", "three_prime", "cds_centre")
 
 
 class IsoCLRTokenizer(PreTrainedTokenizer):
-    """Turns transcripts into tokens of one byte a nucleotide.
+    """Turns transcripts into tokens of one byte a nucleotide, or proteins into one a residue.
 
     Args:
-        unknown_letters: `error`, or `N` to read letters that are not bases as N.
+        unknown_letters: `error`, or `N` to read letters that are not bases as N; of proteins, `X`.
+        alphabet: `rna` or `protein`.
         kwargs: passed to `PreTrainedTokenizer`.
     """
 
     vocab_files_names = {}
     model_input_names = ["input_ids", "attention_mask"]
 
-    def __init__(self, unknown_letters="error", **kwargs):
-        if unknown_letters not in ("error", "N"):
-            raise ValueError(f"unknown_letters: got {unknown_letters!r}, wanted 'error' or 'N'")
+    def __init__(self, unknown_letters="error", alphabet="rna", **kwargs):
+        if alphabet not in _VOCABULARIES:
+            raise ValueError(f"alphabet: got {alphabet!r}, wanted 'rna' or 'protein'")
+        unknown = "X" if alphabet == "protein" else "N"
+        if unknown_letters not in ("error", unknown):
+            raise ValueError(
+                f"unknown_letters: got {unknown_letters!r}, wanted 'error' or {unknown!r}"
+            )
         if kwargs.get("padding_side", "right") != "right":
             raise ValueError("padding_side: got 'left', wanted 'right': positions must not shift")
         self.unknown_letters = unknown_letters
+        self.alphabet = alphabet
         kwargs.setdefault("pad_token", "<pad>")
         kwargs.setdefault("mask_token", "<mask>")
-        super().__init__(unknown_letters=unknown_letters, **kwargs)
+        super().__init__(unknown_letters=unknown_letters, alphabet=alphabet, **kwargs)
 
     def tokenize_transcript(self, sequence, cds=None, exon_junctions=None, record="sequence"):
-        """Tokens of one transcript.
+        """Tokens of one transcript, or of one protein, which has no marks.
 
         Args:
-            sequence: letters of a spliced transcript, 5'→3'.
+            sequence: letters of a spliced transcript, 5'→3', or of a protein from its N-terminus.
             cds: (start, end) of the coding sequence with its stop codon; None or (-1, -1) when
                 there is none.
             exon_junctions: first base of every exon but the first, ascending; empty for one exon;
@@ -78,7 +107,10 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         Raises:
             ValueError: naming the record and the value.
         """
-        tokens = base_codes(sequence)
+        protein = self.alphabet == "protein"
+        tokens = residue_codes(sequence) if protein else base_codes(sequence)
+        if protein and (cds not in (None, (-1, -1)) or exon_junctions is not None):
+            raise ValueError(f"{record}: got a CDS or exon junctions of a protein, wanted none")
         if tokens.size == 0:
             raise ValueError(f"{record}: got no letters, wanted at least one")
         if tokens.max() == _UNKNOWN:
@@ -87,7 +119,7 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
                 position = int(unknown.argmax())
                 raise ValueError(
                     f"{record}: got letter {sequence[position]!r} at position {position}, "
-                    "wanted A, C, G, T, U or N"
+                    f"wanted {_WANTED[self.alphabet]}"
                 )
             tokens[unknown] = N_BASE
         if cds is not None and tuple(cds) != (-1, -1):
@@ -176,31 +208,34 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
 
     @property
     def vocab_size(self):
-        """32: four bases, N, MASK, PAD and one unused, each with its marks."""
-        return len(_VOCABULARY)
+        """32: four bases, N, MASK, PAD and one unused, each with its marks; or as many residues."""
+        return VOCABULARY_SIZE
 
     def get_vocab(self):
         """Token to index."""
-        return dict(_VOCABULARY)
+        return dict(_VOCABULARIES[self.alphabet])
 
     def _tokenize(self, text, **kwargs):
-        return [_TOKENS[token] for token in self.tokenize_transcript(text).tolist()]
+        names = _TOKENS[self.alphabet]
+        return [names[token] for token in self.tokenize_transcript(text).tolist()]
 
     def _convert_token_to_id(self, token):
-        return _VOCABULARY[token]
+        return _VOCABULARIES[self.alphabet][token]
 
     def _convert_id_to_token(self, index):
-        return _TOKENS[index]
+        return _TOKENS[self.alphabet][index]
 
     def convert_tokens_to_string(self, tokens):
         """Letters of the tokens, without their marks."""
         return "".join(token.rstrip("^|") for token in tokens)
 
     def _decode(self, token_ids, skip_special_tokens=False, **kwargs):
-        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64)) & 7
+        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        if self.alphabet == "rna":
+            ids = ids & 7
         if skip_special_tokens:
             ids = ids[(ids != MASK_BASE) & (ids != PAD_BASE)]
-        return "".join(_BASE_NAMES[base] for base in ids.tolist())
+        return "".join(_TOKENS[self.alphabet][index] for index in ids.tolist())
 
     def build_inputs_with_special_tokens(self, token_ids_0, token_ids_1=None):
         """A transcript has no begin, end or separator tokens."""
@@ -211,7 +246,8 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
     ):
         """1 where a token is MASK or PAD."""
         ids = token_ids_0 + (token_ids_1 or [])
-        return [int(token & 7 in (MASK_BASE, PAD_BASE)) for token in ids]
+        bits = 7 if self.alphabet == "rna" else VOCABULARY_SIZE - 1
+        return [int(token & bits in (MASK_BASE, PAD_BASE)) for token in ids]
 
     def save_vocabulary(self, save_directory, filename_prefix=None):
         """Nothing to save: the vocabulary is the code."""
@@ -222,6 +258,12 @@ def base_codes(sequence):
     """Bases of a sequence as uint8 (length,): A0 C1 G2 T3 N4, 255 for any other letter."""
     # bytearray.translate is the fastest look-up there is, and its result can be written to.
     letters = bytearray(sequence, "utf-8", "replace").translate(_BASE_OF_BYTE)
+    return np.frombuffer(letters, dtype=np.uint8)
+
+
+def residue_codes(sequence):
+    """Residues of a protein as uint8 (length,), by RESIDUE_TOKENS; 255 for any other letter."""
+    letters = bytearray(sequence, "utf-8", "replace").translate(_RESIDUE_OF_BYTE)
     return np.frombuffer(letters, dtype=np.uint8)
 
 
