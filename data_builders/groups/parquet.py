@@ -127,7 +127,7 @@ def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
             one that is no Parquet of this schema, or a build interrupted while it replaced `data`.
     """
-    for path in _files(Path(folder)):
+    for path in dataset_files(folder):
         try:
             file = pq.ParquetFile(path)
             schema = file.schema_arrow
@@ -167,8 +167,16 @@ def _file_name(number: int, files: int, shard: Shard | None) -> str:
     return f"train-{shard_name(shard)}-part-{number:04d}-of-{files:04d}.parquet"
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a dataset, in order, after a look whether all are there."""
+def dataset_files(folder: str | os.PathLike) -> list[Path]:
+    """The Parquet files of a dataset, in order, after a look whether all are there.
+
+    Files of other names, such as the `.bak` of an editor, are not of the dataset.
+
+    Raises:
+        InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
+            or a build interrupted while it replaced `data`.
+    """
+    folder = Path(folder)
     data = folder / "data"
     if left := unfinished(folder):
         raise InputError(

@@ -1,24 +1,33 @@
-"""Pre-emption: a scheduler's signal becomes a checkpoint at the end of the step."""
+"""Pre-emption: a signal that asks the run to end becomes a checkpoint at the end of the step."""
 
+import os
 import signal
+import threading
 
 import torch
 
 from isoclr.training.processes import sum_over_processes
 
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP)
+_NOTICE = b"\nending after this step, with a checkpoint; Ctrl-C again ends at once\n"
 
 
 class StopRequest:
-    """While entered, notes SIGTERM and SIGUSR1 instead of dying of them."""
+    """While entered, notes SIGTERM, SIGUSR1, SIGINT (Ctrl-C) and SIGHUP instead of dying of them.
+
+    A second Ctrl-C ends at once. A signal that the process ignores (SIGHUP under nohup) stays
+    ignored. Outside of the main thread nothing is noted: Python hands signals to that one alone.
+    """
 
     def __init__(self):
         self.received = 0
         self._before = {}
 
     def __enter__(self) -> "StopRequest":
-        for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *error) -> None:
@@ -26,6 +35,10 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number, frame) -> None:
+        if number == signal.SIGINT:
+            if self.received == signal.SIGINT:
+                raise KeyboardInterrupt
+            os.write(2, _NOTICE)
         self.received = number
 
     def agreed(self, device: torch.device) -> int:

@@ -6,7 +6,12 @@ import numpy as np
 import pyarrow as pa
 
 from data_builders.records import InputError
-from isoclr.objectives.isoforms.members import concatenate, flat_column, members_of
+from isoclr.objectives.isoforms.members import (
+    concatenate,
+    flat_column,
+    junction_lists,
+    members_of,
+)
 from modeling_isoclr import IsoCLRTokenizer
 
 
@@ -24,7 +29,8 @@ class ArrowGroups:
         members: of every row.
 
     Raises:
-        InputError: a column is missing, or no row is there.
+        InputError: a column is missing or has other numbers of entries than `sequence`, or no row
+            is there.
     """
 
     def __init__(
@@ -34,8 +40,11 @@ class ArrowGroups:
         tables = [pa.Table.from_batches([batch]) for batch in batches if batch.num_rows]
         if not tables:
             raise InputError(f"{source}: got no isoform group, wanted at least one")
-        self._chunks = [_Chunk(table, source) for table in tables]
-        self.members = concatenate([members_of(table, source) for table in tables])
+        members = [members_of(table, source) for table in tables]
+        self._chunks = [
+            _Chunk(table, part.offsets, source) for table, part in zip(tables, members, strict=True)
+        ]
+        self.members = concatenate(members)
         self._row_bounds = np.cumsum([0, *(len(table) for table in tables)])
         self._bounds = self.members.offsets[self._row_bounds]
 
@@ -76,14 +85,14 @@ class ArrowGroups:
 class _Chunk:
     """What `Members` leaves out of some rows, their buffers seen as arrays."""
 
-    def __init__(self, table: pa.Table, source: str):
+    def __init__(self, table: pa.Table, members: np.ndarray, source: str):
         self.group_ids = table["group_id"] if "group_id" in table.column_names else None
-        _, self.transcript_ids = flat_column(table, "transcript_id", source)
+        _, self.transcript_ids = flat_column(table, "transcript_id", source, offsets=members)
         _, sequences = flat_column(table, "sequence", source)
         _, offsets, letters = sequences.cast(pa.large_string()).buffers()
         self._offsets = np.frombuffer(offsets, np.int64)[sequences.offset :]
         self._letters = memoryview(letters)
-        _, junctions = flat_column(table, "exon_junctions", source, nullable=True)
+        junctions = junction_lists(table, source, members)
         self._known = junctions.is_valid().to_numpy(zero_copy_only=False)
         self._junction_offsets = junctions.offsets.to_numpy()
         self._junctions = junctions.values.to_numpy()

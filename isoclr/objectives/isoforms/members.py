@@ -73,9 +73,7 @@ def members_of(groups: pa.Table, source: str) -> Members:
     offsets, sequences = flat_column(groups, "sequence", source)
     flat = {}
     for name in COLUMNS:
-        others, flat[name] = flat_column(groups, name, source)
-        if not np.array_equal(others, offsets):
-            raise InputError(f"{source}: {name}: got other numbers of entries than sequence has")
+        _, flat[name] = flat_column(groups, name, source, offsets=offsets)
     species = flat["species"].dictionary_encode()
     return Members(
         offsets,
@@ -90,7 +88,11 @@ def members_of(groups: pa.Table, source: str) -> Members:
 
 
 def flat_column(
-    groups: pa.Table, name: str, source: str, nullable: bool = False
+    groups: pa.Table,
+    name: str,
+    source: str,
+    nullable: bool = False,
+    offsets: np.ndarray | None = None,
 ) -> tuple[np.ndarray, pa.Array]:
     """A column of lists as its entries, one after the other.
 
@@ -99,12 +101,13 @@ def flat_column(
         name: of the column.
         source: what an error calls the table.
         nullable: whether an entry may be null.
+        offsets: those of `sequence`, which the column must have too; None: any.
 
     Returns:
         Offsets (rows + 1,) and the entries of all rows, which begin where their buffers do.
 
     Raises:
-        InputError: there is no such column of lists, or it has a null.
+        InputError: there is no such column of lists, it has a null, or other offsets.
     """
     kind = groups.schema.field(name).type if name in groups.column_names else None
     if kind is None or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -116,7 +119,34 @@ def flat_column(
     entries = lists.flatten()
     if lists.null_count or (entries.null_count and not nullable):
         raise InputError(f"{source}: {name}: got a null, wanted a value a transcript")
-    return lists.offsets.to_numpy(), entries
+    found = lists.offsets.to_numpy()
+    if offsets is not None and not np.array_equal(found, offsets):
+        raise InputError(f"{source}: {name}: got other numbers of entries than sequence has")
+    return found, entries
+
+
+def junction_lists(groups: pa.Table, source: str, offsets: np.ndarray) -> pa.ListArray:
+    """The exon junctions of every transcript of some groups, null where they are not known.
+
+    Args:
+        groups: rows of `data_builders.groups.parquet.SCHEMA`.
+        source: what an error calls the table.
+        offsets: those of `sequence`.
+
+    Raises:
+        InputError: the column is missing, has not one list a transcript, or a null in a list.
+    """
+    _, junctions = flat_column(groups, "exon_junctions", source, True, offsets)
+    kind = junctions.type
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not lists or not pa.types.is_integer(kind.value_type):
+        raise InputError(
+            f"{source}: exon_junctions: got a list of {kind}, wanted a list of integers a "
+            "transcript"
+        )
+    if junctions.flatten().null_count:
+        raise InputError(f"{source}: exon_junctions: got a null in a list, wanted a position")
+    return junctions
 
 
 def concatenate(parts: Sequence[Members]) -> Members:

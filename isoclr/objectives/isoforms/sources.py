@@ -25,8 +25,7 @@ from isoclr.objectives.isoforms.pairs import Located, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
     TokenizedGroups,
-    build_token_cache,
-    open_token_cache,
+    ensure_token_cache,
 )
 from isoclr.training.order import EpochOrder, permute
 from isoclr.training.recipe import Recipe
@@ -342,15 +341,8 @@ def _mapped(
     for number, path in enumerate(paths):
         if not Path(path).is_dir():
             raise InputError(f"token_cache: got {path} of the Hub, wanted local folders alone")
-        caches.append(_token_cache(Path(path), Path(cache) / str(number), tokenizer))
+        caches.append(ensure_token_cache(path, Path(cache) / str(number), tokenizer))
     return CachedGroups(batches, tokenizer, caches), sizes
-
-
-def _token_cache(source: Path, folder: Path, tokenizer: IsoCLRTokenizer) -> TokenizedGroups:
-    """The cache of a dataset, made where there is none; one of other data is an error."""
-    if not folder.exists():
-        build_token_cache(source, folder, tokenizer)
-    return open_token_cache(source, folder, tokenizer)
 
 
 class CachedGroups(ArrowGroups):

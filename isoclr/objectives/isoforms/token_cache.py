@@ -1,7 +1,8 @@
 """Transcripts of isoform groups as tokens, a record batch at a time, in memory or in a local cache.
 
 A cache is a folder of .npy files that are mapped into memory, one byte a nucleotide, and a
-manifest: which files it was made of, how the tokenizer works, how large its own files are.
+manifest: which files it was made of, how the tokenizer works, checksums of its own files. Those of
+the tokens are by block, so that a block is checked when it is first used, not all at the start.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,26 +19,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from data_builders.groups.parquet import dataset_files
 from data_builders.records import InputError
+from data_builders.storage import one_writer, reason_of, respect_umask, sync
+from data_builders.text import sha256_of
 from isoclr.objectives.isoforms.members import (
     COLUMNS,
     Members,
     concatenate,
     flat_column,
+    junction_lists,
     members_of,
 )
 from isoclr.objectives.isoforms.sampling import Pairs, graft_utrs
-from isoclr.training.checkpoints import sync
 from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import base_codes
 
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _TOKENS = "tokens.npy"
+_CHECKSUMS = "checksums"
+_BLOCK = 1 << 20
+"""Tokens that have one checksum."""
 _ARRAYS = ("offsets", "species", "genes", "lengths", "cds_start", "cds_end")
 _READ = ["group_id", "transcript_id", *COLUMNS, "exon_junctions"]
 _GROUPS_AT_ONCE = 1_000
+
+_AGAIN = "; remove the cache to have it made again"
 
 _UNKNOWN = 255
 _CODE_OF_BYTE = base_codes("".join(map(chr, range(128)))).tobytes() + bytes([_UNKNOWN] * 128)
@@ -53,15 +62,24 @@ class TokenizedGroups:
         bounds: where each transcript begins in `flat`, and where the last ends,
             (transcripts + 1,).
         members: of all groups.
+        check: is called with the bounds of tokens before they are used; None: no need.
     """
 
     flat: np.ndarray
     bounds: np.ndarray
     members: Members
+    check: Callable[[int, int], None] | None = None
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """Tokens of a transcript by its number, uint8 (length,): a view, not to be written to."""
-        return self.flat[self.bounds[transcript] : self.bounds[transcript + 1]]
+        """Tokens of a transcript by its number, uint8 (length,): a view, not to be written to.
+
+        Raises:
+            InputError: they are not what was written into the cache.
+        """
+        start, end = self.bounds[transcript : transcript + 2].tolist()
+        if self.check is not None:
+            self.check(start, end)
+        return self.flat[start:end]
 
     def views(self, pairs: Pairs) -> list[np.ndarray]:
         """Tokens of the first view of every pair, then of the second; not to be written to."""
@@ -130,30 +148,25 @@ def build_token_cache(
         InputError: no groups, a file that is not of their schema, a transcript that the tokenizer
             refuses, or a folder that cannot be written.
     """
-    folder = Path(folder)
-    files = _parquet_files(source)
-    manifest = _provenance(files, tokenizer)
-    beside = None
-    try:
-        if folder.exists() and not (folder / _MANIFEST).exists():
-            raise InputError(f"{folder}: got a folder that is no token cache, wanted one or none")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        beside.chmod(0o755)
-        members = _write_tokens(files, beside / _TOKENS, tokenizer)
-        for name in _ARRAYS:
-            np.save(beside / f"{name}.npy", getattr(members, name))
-        manifest["species"] = members.species_names
-        manifest["bytes"] = {path.name: path.stat().st_size for path in sorted(beside.iterdir())}
-        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-        for path in (*beside.iterdir(), beside):
-            sync(path)
-        _replace(beside, folder)
-    except OSError as error:
-        raise InputError(f"{folder}: got '{error.strerror}', wanted to write a cache") from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
+    with _writer(folder):
+        _build(source, Path(folder), tokenizer)
+
+
+def ensure_token_cache(
+    source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
+) -> TokenizedGroups:
+    """The cache of a folder of isoform groups, which is made where there is none.
+
+    Several runs may share it: one makes it, and the others wait.
+
+    Raises:
+        InputError: as `build_token_cache` and `open_token_cache`.
+    """
+    if not Path(folder).exists():
+        with _writer(folder):
+            if not Path(folder).exists():
+                _build(source, Path(folder), tokenizer)
+    return open_token_cache(source, folder, tokenizer)
 
 
 def open_token_cache(
@@ -161,8 +174,8 @@ def open_token_cache(
 ) -> TokenizedGroups:
     """Maps a cache into memory.
 
-    The source is read once, for its checksum; rows and transcripts are in the order of its files,
-    as `datasets.load_dataset` has them.
+    The source is read once, for its checksum; rows and transcripts are in the order of its files.
+    A block of tokens is compared with its checksum when one of them is first asked for.
 
     Raises:
         InputError: there is no cache, it is damaged, or it was made of other groups or by another
@@ -170,23 +183,116 @@ def open_token_cache(
     """
     folder = Path(folder)
     manifest = _read_manifest(folder)
-    for name, value in _provenance(_parquet_files(source), tokenizer).items():
+    for name, value in _provenance(dataset_files(source), tokenizer).items():
         if manifest.get(name) != value:
-            raise InputError(f"{folder}: got a cache of another {name}, wanted one of {source}")
-    for name in (_TOKENS, *(f"{name}.npy" for name in _ARRAYS)):
-        size = (folder / name).stat().st_size if (folder / name).is_file() else 0
-        wanted = manifest.get("bytes", {}).get(name)
-        if size != wanted:
-            raise InputError(f"{folder / name}: got {size} bytes, wanted {wanted}")
-    # As plain arrays: every slice of a memmap is a slow object of its own.
-    flat, *arrays = (
-        np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("tokens", *_ARRAYS)
-    )
+            raise InputError(
+                f"{folder}: got a cache of another {name}, wanted one of {source}{_AGAIN}"
+            )
+    for name, about in manifest["files"].items():
+        _check_file(folder / name, about)
+    try:
+        # As plain arrays: every slice of a memmap is a slow object of its own.
+        flat, checksums, *arrays = (
+            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+            for name in ("tokens", _CHECKSUMS, *_ARRAYS)
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: got '{reason_of(error)}', wanted arrays{_AGAIN}") from error
     entries = dict(zip(_ARRAYS, arrays, strict=True))
     bounds = np.concatenate([[0], np.cumsum(entries["lengths"])])
+    if flat.dtype != np.uint8 or flat.shape != (bounds[-1],):
+        raise InputError(
+            f"{folder / _TOKENS}: got {flat.dtype} {flat.shape}, wanted uint8 ({bounds[-1]},)"
+            f"{_AGAIN}"
+        )
     transcripts = np.arange(len(entries["lengths"]))
     members = Members(**entries, transcripts=transcripts, species_names=tuple(manifest["species"]))
-    return TokenizedGroups(flat, bounds, members)
+    return TokenizedGroups(flat, bounds, members, _Blocks(flat, checksums, folder / _TOKENS).check)
+
+
+class _Blocks:
+    """The checksums of the blocks of an array, each compared at most once in a process."""
+
+    def __init__(self, flat: np.ndarray, checksums: np.ndarray, path: Path):
+        self._flat, self._checksums, self._path = flat, checksums, path
+        self._checked = np.zeros(len(checksums), dtype=bool)
+
+    def check(self, start: int, end: int) -> None:
+        """Compare the blocks that hold a range.
+
+        Raises:
+            InputError: one has other bytes than were written.
+        """
+        for block in range(start // _BLOCK, -(-end // _BLOCK)):
+            if not self._checked[block]:
+                first = block * _BLOCK
+                if _block_checksum(self._flat[first : first + _BLOCK]) != self._checksums[block]:
+                    raise InputError(
+                        f"{self._path}: tokens {first} to {min(first + _BLOCK, len(self._flat))}: "
+                        f"got other bytes than were written{_AGAIN}"
+                    )
+                self._checked[block] = True
+
+
+def _block_checksum(block: np.ndarray) -> np.uint64:
+    return np.frombuffer(hashlib.sha256(block).digest()[:8], np.uint64)[0]
+
+
+def _check_file(path: Path, about: dict) -> None:
+    """Compare a file with its size and, where it has one, its checksum."""
+    size = path.stat().st_size if path.is_file() else 0
+    if size != about["bytes"]:
+        raise InputError(f"{path}: got {size} bytes, wanted {about['bytes']}{_AGAIN}")
+    if "sha256" in about and sha256_of(path) != about["sha256"]:
+        raise InputError(f"{path}: got other bytes than were written{_AGAIN}")
+
+
+def _writer(folder: str | os.PathLike):
+    folder = Path(folder)
+    return one_writer(folder.parent, f"the making of {folder.name}", f".{folder.name}.lock", True)
+
+
+def _build(source, folder: Path, tokenizer: IsoCLRTokenizer) -> None:
+    """Make a cache; its lock is held."""
+    files = dataset_files(source)
+    manifest = _provenance(files, tokenizer)
+    beside = None
+    try:
+        if folder.exists() and not (folder / _MANIFEST).exists():
+            raise InputError(f"{folder}: got a folder that is no token cache, wanted one or none")
+        for left in folder.parent.glob(f"{_beside(folder)}*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+        beside = Path(tempfile.mkdtemp(prefix=_beside(folder), dir=folder.parent))
+        members = _write_tokens(files, beside / _TOKENS, tokenizer)
+        for name in _ARRAYS:
+            np.save(beside / f"{name}.npy", getattr(members, name))
+        manifest["species"] = members.species_names
+        manifest["files"] = {path.name: _about(path) for path in sorted(beside.iterdir())}
+        manifest["checksum"] = _manifest_checksum(manifest)
+        (beside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        respect_umask(beside)
+        for path in (*beside.iterdir(), beside):
+            sync(path)
+        _replace(beside, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: got '{reason_of(error)}', wanted to write a cache") from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _beside(folder: Path) -> str:
+    return f".{folder.name}-beside-"
+
+
+def _about(path: Path) -> dict:
+    about = {"bytes": path.stat().st_size}
+    return about if path.name == _TOKENS else about | {"sha256": sha256_of(path)}
+
+
+def _manifest_checksum(manifest: dict) -> str:
+    values = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _codes_of(sequences: pa.Array) -> np.ndarray:
@@ -200,9 +306,7 @@ def _codes_of(sequences: pa.Array) -> np.ndarray:
 
 def _junctions(groups, members, source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All exon junctions, the transcript of each, and whether each transcript's are known."""
-    offsets, lists = flat_column(groups, "exon_junctions", source, nullable=True)
-    if not np.array_equal(offsets, members.offsets):
-        raise InputError(f"{source}: exon_junctions: got other numbers of entries than sequence")
+    lists = junction_lists(groups, source, members.offsets)
     known = lists.is_valid().to_numpy(zero_copy_only=False)
     counts = lists.value_lengths().fill_null(0).to_numpy()
     return lists.flatten().to_numpy(), np.repeat(np.arange(len(counts)), counts), known
@@ -232,39 +336,45 @@ def _tokens_or_error(groups, members, transcript, tokenizer, source) -> np.ndarr
         raise InputError(f"{source}: {error}") from error
 
 
-def _parquet_files(source) -> list[Path]:
-    files = sorted(Path(source, "data").glob("train-*.parquet"))
-    if not files:
-        raise InputError(f"{source}: no data/train-*.parquet in it, wanted isoform groups")
-    return files
+def checksum_of_files(files: Sequence[Path]) -> str:
+    """One SHA-256 of the content of some files, in their order; of their names nothing.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    shown = tqdm(files, desc="checksums", unit="file", delay=2, leave=False)
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in shown)).hexdigest()
 
 
 def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:
     """What a cache is made of: checksums of the source, and of what the tokenizer does."""
-    contents = []
-    for path in tqdm(files, desc="checksums", unit="file", delay=2, leave=False):
-        with path.open("rb") as file:
-            contents.append(hashlib.file_digest(file, "sha256").digest())
     tokens = tokenizer.tokenize_transcript(*_PROBE).tobytes() + tokenizer.unknown_letters.encode()
     return {
         "format": _FORMAT,
-        "source": hashlib.sha256(b"".join(contents)).hexdigest(),
+        "source": checksum_of_files(files),
         "tokenizer": hashlib.sha256(tokens).hexdigest(),
     }
 
 
 def _write_tokens(files: list[Path], path: Path, tokenizer: IsoCLRTokenizer) -> Members:
-    parts = []
+    """The tokens of all files, and beside them their checksums; returns whose they are."""
+    parts, checksums, rest = [], [], np.zeros(0, np.uint8)
     with path.open("wb") as out:
         _write_header(out, 0)
         for batch, source in _batches(files):
             made = tokenize_groups(batch, tokenizer, source)
             made.flat.tofile(out)
             parts.append(made.members)
+            rest = np.concatenate([rest, made.flat])
+            whole = len(rest) // _BLOCK * _BLOCK
+            checksums += map(_block_checksum, rest[:whole].reshape(-1, _BLOCK))
+            rest = rest[whole:]
         if not any(map(len, parts)):
             raise InputError(f"{files[0].parent}: got no group, wanted at least one")
         out.seek(0)
         _write_header(out, sum(int(part.lengths.sum()) for part in parts))
+    checksums += [_block_checksum(rest)] if len(rest) else []
+    np.save(path.with_name(f"{_CHECKSUMS}.npy"), np.array(checksums, np.uint64))
     return concatenate(parts)
 
 
@@ -289,6 +399,7 @@ def _batches(files: list[Path]) -> Iterator[tuple[pa.Table, str]]:
 
 
 def _replace(beside: Path, folder: Path) -> None:
+    """Give a cache its name; the one that had it is deleted."""
     replaced = beside.with_name(f"{beside.name}-replaced")
     if folder.exists():
         folder.rename(replaced)
@@ -298,12 +409,20 @@ def _replace(beside: Path, folder: Path) -> None:
 
 
 def _read_manifest(folder: Path) -> dict:
+    path = folder / _MANIFEST
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder}: no {_MANIFEST} in it, wanted a token cache") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / _MANIFEST}: got '{error}', wanted JSON") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: got '{reason_of(error)}', wanted JSON{_AGAIN}") from error
     if not isinstance(manifest, dict):
-        raise InputError(f"{folder / _MANIFEST}: got no object, wanted a manifest")
+        raise InputError(f"{path}: got no object, wanted a manifest{_AGAIN}")
+    if manifest.get("format") != _FORMAT:
+        raise InputError(
+            f"{folder}: got a cache of another format, {manifest.get('format')!r}, "
+            f"wanted {_FORMAT}{_AGAIN}"
+        )
+    if manifest.get("checksum") != _manifest_checksum(manifest):
+        raise InputError(f"{path}: got other values than were written{_AGAIN}")
     return manifest

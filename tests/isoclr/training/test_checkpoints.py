@@ -1,4 +1,6 @@
 import copy
+import json
+import os
 import resource
 import signal
 
@@ -6,6 +8,7 @@ import pytest
 import torch
 
 from data_builders.records import InputError
+from isoclr.training import checkpoints
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.sharded import whole_state
 
@@ -51,7 +54,125 @@ def test_the_newest_complete_checkpoint_counts(tmp_path):
     weights.write_bytes(weights.read_bytes()[:-1])
     assert newest_checkpoint(tmp_path).name == "step-00000002"
     (tmp_path / "step-00000002" / "state.json").unlink()
-    assert newest_checkpoint(tmp_path).name == "step-00000001"
+    told = []
+    assert newest_checkpoint(tmp_path, told.append).name == "step-00000001"
+    assert told == [
+        f"{tmp_path}: step-00000010/model.safetensors: got other bytes than were written; "
+        "going back to step-00000001",
+        f"{tmp_path}: step-00000002/state.json: No such file or directory; "
+        "going back to step-00000001",
+    ]
+
+
+def rewritten(path, **changes):
+    """A state.json whose checksum fits what it says."""
+    manifest = {**json.loads(path.read_text()), **changes}
+    manifest.pop("checksum")
+    manifest["checksum"] = checkpoints._checksum_of_state(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+DAMAGE = {
+    "weights cut": lambda c: (c / "model.safetensors").write_bytes(b"x"),
+    "weights gone": lambda c: (c / "model.safetensors").unlink(),
+    "optimizer flipped": lambda c: flip(c / "optimizer.safetensors"),
+    "state gone": lambda c: (c / "state.json").unlink(),
+    "state empty": lambda c: (c / "state.json").write_text(""),
+    "state cut": lambda c: (c / "state.json").write_text('{"step": 3'),
+    "state a list": lambda c: (c / "state.json").write_text("[1, 2]"),
+    "state a number": lambda c: (c / "state.json").write_text("3"),
+    "state of NUL": lambda c: (c / "state.json").write_bytes(b"\0" * 99),
+    "state of no UTF-8": lambda c: (c / "state.json").write_bytes(b'{"step": "\xff"}'),
+    "state too deep": lambda c: (c / "state.json").write_text("[" * 200_000),
+    "state a folder": lambda c: ((c / "state.json").unlink(), (c / "state.json").mkdir()),
+    "recipe flipped": lambda c: (c / "state.json").write_text(
+        (c / "state.json").read_text().replace('"a": 1', '"a": 2')
+    ),
+    "an older format": lambda c: rewritten(c / "state.json", format=1),
+    "of another step": lambda c: rewritten(c / "state.json", step=7),
+}
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_what_is_damaged_is_passed_over_never_restarted_nor_pruned(tmp_path, damage):
+    model, optimizer = trained(1)
+    for number in (1, 2, 3):
+        save_checkpoint(tmp_path, number, *parts(model, optimizer), {"recipe": {"a": 1}}, keep=5)
+    damage(tmp_path / "step-00000003")
+    told = []
+    assert newest_checkpoint(tmp_path, told.append).name == "step-00000002"
+    assert len(told) == 1 and told[0].startswith(f"{tmp_path}: step-00000003")
+    # The run goes on from step 2 and saves it again: what is newer stays.
+    save_checkpoint(tmp_path, 2, *parts(model, optimizer), {}, keep=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000002", "step-00000003"]
+    save_checkpoint(tmp_path, 3, *parts(model, optimizer), {}, keep=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000003"]
+    assert newest_checkpoint(tmp_path, told.append).name == "step-00000003" and len(told) == 1
+
+
+def test_where_no_checkpoint_is_whole_nothing_begins_anew(tmp_path):
+    model, optimizer = trained(1)
+    for number in (1, 2):
+        path = save_checkpoint(tmp_path, number, *parts(model, optimizer), {}, keep=5)
+        (path / "state.json").write_text("[]")
+    message = r"got 2 checkpoints, wanted a whole one: step-00000002/state.json: got list, wanted"
+    with pytest.raises(InputError, match=message) as error:
+        newest_checkpoint(tmp_path)
+    assert "to begin anew, move the folder away" in str(error.value)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_person_put_there_stays(tmp_path):
+    model, optimizer = trained(1)
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}-elsewhere")
+    save_checkpoint(elsewhere, 9, *parts(model, optimizer), {}, keep=1)
+    theirs = ["step-best", "step-1", ".step-mine", "notes", "step-00000001.bak"]
+    for name in theirs:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").touch()
+    (tmp_path / "step-00000009").symlink_to(elsewhere / "step-00000009")
+    (tmp_path / "step-00000099").touch()
+    assert newest_checkpoint(tmp_path) is None
+    for number in (1, 2, 3):
+        save_checkpoint(tmp_path, number, *parts(model, optimizer), {}, keep=1)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*theirs, "step-00000003", "step-00000009", "step-00000099"}
+    with pytest.raises(InputError, match="step-00000009: cannot be written: got a link or a file"):
+        save_checkpoint(tmp_path, 9, *parts(model, optimizer), {}, keep=1)
+    assert newest_checkpoint(tmp_path).name == "step-00000003"
+    assert newest_checkpoint(elsewhere).name == "step-00000009"
+
+
+def test_steps_are_ordered_as_numbers(tmp_path):
+    model, optimizer = trained(1)
+    for number in (99_999_999, 100_000_000):
+        save_checkpoint(tmp_path, number, *parts(model, optimizer), {}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-100000000"]
+
+
+def test_a_checkpoint_of_another_model_is_one_clear_error(tmp_path):
+    model, optimizer = trained(1)
+    path = save_checkpoint(tmp_path, 1, *parts(model, optimizer), {}, keep=1)
+    other = torch.nn.Linear(3, 2)
+    with pytest.raises(InputError, match="step-00000001: does not fit the model of this recipe"):
+        load_checkpoint(path, other, torch.optim.AdamW(other.parameters()))
+
+
+def test_files_have_the_mode_that_the_umask_gives(tmp_path):
+    model, optimizer = trained(1)
+    before = os.umask(0o027)
+    try:
+        path = save_checkpoint(tmp_path, 1, *parts(model, optimizer), {}, keep=1)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o640}
+    assert path.stat().st_mode & 0o777 == 0o750
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_the_last_one(tmp_path):

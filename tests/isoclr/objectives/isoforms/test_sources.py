@@ -180,3 +180,24 @@ def test_a_wrong_argument_of_the_sampler_is_named():
     recipe = Recipe(data="a", output="b", steps=1, pairs={"weights": {}})
     with pytest.raises(InputError, match="pairs.weights: unknown key; known: type_weights"):
         build_sampler(recipe)
+
+
+@pytest.mark.parametrize("name", ["exon_junctions", "transcript_id", "cds_start", "species"])
+@pytest.mark.parametrize("change", ["one less", "one more", "a null"])
+def test_lists_of_other_lengths_are_an_error_not_other_tokens(name, change):
+    """Else each transcript behind it would have the junctions of its neighbour."""
+    rows = [{**row} for row in ROWS]
+    entries = list(rows[4][name])
+    extra = entries[-1]
+    rows[4][name] = {"one less": entries[:-1], "one more": [*entries, extra], "a null": None}[
+        change
+    ]
+    message = "got other numbers of entries than sequence" if change != "a null" else "got a null"
+    with pytest.raises(InputError, match=f"data: {name}: {message}"):
+        mapped(rows)
+
+
+def test_a_null_among_junctions_is_an_error():
+    rows = [*ROWS[:3], {**ROWS[3], "exon_junctions": [[2, None]]}]
+    with pytest.raises(InputError, match="data: exon_junctions: got a null in a list"):
+        mapped(rows)

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from isoclr.objectives.isoforms import token_cache
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
     build_token_cache,
+    ensure_token_cache,
     open_token_cache,
     tokenize_groups,
 )
@@ -117,7 +120,7 @@ def test_junction_lists_must_be_one_a_transcript():
     table = group_table([member()], [member()])
     column = pa.array([[None, None], []], pa.list_(pa.list_(pa.int32())))
     table = table.set_column(table.column_names.index("exon_junctions"), "exon_junctions", column)
-    with pytest.raises(InputError, match="x: exon_junctions: got other numbers of entries"):
+    with pytest.raises(InputError, match="x: exon_junctions: got other numbers of entries than"):
         tokenize_groups(table, TOKENIZER, "x")
 
 
@@ -132,6 +135,12 @@ def test_views_are_those_of_the_pairs_with_their_grafts():
     views = [view.tolist() for view in made.views(pairs)]
     assert views == [base, base, base, graft, base, graft]
     assert list(map(len, views[3:])) == pairs.second_lengths.tolist()
+
+
+def swap(one, other):
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
 
 
 # The cache.
@@ -185,13 +194,16 @@ def test_tokens_are_a_byte_a_nucleotide_on_disk(source, cache):
     "change",
     [
         lambda source: write_groups_table(group_table(*random_groups(50, seed=1)), source, 3),
-        lambda source: write_groups_table(group_table(*random_groups(50)), source, 2),
-        lambda source: (source / "data/train-00001-of-00003.parquet").unlink(),
-        lambda source: (source / "data/train-00001-of-00003.parquet").rename(
-            source / "data/train-00009-of-00003.parquet"
+        lambda source: (
+            shutil.rmtree(source),
+            write_groups_table(group_table(*random_groups(50)), source, 2),
+        ),
+        lambda source: swap(
+            source / "data/train-00000-of-00003.parquet",
+            source / "data/train-00001-of-00003.parquet",
         ),
     ],
-    ids=["content", "shards", "fewer", "order"],
+    ids=["content", "shards", "order"],
 )
 def test_a_cache_of_other_groups_is_an_error_until_it_is_built_again(source, cache, change):
     change(source)
@@ -221,7 +233,7 @@ def test_a_cache_of_another_tokenizer_is_an_error(source, cache, monkeypatch):
 
 
 def test_a_cache_of_another_format_is_an_error(source, cache, monkeypatch):
-    monkeypatch.setattr(token_cache, "_FORMAT", 2)
+    monkeypatch.setattr(token_cache, "_FORMAT", 99)
     with pytest.raises(InputError, match="cache: got a cache of another format"):
         open_token_cache(source, cache, TOKENIZER)
 
@@ -247,18 +259,105 @@ def test_a_damaged_manifest_is_an_error(source, cache, text, message):
         open_token_cache(source, cache, TOKENIZER)
 
 
-def test_a_manifest_without_sizes_is_an_error(source, cache):
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["files"].pop("tokens.npy"),
+        lambda manifest: manifest["species"].reverse(),
+        lambda manifest: manifest.pop("checksum"),
+        lambda manifest: manifest["files"]["tokens.npy"].update(bytes=1),
+    ],
+)
+def test_a_manifest_of_other_values_is_an_error(source, cache, change):
     manifest = json.loads((cache / "manifest.json").read_text())
-    del manifest["bytes"]["tokens.npy"]
+    change(manifest)
     (cache / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="tokens.npy: got .* bytes, wanted None"):
+    with pytest.raises(InputError, match="manifest.json: got other values than were written"):
         open_token_cache(source, cache, TOKENIZER)
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["offsets", "species", "genes", "lengths", "cds_end", "checksums"])
+def test_a_flipped_bit_of_an_array_is_seen_when_the_cache_is_opened(source, cache, name):
+    flip(cache / f"{name}.npy", -1)
+    with pytest.raises(InputError, match=f"{name}.npy: got other bytes than were written"):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+def test_a_flipped_bit_of_the_tokens_is_seen_when_its_block_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(token_cache, "_BLOCK", 64)
+    source = write_groups_table(group_table(*random_groups(50)), tmp_path / "groups", shards=3)
+    build_token_cache(source, tmp_path / "cache", TOKENIZER)
+    path = tmp_path / "cache" / "tokens.npy"
+    assert all_tokens(open_token_cache(source, path.parent, TOKENIZER)) == one_by_one(
+        random_groups(50)
+    )
+    flip(path, 128 + 200)  # after the header, in the fourth block
+    made = open_token_cache(source, path.parent, TOKENIZER)
+    damaged = 0
+    for transcript, (start, end) in enumerate(zip(made.bounds, made.bounds[1:], strict=False)):
+        if start < 256 and end > 192:
+            damaged += 1
+            with pytest.raises(InputError, match="tokens 192 to 256: got other bytes than were"):
+                made.tokens(transcript)
+        else:
+            made.tokens(transcript)
+    assert damaged
+
+
+def test_the_header_of_the_tokens_is_checked_too(source, cache):
+    path = cache / "tokens.npy"
+    path.write_bytes(path.read_bytes().replace(b"|u1", b"|i1"))
+    with pytest.raises(InputError, match="tokens.npy: got int8"):
+        open_token_cache(source, cache, TOKENIZER)
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+    with pytest.raises(InputError, match="wanted arrays; remove the cache"):
+        open_token_cache(source, cache, TOKENIZER)
+
+
+def test_runs_that_share_a_cache_make_it_once(source, tmp_path, monkeypatch):
+    made = []
+
+    def build(*arguments):
+        made.append(arguments)
+        original(*arguments)
+
+    original = token_cache._build
+    monkeypatch.setattr(token_cache, "_build", build)
+    for _ in range(2):
+        tokens = ensure_token_cache(source, tmp_path / "cache", TOKENIZER)
+        assert all_tokens(tokens) == one_by_one(random_groups(50))
+    assert len(made) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"groups", "cache"}
+
+
+def test_what_a_killed_build_left_is_cleared_away_by_the_next(source, tmp_path):
+    left = tmp_path / ".cache-beside-abcd"
+    left.mkdir()
+    (left / "tokens.npy").write_bytes(b"half")
+    build_token_cache(source, tmp_path / "cache", TOKENIZER)
+    assert {path.name for path in tmp_path.iterdir()} == {"groups", "cache"}
+
+
+def test_a_cache_has_the_modes_that_the_umask_gives(source, tmp_path):
+    before = os.umask(0o027)
+    try:
+        build_token_cache(source, tmp_path / "cache", TOKENIZER)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o750
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "cache").iterdir()} == {0o640}
 
 
 def test_no_cache_or_no_groups_is_an_error(source, tmp_path):
     with pytest.raises(InputError, match="absent: no manifest.json in it, wanted a token cache"):
         open_token_cache(source, tmp_path / "absent", TOKENIZER)
-    with pytest.raises(InputError, match="no data/train-.*parquet in it, wanted isoform groups"):
+    with pytest.raises(InputError, match=r"got no train-.*parquet, wanted isoform groups"):
         build_token_cache(tmp_path, tmp_path / "cache", TOKENIZER)
     empty = write_groups_table(group_table(), tmp_path / "empty")
     with pytest.raises(InputError, match="got no group, wanted at least one"):
@@ -267,8 +366,10 @@ def test_no_cache_or_no_groups_is_an_error(source, tmp_path):
 
 
 def test_an_empty_shard_is_no_error(source, cache):
-    table = group_table()
-    pq.write_table(table, source / "data/train-00003-of-00004.parquet")
+    for path in sorted((source / "data").iterdir()):
+        path.rename(path.with_name(path.name.replace("-of-00003", "-of-00004")))
+    pq.write_table(group_table(), source / "data/train-00003-of-00004.parquet")
+    shutil.rmtree(cache)
     build_token_cache(source, cache, TOKENIZER)
     assert len(open_token_cache(source, cache, TOKENIZER).members) == 50
 
@@ -300,7 +401,7 @@ def test_a_folder_of_something_else_is_not_replaced(source, tmp_path):
     with pytest.raises(InputError, match="mine: got a folder that is no token cache"):
         build_token_cache(source, tmp_path / "mine", TOKENIZER)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="file/cache: got '.*', wanted to write a cache"):
+    with pytest.raises(InputError, match="file/.cache.lock: cannot be locked: "):
         build_token_cache(source, tmp_path / "file" / "cache", TOKENIZER)
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
 
