@@ -1,11 +1,13 @@
-"""Contrastive pre-training: accelerate launch train.py RECIPE [--key value ...].
+"""The training loop: accelerate launch train.py RECIPE [--key value ...].
 
-A run whose output folder holds a checkpoint of the same recipe goes on from it.
+What is trained, from what data and by which loss, is the business of the recipe's objective (see
+`isoclr.objectives.base`). A run whose output folder holds a checkpoint of the same recipe goes on
+from it.
 """
 
-import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,27 +19,20 @@ from accelerate.utils import (
 )
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from data_builders.records import InputError
 from isoclr.hub.card import write_card
 from isoclr.hub.push import push
-from isoclr.objectives.isoforms.held_out import evaluate
-from isoclr.objectives.isoforms.microbatches import PairEncoder
-from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
-from isoclr.objectives.isoforms.sources import build_batches
+from isoclr.objectives import objective_class, read_recipe
+from isoclr.objectives.base import Objective
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
-from isoclr.training.processes import share_statistics, sum_over_processes
-from isoclr.training.recipe import Recipe, duration, read_recipe
+from isoclr.training.recipe import Recipe, check_recipe, duration
 from isoclr.training.schedule import learning_rate
 from isoclr.training.sharded import whole, whole_model, whole_state
 from isoclr.training.signals import StopRequest, leave_to_main_process
 from isoclr.training.speed import Speed
-from modeling_isoclr import (
-    IsoCLRForPreTraining,
-    IsoCLRTokenizer,
-    transcript_count_weights,
-)
 
 
 def main(arguments: list[str]) -> None:
@@ -54,33 +49,28 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)
-    tokenizer = IsoCLRTokenizer()
-    batches = build_batches(recipe, tokenizer, accelerator)
-    probe = build_probe(recipe, tokenizer) if main_process and recipe.probe else None
-    held_out = batches.held_out()
-    held_out = held_out and held_out.to(device)
+    with accelerator.main_process_first():  # that one writes the caches
+        objective = objective_class(recipe.objective)(
+            recipe, accelerator.process_index, accelerator.num_processes
+        )
+    probe = build_probe(recipe, objective) if main_process and recipe.probe else None
 
     torch.manual_seed(recipe.seed)
-    model = IsoCLRForPreTraining(recipe.model_config()).to(device).train()
-    if recipe.micro_batch_tokens is None and accelerator.num_processes > 1:
-        share_statistics(model)
+    model = objective.build_model().to(device).train()
+    loss_module = objective.loss_module(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), weight_decay=recipe.weight_decay, fused=device.type == "cuda"
     )
-    encoder = PairEncoder(
-        model, gradient_cache=recipe.gradient_cache, compile_encoder=recipe.compile
-    )
     if accelerator.is_fsdp2:  # accelerate leaves this to a policy, see `build_accelerator`
-        encoder.forward = accelerator.autocast()(encoder.forward)
-    encoder, optimizer = accelerator.prepare(encoder, optimizer)
+        loss_module.forward = accelerator.autocast()(loss_module.forward)
+    loss_module, optimizer = accelerator.prepare(loss_module, optimizer)
     start = resume(accelerator, recipe, output, model, optimizer)
-    rate_of = rates(recipe, batches)
-    steps = duration(recipe, "steps", batches.source.order.steps_per_epoch)
+    steps, rate_of = schedule(recipe, objective.steps_per_epoch)
     log = RunLog(output / "log.jsonl", start) if main_process else None
     speed = Speed()
 
     loader = DataLoader(
-        batches,
+        objective.batches,
         batch_size=None,
         sampler=range(start, steps),
         num_workers=recipe.workers,
@@ -99,62 +89,62 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         rate = rate_of(step - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = batch.to(device)
-        loss, record = objective(encoder, model, batch, recipe)
+        loss, record = loss_module(batch.to(device))
         if not torch.isfinite(loss):
-            stop_at_nonfinite(accelerator, batches, step, loss.item(), rate, output)
+            stop_at_nonfinite(accelerator, objective, step, loss.item(), rate)
         accelerator.backward(loss)
-        norm = whole(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]))
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        norm = whole(torch.nn.utils.get_total_norm(gradients))
         if not torch.isfinite(norm):
-            stop_at_nonfinite(accelerator, batches, step, norm.item(), rate, output)
+            stop_at_nonfinite(accelerator, objective, step, norm.item(), rate)
         optimizer.step()
         optimizer.zero_grad()
 
         last = step == steps
         evaluated = last or step % recipe.evaluate_every == 0
         evaluation_model = whole_model(model, device) if evaluated else None
-        speed.did(batch)
+        speed.did(batch.sizes)
+        record = {name: float(value) for name, value in record.items()}
         record |= {"step": step, "lr": rate, "gradient_norm": norm.item()}
-        record["padding"] = batch.padding
         if main_process:
-            progress.set_postfix(speed.shown(record))
-            if evaluated and held_out is not None:
-                weights = count_weights(held_out, recipe)
-                record |= evaluate(evaluation_model, held_out, weights)
+            progress.set_postfix(shown(record, objective) | speed.shown())
+            if evaluated:
+                record |= objective.evaluate(evaluation_model)
             if evaluated and probe is not None:
-                record |= probe(evaluation_model.isoclr)
+                record |= probe(evaluation_model.base_model)
             log.write(**record)
         accelerator.log(record | speed.rates(), step=step)
         signal = stop.agreed(device)
         if last or signal or step % recipe.checkpoint_every == 0:
             saved, optimizer_state = whole_model(model, device), whole_state(optimizer)
             if main_process:
+                log.sync()
                 save_checkpoint(
                     output / "checkpoints",
                     step,
                     saved.state_dict(),
                     optimizer_state,
-                    {"recipe": dataclasses.asdict(recipe)},
+                    {"recipe": recipe.model_dump()},
                     recipe.keep_checkpoints,
                 )
                 if recipe.push_to_hub and not (last or signal):
-                    write_model(recipe, saved, tokenizer, log, speed)
+                    write_model(objective, saved, log, speed)
                     push_if_possible(recipe)
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
             accelerator.wait_for_everyone()  # a process that leaves early ends the others
-            encoder = accelerator.free_memory(encoder)  # before the processes lose each other
+            loss_module = accelerator.free_memory(loss_module)  # before the processes part
             accelerator.end_training()
             sys.exit(128 + signal)
 
     trained = whole_model(model, device)
     if main_process:
-        write_model(recipe, trained, tokenizer, log, speed)
-        print_summary(log.records, output, speed)
+        write_model(objective, trained, log, speed)
+        print_summary(objective, log.records, speed)
         if recipe.push_to_hub:
             print(push(output, recipe.push_to_hub))
     accelerator.wait_for_everyone()
-    encoder = accelerator.free_memory(encoder)  # before the processes lose each other
+    loss_module = accelerator.free_memory(loss_module)  # before the processes part
     accelerator.end_training()
 
 
@@ -191,11 +181,13 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
-def build_probe(recipe: Recipe, tokenizer: IsoCLRTokenizer):
+def build_probe(recipe: Recipe, objective: Objective) -> Callable:
     """The probe of a recipe that asks for one; imported lazily."""
     from isoclr.evaluation.label_probe import LabelProbe
 
-    return LabelProbe(tokenizer, **recipe.probe)
+    if objective.processor is None:
+        raise InputError(f"probe: got one, wanted none: {recipe.objective} has no tokenizer")
+    return LabelProbe(objective.processor, **recipe.probe)
 
 
 def resume(accelerator, recipe, output, model, optimizer) -> int:
@@ -206,77 +198,47 @@ def resume(accelerator, recipe, output, model, optimizer) -> int:
         return 0
     state = load_checkpoint(checkpoint, model, optimizer)
     # What a run leaves behind may change; what it computes may not.
-    free = {"output", "data", "token_cache", "workers", "keep_checkpoints", "checkpoint_every"}
-    free |= {"tracker", "push_to_hub", "gradient_cache"}
-    for key, value in dataclasses.asdict(recipe).items():
-        if key not in free and state["recipe"][key] != value:
+    began = check_recipe(state["recipe"], type(recipe), checkpoint)
+    for key, value in recipe.model_dump(exclude=recipe.changeable).items():
+        before = began.model_dump()[key]
+        if value != before:
             raise InputError(
-                f"{checkpoint}: {key}: got {value!r}, wanted {state['recipe'][key]!r} as the run "
-                "began; choose another output"
+                f"{checkpoint}: {key}: got {value!r}, wanted {before!r} as the run began; "
+                "choose another output"
             )
     accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
     return state["step"]
 
 
-def rates(recipe: Recipe, batches: PairBatches):
-    """The learning rate as a function of the step, counted from 0."""
-    per_epoch = batches.source.order.steps_per_epoch
+def schedule(recipe: Recipe, steps_per_epoch: int) -> tuple[int, Callable[[int], float]]:
+    """All steps of a run, and the learning rate as a function of the step, counted from 0."""
     durations = {
-        name: duration(recipe, name, per_epoch)
+        name: duration(recipe, name, steps_per_epoch)
         for name in ("steps", "warmup_steps", "cooldown_steps")
     }
-    return lambda step: learning_rate(
+    if durations["warmup_steps"] + durations["cooldown_steps"] > durations["steps"]:
+        raise InputError(
+            f"warmup_steps, cooldown_steps: got {durations['warmup_steps']} and "
+            f"{durations['cooldown_steps']}, wanted at most the {durations['steps']} steps of the "
+            "run together"
+        )
+    return durations["steps"], lambda step: learning_rate(
         step,
         schedule=recipe.schedule,
         peak=recipe.learning_rate,
-        steps_per_epoch=per_epoch,
+        steps_per_epoch=steps_per_epoch,
         **durations,
     )
 
 
-def count_weights(batch: PairBatch, recipe: Recipe) -> torch.Tensor | None:
-    """Weights of the positive terms by the transcripts of their groups, (pairs,)."""
-    return transcript_count_weights(batch.counts) if recipe.count_weights else None
-
-
-def objective(
-    encoder: torch.nn.Module, model: IsoCLRForPreTraining, batch: PairBatch, recipe: Recipe
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The loss whose gradient, averaged over processes, is that of the whole batch; and its terms.
-
-    Every process takes the contrastive term over all views (see `gather_rows`). The
-    masked-nucleotide term is a sum over this process's nucleotides, scaled to the mean over all.
-    """
-    projections, masked_lm = encoder(batch)
-    projections = projections.float()
-    types = None if model.config.pair_type_weights is None else batch.types
-    weights = model.positive_weights(count_weights(batch, recipe), types)
-    contrastive, accuracy = model.contrast(projections, weights)
-    loss, record = contrastive, {"loss": contrastive.item()}
-    if masked_lm is not None:
-        hidden = sum((labels != -100).sum() for labels in batch.labels)
-        sums = sum_over_processes(torch.stack([masked_lm.detach().double(), hidden.double()]))
-        record["contrastive_loss"] = contrastive.item()
-        record["masked_lm_loss"] = (sums[0] / sums[1]).item()
-        share, world_size = model.config.masked_lm_weight, len(batch.rows_of_rank)
-        masked_lm = masked_lm * (world_size / sums[1])
-        loss = share * masked_lm + (1 - share) * contrastive
-        record["loss"] = share * record["masked_lm_loss"] + (1 - share) * contrastive.item()
-    return loss, record | {"accuracy": accuracy.item()}
-
-
 def stop_at_nonfinite(
-    accelerator: Accelerator, batches: PairBatches, step: int, value: float, rate: float, output
+    accelerator: Accelerator, objective: Objective, step: int, value: float, rate: float
 ) -> None:
     """Write down what the batch held, and end the run before the step is taken."""
-    path = output / f"nonfinite-step-{step}.json"
+    path = Path(objective.recipe.output) / f"nonfinite-step-{step}.json"
     if accelerator.is_main_process:
-        found = {
-            "step": step,
-            "value": str(value),
-            "lr": rate,
-            "records": batches.records(step - 1),
-        }
+        records = objective.describe(step - 1)
+        found = {"step": step, "value": str(value), "lr": rate, "records": records}
         path.write_text(json.dumps(found, indent=1))
     raise InputError(
         f"step {step}: got a loss or gradient of {value} at a learning rate of {rate}, wanted a "
@@ -284,16 +246,14 @@ def stop_at_nonfinite(
     )
 
 
-def write_model(recipe: Recipe, model, tokenizer, log: RunLog, speed: Speed) -> None:
+def write_model(objective: Objective, model: PreTrainedModel, log: RunLog, speed: Speed) -> None:
     """Make the output folder one that transformers loads and the Hub shows."""
-    output = Path(recipe.output)
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
-    recipe.save(output / "recipe.yaml")
-    plot_curves(log.records, output / "curves.png")
+    output = Path(objective.recipe.output)
+    objective.save(model, output)
+    objective.recipe.save(output / "recipe.yaml")
+    plot_curves(log.records, objective.panels, output / "curves.png")
     (output / "speed.json").write_text(json.dumps(speed.rates(), indent=1) + "\n")
-    on_the_hub = [path for path, *_ in recipe.datasets() if not Path(path).is_dir()]
-    write_card(output, datasets=on_the_hub)
+    write_card(output, datasets=objective.hub_datasets)
 
 
 def push_if_possible(recipe: Recipe) -> None:
@@ -304,16 +264,22 @@ def push_if_possible(recipe: Recipe) -> None:
         print(f"not pushed, will try again: {error}", file=sys.stderr)
 
 
-def print_summary(records: list[dict], output: Path, speed: Speed) -> None:
-    """What came out, in a few lines."""
-    last = records[-1]
+def shown(record: dict[str, float], objective: Objective) -> dict[str, str]:
+    """What a progress bar says of a step: the first curve of each panel."""
+    keys = [panel.series[0][0] for panel in objective.panels]
+    return {key: f"{record[key]:.3f}" for key in keys if key in record}
+
+
+def print_summary(objective: Objective, records: list[dict], speed: Speed) -> None:
+    """Say what came out, in a few lines."""
+    output = Path(objective.recipe.output)
     print(f"model: {output}; curves: {output / 'curves.png'}")
-    print(f"last step {last['step']}: loss {last['loss']:.3f}, accuracy {last['accuracy']:.3f}")
-    if "held_out_loss" in last:
-        print(
-            f"held-out pairs: loss {last['held_out_loss']:.3f} "
-            f"(shuffled {last['shuffled_loss']:.3f}), accuracy {last['held_out_accuracy']:.3f}"
-        )
+    last = records[-1]
+    print(f"after step {last['step']}:")
+    for panel in objective.panels:
+        scores = [f"{label} {last[key]:.3f}" for key, label in panel.series if key in last]
+        if scores:
+            print(f"  {panel.title}: {', '.join(scores)}")
     print(speed.summary())
 
 

@@ -36,12 +36,13 @@ from torch import nn
 
 from data_builders.groups.parquet import SCHEMA, TRACKS, write_groups
 from data_builders.records import IsoformGroup
+from isoclr.objectives import read_recipe
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.isoforms.objective import IsoformLoss
 from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.sources import MappedGroups
-from isoclr.training.recipe import Recipe, read_recipe
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.tokenization_isoclr import padded_length
@@ -207,25 +208,21 @@ def training_step(
     config: IsoCLRConfig, gradient_cache: bool
 ) -> tuple[Callable[[PairBatch], None], Callable[[PairBatch], float]]:
     """A new model's step of training, and its loss in evaluation mode."""
-    sys.path.append(str(ROOT))
-    from train import objective
-
     torch.manual_seed(0)
     model = IsoCLRForPreTraining(config)
-    encoder = PairEncoder(model, gradient_cache=gradient_cache)
+    loss_of = IsoformLoss(PairEncoder(model, gradient_cache=gradient_cache), count_weights=True)
     optimizer = torch.optim.AdamW(model.parameters())
-    recipe = Recipe(data="", output="", steps=1)
 
     def step(batch: PairBatch) -> None:
-        encoder.train()
-        objective(encoder, model, batch, recipe)[0].backward()
+        loss_of.train()
+        loss_of(batch)[0].backward()
         optimizer.step()
         optimizer.zero_grad()
 
     @torch.no_grad()
     def loss(batch: PairBatch) -> float:
-        encoder.eval()
-        return objective(encoder, model, batch, recipe)[0].item()
+        loss_of.eval()
+        return loss_of(batch)[0].item()
 
     return step, loss
 
@@ -320,7 +317,7 @@ def memory(lengths: np.ndarray, folder: Path, _turns: int) -> list[dict]:
 
 def step_in_memory(lengths: np.ndarray, pairs: int) -> Workload:
     """A batch made and learned from, with the memory that takes among the facts, in bytes."""
-    config = read_recipe(DEMO, ["--model.norm", "layer"]).model_config()
+    config = read_recipe(DEMO, ["--model.norm", "layer"]).encoder_config()
     short = [max(length // MEMORY_SHORTENING, 30) for length in quantiles(lengths, 2 * pairs)]
     batches = pair_batches(short, MEMORY_BUDGET)
     step, _ = training_step(config, gradient_cache=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from accelerate.state import AcceleratorState
 
-from isoclr.training.recipe import duration, read_recipe
+from isoclr.objectives import read_recipe
+from isoclr.training.recipe import duration
 from isoclr.training.schedule import learning_rate
 from modeling_isoclr.configuration_isoclr import PRESETS
 
@@ -35,6 +36,8 @@ def toy(groups_folder, tmp_path):
         "data": groups_folder,
         "output": tmp_path,
         "steps": 10,
+        "warmup_steps": 3,
+        "cooldown_steps": "20 %",
         "batch_size": 8,
         "held_out_groups": 4,
         "workers": 0,
@@ -96,7 +99,7 @@ def test_ten_steps_of_every_recipe(train, toy, path, tmp_path):
 def test_batch_norm_meets_micro_batches_in_the_demo_alone(path):
     """Their statistics are of one length; in the demo it costs little."""
     recipe = read_recipe(path)
-    statistics_of_micro_batches = recipe.model_config().norm == "batch" and (
+    statistics_of_micro_batches = recipe.encoder_config().norm == "batch" and (
         recipe.micro_batch_tokens is not None
     )
     assert statistics_of_micro_batches == (path.stem == "demo")
@@ -109,7 +112,7 @@ def test_the_papers_recipes_differ_in_encoder_batch_and_rate_alone(name):
     differing = {key for key in ours if ours[key] != medium[key]}
     assert differing <= {"model", "batch_size", "learning_rate"}
     assert {**ours["model"], "preset": "medium"} == medium["model"]
-    assert recipes[name].model_config().filters == PRESETS[name]["filters"]
+    assert recipes[name].encoder_config().filters == PRESETS[name]["filters"]
     # As published: 0.01 at a batch of 1,536, 0.005 at 768.
     assert ours["learning_rate"] / ours["batch_size"] == pytest.approx(0.005 / 768)
 

@@ -164,7 +164,8 @@ def test_two_processes_equal_one(request, train, recipe_file, trained, tmp_path,
         ["--model.masked_lm_weight", "0.9", "--model.decoder_size", "4"],
         ["--model.pair_type_weights", "[1.0, 1.0, 0.5, 2.0]", "--pairs", "{graft: true}"],
         ["--micro_batch_tokens", "null", "--schedule", "inverse_sqrt", "--steps", "1 epochs"],
-        ["--precision", "bfloat16", "--tracker", "null", "--cooldown_steps", "50 %"],
+        ["--precision", "bfloat16", "--tracker", "null"],
+        ["--cooldown_steps", "50 %", "--warmup_steps", "1"],
     ],
 )
 def test_what_a_recipe_may_say_trains(train, recipe_file, tmp_path, words):
@@ -225,8 +226,9 @@ def test_a_run_follows_a_linear_probe(train, recipe_file, clade, groups_folder, 
         (["--data", "nowhere"], "nowhere: no such folder, wanted isoform groups"),
         (["--data", "."], "no data/train-"),
         (["--pairs", "{weights: 3}"], "pairs.weights: unknown key"),
-        (["--data", "[]"], "data: got an empty list"),
+        (["--data", "[]"], "data: got \\[\\], wanted a path"),
         (["--streaming", "true"], "streaming: got one row group, wanted two"),
+        (["--warmup_steps", "7"], "got 7 and 0, wanted at most the 6 steps"),
     ],
 )
 def test_what_cannot_be_trained_is_one_clear_line(train, recipe_file, tmp_path, words, message):

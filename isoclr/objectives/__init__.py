@@ -1,1 +1,55 @@
-"""What train.py can train."""
+"""What train.py can train: each objective owns its data, model, loss and label-free evaluation."""
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_builders.records import InputError
+from isoclr.training.recipe import Recipe, check_recipe, nearest, read_values
+
+if TYPE_CHECKING:
+    from isoclr.objectives.base import Objective
+
+OBJECTIVES = {
+    "isoforms": "isoclr.objectives.isoforms.objective:IsoformObjective",
+}
+"""Name in a recipe -> `module:Class`, imported when a recipe asks for it."""
+
+
+def objective_class(name: str) -> type["Objective"]:
+    """The class of an objective.
+
+    Args:
+        name: as in a recipe, a key of `OBJECTIVES`.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if not isinstance(name, str) or name not in OBJECTIVES:
+        raise InputError(f"objective: got {name!r}, unknown{nearest(str(name), OBJECTIVES)}")
+    module, _, attribute = OBJECTIVES[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe file, of any objective, and apply `--key value` overrides.
+
+    Args:
+        path: a YAML file; its keys are the attributes of the objective's `recipe_class`.
+        overrides: `--key value` or `--key=value`, values in YAML; `--model.key value` reaches into
+            `model`, and so for any key that holds keys.
+
+    Returns:
+        An instance of the objective's `recipe_class`.
+
+    Raises:
+        InputError: on a missing file, an unknown objective or key (with the nearest name), or a
+            value that is not what it must be.
+    """
+    values = read_values(path, overrides)
+    try:
+        found = objective_class(values.get("objective", "isoforms"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return check_recipe(values, found.recipe_class, path)

@@ -4,15 +4,27 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import matplotlib
 
 from data_builders.records import InputError
 from data_builders.storage import reason_of, sync
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+
+@dataclass(frozen=True)
+class Panel:
+    """One axis of the figure of curves.
+
+    Attributes:
+        title: what the axis shows, with its unit.
+        series: key in the log, and label, of each curve.
+        limits: of the vertical axis; None: as the curves ask.
+    """
+
+    title: str
+    series: Sequence[tuple[str, str]]
+    limits: tuple[float, float] | None = None
 
 
 class RunLog:
@@ -142,37 +154,34 @@ def _record(line: str) -> dict | None:
     return record if type(step) is int and step > 0 else None
 
 
-def plot_curves(records: list[dict], path: Path) -> None:
-    """Loss and pair accuracy over steps, in training and on held-out pairs.
+def plot_curves(records: list[dict], panels: Sequence[Panel], path: Path) -> None:
+    """Draw a run's curves over its steps.
+
+    What was recorded at every step is a line; what was recorded now and then has markers.
 
     Args:
         records: of a `RunLog`.
+        panels: of an objective; a curve of which nothing is recorded is left out.
         path: the PNG to write.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    held_out = [r for r in records if "held_out_loss" in r]
-    train = [r for r in records if "loss" in r]
-    series = (
-        (left, train, "loss", "training batches", {"color": "tab:blue", "alpha": 0.5}),
-        (left, held_out, "held_out_loss", "held-out pairs", {"color": "tab:green", "marker": "o"}),
-        (left, held_out, "shuffled_loss", "the same, shuffled", {"color": "grey", "ls": "--"}),
-        (right, train, "accuracy", "training batches", {"color": "tab:blue", "alpha": 0.5}),
-        (
-            right,
-            held_out,
-            "held_out_accuracy",
-            "held-out pairs",
-            {"color": "tab:green", "marker": "o"},
-        ),
-    )
-    for axis, rows, key, label, style in series:
-        axis.plot([r["step"] for r in rows], [r[key] for r in rows], label=label, ms=3, **style)
-    left.set_ylabel("contrastive loss")
-    right.set_ylabel("partner ranked first (fraction)")
-    right.set_ylim(0, 1)
-    for axis in (left, right):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for number, (key, label) in enumerate(panel.series):
+            points = [(record["step"], record[key]) for record in records if key in record]
+            if not points:
+                continue
+            dense = len(points) > len(records) / 2
+            style = {"alpha": 0.6} if dense else {"marker": "o", "ms": 3}
+            axis.plot(*zip(*points, strict=True), label=label, color=f"C{number}", **style)
+        axis.set_title(panel.title, fontsize="medium")
         axis.set_xlabel("step")
-        axis.legend(frameon=False)
+        if panel.limits:
+            axis.set_ylim(*panel.limits)
+        if axis.lines:
+            axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
-    plt.close(figure)

@@ -1,9 +1,12 @@
-"""How fast a run goes, and what it waits for."""
+"""How fast a run goes, and how long it waits for data."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
-from isoclr.objectives.isoforms.pairs import PairBatch
+_PADDED = "padded"
+B = TypeVar("B")
 
 
 class Speed:
@@ -12,9 +15,9 @@ class Speed:
     def __init__(self):
         self.began = self.ended = None
         self.waited = 0.0
-        self.transcripts = self.nucleotides = self.encoded = 0
+        self.totals = Counter()
 
-    def waiting_for(self, batches: Iterable[PairBatch]) -> Iterator[PairBatch]:
+    def waiting_for(self, batches: Iterable[B]) -> Iterator[B]:
         """The batches, their time of arrival noted; the first one's wait does not count."""
         iterator = iter(batches)
         while True:
@@ -28,43 +31,34 @@ class Speed:
                 self.waited += time.perf_counter() - asked
             yield batch
 
-    def did(self, batch: PairBatch) -> None:
-        """Count a batch that was learned from."""
-        self.transcripts += len(batch.order)
-        self.nucleotides += batch.nucleotides
-        self.encoded += batch.encoded
+    def did(self, sizes: Mapping[str, int]) -> None:
+        """Count a batch that was learned from, by its `sizes` (see `isoclr.objectives.base`)."""
+        self.totals.update(sizes)
         self.ended = time.perf_counter()
 
     def rates(self) -> dict[str, float]:
         """Per second over all processes; the shares of padding and of waiting for data."""
-        if not self.encoded:
+        if self.ended is None:
             return {}
         seconds = self.ended - self.began
-        return {
-            "transcripts_per_s": self.transcripts / seconds,
-            "nucleotides_per_s": self.nucleotides / seconds,
-            "padding_share": 1 - self.nucleotides / self.encoded,
-            "waiting_share": self.waited / seconds,
-        }
+        useful = {name: total for name, total in self.totals.items() if name != _PADDED}
+        rates = {f"{name}_per_s": total / seconds for name, total in useful.items()}
+        if self.totals[_PADDED]:
+            rates["padding_share"] = 1 - max(useful.values()) / self.totals[_PADDED]
+        return rates | {"waiting_share": self.waited / seconds}
 
-    def shown(self, record: dict) -> dict[str, str]:
+    def shown(self) -> dict[str, str]:
         """What a progress bar says."""
-        rates = self.rates()
         return {
-            "loss": f"{record['loss']:.3f}",
-            "accuracy": f"{record['accuracy']:.2f}",
-            "transcripts/s": f"{rates['transcripts_per_s']:.0f}",
-            "knt/s": f"{rates['nucleotides_per_s'] / 1e3:.0f}",
-            "padding": f"{record['padding']:.1%}",
+            name.replace("_per_s", "/s").replace("_share", ""): (
+                f"{value:.1%}" if name.endswith("_share") else f"{value:,.0f}"
+            )
+            for name, value in self.rates().items()
         }
 
     def summary(self) -> str:
         """One line."""
-        rates = self.rates()
-        if not rates:
+        shown = self.shown()
+        if not shown:
             return "nothing left to train"
-        return (
-            f"{rates['transcripts_per_s']:.1f} transcripts/s, "
-            f"{rates['nucleotides_per_s']:,.0f} nt/s, {rates['padding_share']:.1%} padding, "
-            f"{rates['waiting_share']:.1%} of the time waiting for data"
-        )
+        return ", ".join(f"{name} {value}" for name, value in shown.items())

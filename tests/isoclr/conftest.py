@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from isoclr.evaluation.probe import ProbeResult
+from isoclr.objectives.isoforms.objective import IsoformObjective
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.training.checkpoints import save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
-from isoclr.training.recipe import Recipe
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer
 
 
@@ -16,17 +17,19 @@ def model_folder(groups_folder, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model_folder")
     shape = {"filters": [4, 6], "blocks": [1, 1], "dilations": [1, 2], "pooling": "stages"}
     shape["projector_sizes"] = [8, 8, 4]
-    recipe = Recipe(str(groups_folder), str(folder), steps=2, model=shape, max_length=5000)
+    recipe = IsoformRecipe(
+        data=str(groups_folder), output=str(folder), steps=2, model=shape, max_length=5000
+    )
     recipe.save(folder / "recipe.yaml")
     torch.manual_seed(0)
-    model = IsoCLRForPreTraining(recipe.model_config())
+    model = IsoCLRForPreTraining(recipe.encoder_config())
     model.save_pretrained(folder)
     IsoCLRTokenizer().save_pretrained(folder)
     log = RunLog(folder / "log.jsonl", 0)
     held_out = {"held_out_loss": 2.345, "shuffled_loss": 6.789, "held_out_accuracy": 0.125}
     log.write(step=1, loss=4.25, accuracy=0.5, lr=0.1, **held_out, held_out_pairs=1024)
     log.write(step=2, loss=3.125, accuracy=0.5, lr=0.1)
-    plot_curves(log.records, folder / "curves.png")
+    plot_curves(log.records, IsoformObjective.panels, folder / "curves.png")
     save_checkpoint(folder / "checkpoints", 2, model.state_dict(), {}, {}, 1)
     return folder
 

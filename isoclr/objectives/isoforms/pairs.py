@@ -56,6 +56,15 @@ class PairBatch:
         """Fraction of what goes through the encoders that is padding."""
         return 1 - self.nucleotides / self.encoded
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the engine reports a second, see `isoclr.objectives.base.Batch`."""
+        return {
+            "transcripts": len(self.order),
+            "nucleotides": self.nucleotides,
+            "padded": self.encoded,
+        }
+
     def pin_memory(self) -> "PairBatch":
         """The same in memory that a GPU can read while it computes."""
         return self._mapped(torch.Tensor.pin_memory)

@@ -4,17 +4,14 @@ Either answers two questions, the same at every process: which groups step s tak
 held out for evaluation.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from accelerate import Accelerator
 from datasets import load_dataset
 from huggingface_hub import HfFileSystem
 
@@ -22,13 +19,13 @@ from data_builders.records import InputError
 from isoclr.hub.push import check_source
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.pairs import Located, PairBatches
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
     TokenizedGroups,
     ensure_token_cache,
 )
 from isoclr.training.order import EpochOrder, permute
-from isoclr.training.recipe import Recipe
 from modeling_isoclr import IsoCLRTokenizer
 
 # Keep the permutations of one seed apart.
@@ -287,10 +284,12 @@ def _read_row_group(piece: RowGroup) -> list:
 
 
 def build_batches(
-    recipe: Recipe, tokenizer: IsoCLRTokenizer, accelerator: Accelerator
+    recipe: IsoformRecipe, tokenizer: IsoCLRTokenizer, rank: int, world_size: int
 ) -> PairBatches:
-    """The training data of a recipe, and a word on what of it takes part."""
-    paths, configs, weights = zip(*recipe.datasets(), strict=True)
+    """The training data of a recipe, of one process; the first to call it writes the caches."""
+    paths = [source.path for source in recipe.data]
+    configs = [source.config for source in recipe.data]
+    weights = [source.weight for source in recipe.data]
     for path in paths:
         check_source(path, "isoform groups that isoclr build wrote", "data/train-*.parquet")
     arguments = {
@@ -303,23 +302,20 @@ def build_batches(
         files = [_files(*dataset) for dataset in zip(paths, configs, strict=True)]
         source = StreamedGroups(files, weights, tokenizer, **arguments)
     else:
-        with accelerator.main_process_first():  # that one writes the caches
-            groups, sizes = _mapped(paths, configs, tokenizer, recipe.token_cache)
+        groups, sizes = _mapped(paths, configs, tokenizer, recipe.token_cache)
         source = MappedGroups(groups, sizes, weights, **arguments)
-    config = recipe.model_config()
-    batches = PairBatches(
+    pairs = recipe.pairs.model_dump()
+    return PairBatches(
         source,
-        build_sampler(recipe),
+        PairSampler(recipe.seed, max_length=recipe.max_length, **pairs),
         mask_fractions=recipe.mask_fractions(),
         mark_mask_fraction=recipe.mark_mask_fraction,
-        predict_masked=bool(config.masked_lm_weight),
+        predict_masked=bool(recipe.encoder_config().masked_lm_weight),
         micro_batch_tokens=recipe.micro_batch_tokens,
         seed=recipe.seed,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+        rank=rank,
+        world_size=world_size,
     )
-    accelerator.print(source.described(), file=sys.stderr)
-    return batches
 
 
 def _mapped(
@@ -377,16 +373,3 @@ def _files(path: str, config: str | None) -> list[Callable]:
 
 def _open_on_hub(file: str):
     return HfFileSystem().open(file, "rb")
-
-
-def build_sampler(recipe: Recipe) -> PairSampler:
-    """The sampler that a recipe's `pairs` describe.
-
-    Raises:
-        InputError: an argument that `PairSampler` does not have.
-    """
-    known = [n for n in signature(PairSampler).parameters if n not in ("seed", "max_length")]
-    for name in recipe.pairs:
-        if name not in known:
-            raise InputError(f"pairs.{name}: unknown key; known: {', '.join(known)}")
-    return PairSampler(recipe.seed, max_length=recipe.max_length, **recipe.pairs)

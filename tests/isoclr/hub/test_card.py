@@ -86,7 +86,7 @@ def test_what_no_file_says_is_left_out(bare, folder, tmp_path):
     for trace in ("| None", "{{", "{%", "curves.png", "Transcripts over", "It has", "model-index"):
         assert trace not in text
     recipe = folder / "recipe.yaml"
-    recipe.write_text(re.sub("^data: .*", f"data: {tmp_path}/gone", recipe.read_text()))
+    recipe.write_text(re.sub("path: .*", f"path: {tmp_path}/gone", recipe.read_text()))
     text = text_of(folder)
     assert "## Training\n" in text and "## Training data" not in text and "gone" not in text
 

@@ -13,8 +13,7 @@ from data_builders.groups.parquet import SCHEMA
 from data_builders.records import InputError
 from isoclr.objectives.isoforms import sources
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
-from isoclr.objectives.isoforms.sources import MappedGroups, StreamedGroups, build_sampler
-from isoclr.training.recipe import Recipe
+from isoclr.objectives.isoforms.sources import MappedGroups, StreamedGroups
 from modeling_isoclr import IsoCLRTokenizer
 
 OPTIONS = {"batch_size": 5, "max_length": 100, "held_out": 4, "seed": 1}
@@ -174,12 +173,6 @@ def test_mapped_and_streamed_transcripts_have_the_same_tokens(groups_folder):
         other = by_name[located.groups.group_id(row)]
         first = located.groups.members.offsets[row], whole.members.offsets[other]
         assert np.array_equal(located.groups.tokens(first[0]), whole.tokens(first[1]))
-
-
-def test_a_wrong_argument_of_the_sampler_is_named():
-    recipe = Recipe(data="a", output="b", steps=1, pairs={"weights": {}})
-    with pytest.raises(InputError, match="pairs.weights: unknown key; known: type_weights"):
-        build_sampler(recipe)
 
 
 @pytest.mark.parametrize("name", ["exon_junctions", "transcript_id", "cds_start", "species"])

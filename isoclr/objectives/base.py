@@ -1,0 +1,111 @@
+"""The protocol between train.py and what it trains.
+
+train.py asks an objective for batches, a model, a loss and an evaluation without labels. Resume,
+processes, precision, logs, curves, checkpoints, the model card and pushing come from the engine,
+for every objective. `tests/helpers/toy_objective.py` is one in thirty lines.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from isoclr.training.curves import Panel
+from isoclr.training.recipe import Recipe
+
+
+class Batch(Protocol):
+    """What an objective's `batches` hold.
+
+    Attributes:
+        sizes: counts of what is in the batch of all processes, such as `transcripts` and
+            `nucleotides`; the engine reports each a second. `padded`, if there, counts the
+            positions that are computed, padding included, against the largest other count.
+    """
+
+    sizes: dict[str, int]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        ...
+
+
+class Batches(Protocol):
+    """Item s is this process's part of the batch of step s, counted from 0.
+
+    It is a function of the recipe's seed, of s, and of rank and world size, and of nothing else:
+    so a run resumes exactly, and worker processes change nothing.
+    """
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step."""
+        ...
+
+
+class Objective(ABC):
+    """What a run learns, from what, and how that is looked at.
+
+    Args:
+        recipe: of `recipe_class`.
+        rank: of this process.
+        world_size: number of processes.
+
+    Attributes:
+        recipe_class: the keys of its recipes: the engine's and its own.
+        panels: of the figure of curves.
+        recipe: as given.
+        rank: as given.
+        world_size: as given.
+        batches: of this process; the constructor sets it.
+        steps_per_epoch: in which the data comes once; the constructor sets it.
+        processor: tokenizer or processor that is saved with the model; None: there is none.
+        hub_datasets: repositories on the Hub that the data is read from.
+    """
+
+    recipe_class: ClassVar[type[Recipe]] = Recipe
+    panels: ClassVar[Sequence[Panel]] = (Panel("loss", (("loss", "training batches"),)),)
+
+    batches: Batches
+    steps_per_epoch: int
+    processor: Any = None
+    hub_datasets: Sequence[str] = ()
+
+    def __init__(self, recipe: Recipe, rank: int, world_size: int):
+        self.recipe, self.rank, self.world_size = recipe, rank, world_size
+
+    @abstractmethod
+    def build_model(self) -> PreTrainedModel:
+        """A new model on the CPU; the engine has seeded torch.
+
+        All that is learned must be among its parameters: checkpoints hold these.
+        """
+
+    @abstractmethod
+    def loss_module(self, model: PreTrainedModel) -> nn.Module:
+        """What accelerate prepares: `forward(batch) -> (loss, record)`.
+
+        `loss` is a scalar whose gradient, averaged over processes, is that of the whole batch.
+        `record` says what a log line shows, floats or tensors of one number, the same on every
+        process; `loss` should be among its keys. Loss arithmetic stays in float32 under autocast.
+        """
+
+    def evaluate(self, model: PreTrainedModel) -> dict[str, float]:
+        """Scores on data that is never trained on, without labels; called on the main process.
+
+        The model has all its weights, is in training mode, and must be left so.
+        """
+        return {}
+
+    def describe(self, step: int) -> list[str]:
+        """Names of what is in the batch of a step, for the report of a loss that is not finite."""
+        return []
+
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write the model and its processor, with the code that loads them."""
+        model.save_pretrained(folder)
+        if self.processor is not None:
+            self.processor.save_pretrained(folder)

@@ -1,0 +1,124 @@
+"""Contrastive learning on pairs of isoforms and homologs, as IsoCLR (arXiv 2310.08738)."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from isoclr.objectives.base import Objective
+from isoclr.objectives.isoforms.held_out import evaluate
+from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.isoforms.pairs import PairBatch
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from isoclr.objectives.isoforms.sources import build_batches
+from isoclr.training.curves import Panel
+from isoclr.training.processes import share_statistics, sum_over_processes
+from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer, transcript_count_weights
+
+
+class IsoformObjective(Objective):
+    """Views of transcripts of one group attract each other; all others of the batch repel.
+
+    See `Objective` for arguments and attributes.
+    """
+
+    recipe_class = IsoformRecipe
+    panels = (
+        Panel(
+            "contrastive loss",
+            (
+                ("loss", "training batches"),
+                ("held_out_loss", "held-out pairs"),
+                ("shuffled_loss", "held-out pairs, shuffled"),
+            ),
+        ),
+        Panel(
+            "partner ranked first (fraction)",
+            (("accuracy", "training batches"), ("held_out_accuracy", "held-out pairs")),
+            limits=(0, 1),
+        ),
+    )
+
+    def __init__(self, recipe: IsoformRecipe, rank: int, world_size: int):
+        super().__init__(recipe, rank, world_size)
+        self.processor = IsoCLRTokenizer()
+        self.batches = build_batches(recipe, self.processor, rank, world_size)
+        self.steps_per_epoch = self.batches.source.order.steps_per_epoch
+        self.hub_datasets = [s.path for s in recipe.data if not Path(s.path).is_dir()]
+        self._held_out = None
+        if rank == 0:
+            print(self.batches.source.described(), file=sys.stderr)
+            self._held_out = self.batches.held_out()
+
+    def build_model(self) -> IsoCLRForPreTraining:
+        """An encoder with the heads of pre-training."""
+        return IsoCLRForPreTraining(self.recipe.encoder_config())
+
+    def loss_module(self, model: IsoCLRForPreTraining) -> "IsoformLoss":
+        """The contrastive term over the views of all processes, and the masked-nucleotide term."""
+        if self.recipe.micro_batch_tokens is None and self.world_size > 1:
+            share_statistics(model)
+        encoder = PairEncoder(
+            model,
+            gradient_cache=self.recipe.gradient_cache,
+            compile_encoder=self.recipe.compile,
+        )
+        return IsoformLoss(encoder, count_weights=self.recipe.count_weights)
+
+    def evaluate(self, model: IsoCLRForPreTraining) -> dict[str, float]:
+        """Loss and geometry of held-out pairs; nothing where there are fewer than two."""
+        if self._held_out is None:
+            return {}
+        batch = self._held_out.to(model.device)
+        weights = transcript_count_weights(batch.counts) if self.recipe.count_weights else None
+        return evaluate(model, batch, weights)
+
+    def describe(self, step: int) -> list[str]:
+        """The group and the two transcripts of each pair."""
+        return self.batches.records(step)
+
+
+class IsoformLoss(nn.Module):
+    """The loss of a batch of pairs, of which this process encodes a part.
+
+    Every process takes the contrastive term over all views (see `gather_rows`). The
+    masked-nucleotide term is a sum over this process's nucleotides, scaled to the mean over all.
+
+    Args:
+        encoder: of the micro-batches of this process.
+        count_weights: weigh positive terms by the transcripts of their groups.
+    """
+
+    def __init__(self, encoder: PairEncoder, *, count_weights: bool):
+        super().__init__()
+        self.encoder, self.count_weights = encoder, count_weights
+
+    def forward(self, batch: PairBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss whose gradient, averaged over processes, is that of the whole batch; its terms.
+
+        Returns:
+            A scalar; and `loss`, `accuracy` (how often the partner ranks first), `padding` (the
+            fraction of it in what is encoded) and, with masked nucleotides, both terms apart.
+        """
+        projections, masked_lm = self.encoder(batch)
+        with torch.autocast(projections.device.type, enabled=False):
+            loss, record = self._combine(batch, projections.float(), masked_lm)
+        return loss, record | {"padding": batch.padding}
+
+    def _combine(self, batch, projections, masked_lm) -> tuple[torch.Tensor, dict[str, float]]:
+        model = self.encoder.model
+        by_count = transcript_count_weights(batch.counts) if self.count_weights else None
+        types = None if model.config.pair_type_weights is None else batch.types
+        contrastive, accuracy = model.contrast(projections, model.positive_weights(by_count, types))
+        loss, record = contrastive, {"loss": contrastive.item()}
+        if masked_lm is not None:
+            hidden = sum((labels != -100).sum() for labels in batch.labels)
+            sums = sum_over_processes(torch.stack([masked_lm.detach().double(), hidden.double()]))
+            record["contrastive_loss"] = contrastive.item()
+            record["masked_lm_loss"] = (sums[0] / sums[1]).item()
+            share, world_size = model.config.masked_lm_weight, len(batch.rows_of_rank)
+            masked_lm = masked_lm * (world_size / sums[1])
+            loss = share * masked_lm + (1 - share) * contrastive
+            record["loss"] = share * record["masked_lm_loss"] + (1 - share) * contrastive.item()
+        return loss, record | {"accuracy": accuracy.item()}

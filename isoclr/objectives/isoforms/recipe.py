@@ -1,0 +1,125 @@
+"""The recipe of contrastive learning on isoforms and homologs."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from isoclr.training.recipe import Options, Recipe, nearest
+from modeling_isoclr import IsoCLRConfig
+
+
+class DataSource(Options):
+    """Isoform groups to train on.
+
+    Attributes:
+        path: folder as `isoclr build` writes it, or a dataset on the Hub.
+        config: configuration of the dataset on the Hub.
+        weight: times that a group of it comes in an epoch.
+    """
+
+    path: str
+    config: str | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+
+
+class PairOptions(Options):
+    """Arguments of `PairSampler`: which two transcripts of a group make a pair."""
+
+    type_weights: dict[str, float] | None = None
+    species_weights: dict[str, float] | None = None
+    distances: str | None = None
+    distance_band: list[float] | None = None
+    graft: bool = False
+
+
+def _sources(value: Any) -> Any:
+    """A path, or a list of paths and of keys and values, as a list of the latter."""
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not entries:
+        raise ValueError("a path or a list of them")
+    return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+def _fractions(value: Any) -> float | list[float]:
+    bounds = value if isinstance(value, list) else [value, value]
+    numbers = all(type(bound) in (int, float) for bound in bounds)
+    if not (numbers and len(bounds) == 2 and 0 <= bounds[0] <= bounds[1] < 1):
+        raise ValueError("0 <= it < 1, or two such, the least first")
+    return value
+
+
+class IsoformRecipe(Recipe):
+    """Everything that decides a contrastive run on isoform groups; see `Recipe` for other keys.
+
+    Attributes:
+        data: folder of isoform groups as `isoclr build` writes it, or a dataset on the Hub; or a
+            list of such, each perhaps with the keys of `DataSource`.
+        model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders.
+        batch_size: groups a step, over all processes, at most; each gives one pair.
+        pairs: see `PairSampler`.
+        mask_fraction: nucleotides of every view that are hidden; or two numbers, between which
+            each view draws.
+        mark_mask_fraction: codon starts and exon ends that are hidden, each on its own, as Orthrus
+            does. None: those of the hidden nucleotides are, as IsoCLR does.
+        count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
+        max_length: transcripts over this many nt are left out, and counted.
+        micro_batch_tokens: nucleotides, padding included, that go through the encoder at once; the
+            batch is cut by length, so statistics of a `batch` norm are those of a micro-batch.
+            None: all that a process has at once, as the paper; a batch norm then takes its
+            statistics over all processes.
+        gradient_cache: encode each micro-batch twice, so that memory does not grow with the batch.
+            False: once, and keep all graphs.
+        token_cache: folder of a local cache of tokens, one byte a nucleotide, for fast disks.
+        streaming: read datasets of the Hub while training, without a local copy.
+        held_out_groups: groups of two transcripts and more that are never trained on.
+        seed: of the weights, the order, the pairs, the masks and dropout.
+    """
+
+    changeable: ClassVar[frozenset[str]] = Recipe.changeable | {
+        "data",
+        "token_cache",
+        "gradient_cache",
+    }
+
+    data: Annotated[list[DataSource], BeforeValidator(_sources)]
+    model: dict[str, Any] = {}
+    pairs: PairOptions = PairOptions()
+    mask_fraction: Annotated[float | list[float], BeforeValidator(_fractions)] = 0.15
+    mark_mask_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    count_weights: bool = True
+    max_length: Annotated[int, Field(ge=1)] = 12288
+    micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    gradient_cache: bool = True
+    token_cache: str | None = None
+    streaming: bool = False
+    held_out_groups: Annotated[int, Field(ge=0)] = 256
+
+    @model_validator(mode="after")
+    def _check(self) -> "IsoformRecipe":
+        if self.streaming and self.token_cache:
+            raise ValueError("token_cache: got one beside streaming, wanted one of them")
+        self.encoder_config()
+        return self
+
+    def mask_fractions(self) -> tuple[float, float]:
+        """The least and the greatest fraction of hidden nucleotides."""
+        bounds = self.mask_fraction
+        low, high = bounds if isinstance(bounds, list) else (bounds, bounds)
+        return float(low), float(high)
+
+    def encoder_config(self) -> IsoCLRConfig:
+        """The encoder's configuration.
+
+        Raises:
+            ValueError: an unknown argument, or a value that it refuses.
+        """
+        arguments = dict(self.model)
+        preset = arguments.pop("preset", None)
+        known = IsoCLRConfig().to_dict()
+        for name in arguments:
+            if name not in known:
+                raise ValueError(f"model.{name}: unknown key{nearest(name, [*known, 'preset'])}")
+        try:
+            return IsoCLRConfig.preset(preset, **arguments) if preset else IsoCLRConfig(**arguments)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"model.{error}") from error
