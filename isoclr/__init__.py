@@ -1,5 +1,11 @@
-"""Embed, train, evaluate and share RNA isoform encoders. Importing it registers Auto classes."""
+"""Embed, train, evaluate and share RNA isoform encoders.
 
-import modeling_isoclr  # noqa: F401  registers the Auto classes
+After `import isoclr` the Auto classes of transformers know the models without
+`trust_remote_code`. The import itself loads neither torch nor transformers.
+"""
+
+from isoclr.registration import register_with_transformers
 
 __version__ = "0.1.0"
+
+register_with_transformers()

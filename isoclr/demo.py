@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_builders.records import InputError
 from data_builders.simulate.clade import STRENGTH
-from isoclr.shipped import SHIPPED_MODEL
+from isoclr.shipped import DEFAULT_MODEL, shipped_model
 from isoclr.training.curves import read_log
 
 _MARK = ".isoclr-demo"
@@ -88,7 +88,7 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
         ),
         ("What the embeddings know of half-life", probe),
     ]
-    if SHIPPED_MODEL.is_dir():
+    if shipped_model().is_dir():
         embed = ["isoclr", "embed", *build[2:8], "--output", f"{output}/shipped.parquet"]
         steps.append(("Embeddings of one genome's transcripts, by the shipped model", embed))
     return steps
@@ -113,11 +113,9 @@ def summary(output: Path, seconds: float) -> str:
         f"    {name:<31} {score['pearson'][0]:.3f} ± {score['pearson'][1]:.3f}"
         for name, score in scores.items()
     )
-    shipped = f"model_cards/{SHIPPED_MODEL.name} is not in this checkout: nothing embedded by it"
-    if SHIPPED_MODEL.is_dir():
-        shipped = (
-            f"{output}/shipped.parquet     of one species, by model_cards/{SHIPPED_MODEL.name}"
-        )
+    shipped = f"{DEFAULT_MODEL} is not in this installation: nothing embedded by it"
+    if shipped_model().is_dir():
+        shipped = f"{output}/shipped.parquet     of one species, by {DEFAULT_MODEL}"
     return f"""
 == Done in {seconds:.0f} s
   {output}/genomes             three simulated species: FASTA, GTF, homology, half-lives

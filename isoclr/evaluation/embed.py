@@ -21,7 +21,7 @@ from transformers import AutoModel, AutoTokenizer
 from data_builders.groups.parquet import SCHEMA, groups_of_table, read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.hub.push import check_source
-from isoclr.shipped import SHIPPED_MODEL
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
 
@@ -30,22 +30,19 @@ _PARQUET = {"compression": "zstd", "use_dictionary": ["gene_id", "species"]}
 
 
 def load_model(
-    model: str | os.PathLike = SHIPPED_MODEL,
+    model: str | os.PathLike = DEFAULT_MODEL,
 ) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
     """The encoder, for inference and on the GPU if there is one, and its tokenizer.
 
     Args:
-        model: a folder that train.py wrote, or a repository on the Hub.
+        model: the name of a shipped model, a folder that train.py wrote, or a repository on the
+            Hub.
 
     Raises:
         InputError: when it is neither, of another family, or lacks weights; no model is shipped
             with this installation.
     """
-    if Path(model) == SHIPPED_MODEL and not SHIPPED_MODEL.is_dir():
-        raise InputError(
-            f"{SHIPPED_MODEL}: got an installation without the model that the repository ships, "
-            "wanted a --model, folder or Hub repository"
-        )
+    model = resolve_model(model)
     check_source(model, "a model that train.py wrote", "config.json")
     try:
         encoder, info = AutoModel.from_pretrained(

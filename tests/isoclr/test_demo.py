@@ -6,7 +6,7 @@ import pytest
 
 from data_builders.records import InputError
 from isoclr import demo
-from isoclr.cli import _parser
+from isoclr.cli import application
 from isoclr.training.curves import RunLog
 
 OUTPUT, ROOT = Path("out"), Path(__file__).resolve().parents[2]
@@ -16,16 +16,23 @@ TITLE = "Embeddings of one genome's transcripts, by the shipped model"
 @pytest.fixture(params=[True, False], ids=["shipped", "not shipped"])
 def shipped(request, tmp_path, monkeypatch):
     folder = tmp_path / "isoclr-small"
-    monkeypatch.setattr(demo, "SHIPPED_MODEL", folder)
+    monkeypatch.setattr(demo, "shipped_model", lambda: folder)
     if request.param:
         folder.mkdir()
     return request.param
 
 
+def parsed(words):
+    """The options of a command line in their order, as its command understands it."""
+    context = application().make_context("isoclr", list(words))
+    name, command, rest = context.command.resolve_command(context, list(words))
+    return command.make_context(name, rest, parent=context)
+
+
 def test_every_step_is_a_line_that_its_program_takes(shipped):
     for _, command in demo.demo_commands(OUTPUT, ROOT):
         if command[0] == "isoclr":
-            _parser().parse_args(command[1:])
+            assert parsed(command[1:]).info_name == command[1]
         else:
             assert shutil.which(command[0]) or command[0] in ("accelerate", "python")
 
@@ -34,14 +41,9 @@ def test_the_last_step_embeds_with_the_shipped_model_where_there_is_one(shipped)
     title, command = demo.demo_commands(OUTPUT, ROOT)[-1]
     assert (title == TITLE) == shipped
     if shipped:
-        parsed = _parser().parse_args(command[1:])
-        assert parsed.model.endswith("model_cards/isoclr-small")
-        (source,) = parsed.sources
-        assert source["species"] == "alpha_simulata" and set(source) == {
-            "genome",
-            "annotation",
-            "species",
-        }
+        options = parsed(command[1:]).params
+        assert options["model"] == "isoclr-small" and options["species"] == ["alpha_simulata"]
+        assert len(options["genome"]) == len(options["annotation"]) == 1
 
 
 def test_the_summary_says_what_the_shipped_model_made(shipped, groups_folder, probe_file, tmp_path):
@@ -55,8 +57,8 @@ def test_the_summary_says_what_the_shipped_model_made(shipped, groups_folder, pr
     assert "== Done in 61 s" in text and f"{n} transcripts in" in text
     assert "After 7 steps the partner ranks first for 12% of the 64 held-out pairs" in text
     assert f"{'k-mers':<31} 0.560 ± " in text
-    made = f"{tmp_path}/shipped.parquet     of one species, by model_cards/isoclr-small"
-    absent = "model_cards/isoclr-small is not in this checkout: nothing embedded by it"
+    made = f"{tmp_path}/shipped.parquet     of one species, by isoclr-small"
+    absent = "isoclr-small is not in this installation: nothing embedded by it"
     assert (made in text, absent in text) == (shipped, not shipped)
 
 

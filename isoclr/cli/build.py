@@ -1,0 +1,56 @@
+"""isoclr build: annotation to isoform groups."""
+
+from typing import Annotated, Literal
+
+from isoclr.cli.options import Homology, Option, Registry, Sources, pair_of, print_reasons
+
+
+def build(
+    sources: Sources,
+    registry: Registry,
+    homology: Homology,
+    output: Annotated[str, Option(metavar="DIR", help="folder of the dataset")],
+    merge: Annotated[
+        Literal["across", "within"],
+        Option(help="homologous genes of all species make a group, or of each species (the paper)"),
+    ] = "across",
+    max_length: Annotated[int, Option(help="longest transcript, nt")] = 12288,
+    shard: Annotated[
+        tuple | None,
+        Option(
+            metavar="I/N",
+            parser=pair_of("/", "I/N, such as 0/4"),
+            help="build part I, from 0, of N that make the dataset once they are in one folder",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, Option("--overwrite", help="replace what is there")] = False,
+) -> None:
+    """Write isoform groups of annotated genomes, transcripts or tables.
+
+    Example:
+    isoclr build --genome fly.fa.gz --annotation fly.gff3.gz --species fly --output groups
+    isoclr build --species human,mouse --homology homologene.tsv.gz --output groups
+    """
+    from data_builders.groups.build import build as build_groups
+    from data_builders.staging import shard_name
+
+    report = build_groups(
+        [*registry.made(sources.named), *sources.made()],
+        output,
+        homology=homology.made(),
+        merge=merge,
+        max_length=max_length,
+        shard=shard,
+        strict=sources.strict,
+        overwrite=overwrite,
+    )
+    for source in [*report["sources"], {"species": "all", **report["grouping"]}]:
+        print(f"{source['species'] or 'table'}: {source['kept']} of {source['read']} transcripts")
+        print_reasons(source)
+    dataset = report["dataset"]
+    name = "report" if shard is None else f"reports/{shard_name(shard)}"
+    print(
+        f"{output}: {dataset['groups']} isoform groups, {dataset['transcripts']} "
+        f"transcripts of {dataset['genes']} genes, {dataset['with_cds']} with a CDS; "
+        f"see {name}.json and {name}.png"
+    )

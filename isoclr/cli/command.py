@@ -1,0 +1,189 @@
+"""Make a command of a function: its parameters are the options, its docstring is the help."""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Annotated, get_args, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from data_builders.records import InputError
+
+_ORDER = "isoclr.order"
+
+
+class Command(TyperCommand):
+    """A command that knows the order of its options and prints examples below its help."""
+
+    examples: tuple[str, ...] = ()
+
+    def parse_args(self, ctx, args):
+        """Keep the options in the order of the command line, which values alone lose."""
+        values, _, order = self.make_parser(ctx).parse_args(list(args))
+        left = {
+            name: iter(value) if isinstance(value, list) else iter([value] * len(order))
+            for name, value in values.items()
+        }
+        ctx.meta[_ORDER] = [(param.name, next(left[param.name], None)) for param in order]
+        options = {name for param in self.params for name in param.opts}
+        for name, value in ctx.meta[_ORDER]:
+            if isinstance(value, str) and value in options:
+                raise typer.BadParameter(f"{option_name(name)}: got {value}, wanted a value", ctx)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        """Run the command; a file that cannot be read or written is wrong input."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(f"{error.filename}: {reason}" if error.filename else reason) from error
+        except KeyboardInterrupt:
+            print(f"{ctx.command_path}: interrupted", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    def format_help(self, ctx, formatter):
+        """Print the help, then the examples as they are to be typed."""
+        super().format_help(ctx, formatter)
+        if self.examples:
+            typer.echo(" Examples:")
+            for line in self.examples:
+                typer.echo(f"   {line}")
+            typer.echo()
+
+
+def command_of(function: Callable, name: str, panel: str | None = None) -> Command:
+    """Return the command of a function.
+
+    Args:
+        function: its keyword parameters are annotated with `typer.Option`, its positional ones
+            with `typer.Argument`. A parameter of a dataclass stands for options: one a field, in
+            the help panel that its `PANEL` names; its `NOTE` joins the help. A dataclass that
+            has `read_order` gets the options of the command line in their order, as (field,
+            value) pairs. Lines of the docstring after "Example:" are examples.
+        name: of the command.
+        panel: the panel of `isoclr --help` that lists it.
+    """
+    text, _, examples = inspect.cleandoc(function.__doc__ or "").partition("\nExample:\n")
+    app = typer.Typer(add_completion=False)
+    paragraphs = text.strip().split("\n\n")
+    groups = _groups(get_type_hints(function)).values()
+    paragraphs += [" ".join(group.NOTE for group in groups if hasattr(group, "NOTE"))]
+    app.command(
+        name,
+        cls=Command,
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs).strip(),
+        rich_help_panel=panel,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(_with_options_of_groups(function))
+    command = typer.main.get_command(app)
+    command.examples = tuple(inspect.cleandoc(examples).splitlines()) if examples else ()
+    return command
+
+
+def command_group(name: str, text: str, kinds: dict[str, Callable], panel: str):
+    """Return a command that has a subcommand of each function in `kinds`."""
+    app = typer.Typer(add_completion=False)
+    app.callback()(lambda: None)
+    group = typer.main.get_command(app)
+    group.name, group.help, group.rich_help_panel = name, text, panel
+    group.no_args_is_help = True
+    for kind, function in kinds.items():
+        group.add_command(command_of(function, kind))
+    return group
+
+
+def usage_message(error: typer.TyperException) -> str:
+    """Return one line about a command line that cannot be understood."""
+    kind, param = type(error).__name__, getattr(error, "param", None)
+    if kind == "NoArgsIsHelpError":
+        return ""
+    if kind == "NoSuchOption":
+        near = " or ".join(error.possibilities or ())
+        return f"{error.option_name}: no such option" + (f"; did you mean {near}?" if near else "")
+    if param is None:
+        return error.format_message().removeprefix("Invalid value: ").rstrip(".")
+    option = param.opts[0] if param.param_type_name == "option" else param.name.upper()
+    if kind == "MissingParameter":
+        return f"wanted {option}{f' {param.metavar}' if param.metavar else ''}"
+    message = error.message
+    if message.startswith("Input should be"):
+        kind = "a whole number" if "integer" in message else "a number"
+        return f"{option}: got {_given(error)}, wanted {kind}"
+    if "is not one of" in message:
+        choices = message.partition("is not one of ")[2].rstrip(".")
+        return f"{option}: got {_given(error)}, wanted one of {choices}"
+    return f"{option}: {message}".rstrip(".")
+
+
+def _given(error: typer.BadParameter) -> str:
+    """Return the value of the parameter that an error is about, as it was typed."""
+    values = [value for name, value in error.ctx.meta[_ORDER] if name == error.param.name]
+    return repr(values[-1])
+
+
+def _with_options_of_groups(function: Callable) -> Callable:
+    """Return the function with each dataclass among its parameters replaced by options."""
+    hints = get_type_hints(function, include_extras=True)
+    hints.pop("return", None)
+    groups = _groups(hints)
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            parameters += _options(groups[name])
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(kind=kind, annotation=hints[name]))
+
+    def call(_context: typer.Context, **values):
+        for name, group in groups.items():
+            mine = [field.name for field in dataclasses.fields(group) if field.init]
+            values[name] = group(**{key: values.pop(key) for key in mine})
+            if hasattr(group, "read_order"):
+                order = [(key, value) for key, value in _context.meta[_ORDER] if key in mine]
+                values[name].read_order(order)
+        return function(**values)
+
+    context = inspect.Parameter(
+        "_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    call.__signature__ = inspect.Signature([context, *parameters])
+    call.__annotations__ = {p.name: p.annotation for p in [context, *parameters]}
+    return call
+
+
+def _groups(hints: dict[str, type]) -> dict[str, type]:
+    """Return the parameters that are dataclasses of options."""
+    return {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+
+
+def _options(group: type) -> list[inspect.Parameter]:
+    """Return a parameter for each field of a dataclass of options."""
+    hints = get_type_hints(group, include_extras=True)
+    parameters = []
+    for field in dataclasses.fields(group):
+        if not field.init:
+            continue
+        kind, *found = get_args(hints[field.name])
+        (option,) = (extra for extra in found if isinstance(extra, OptionInfo))
+        option.rich_help_panel = getattr(group, "PANEL", None)
+        missing = field.default is dataclasses.MISSING
+        parameters.append(
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if missing else field.default,
+                annotation=Annotated[kind, option],
+            )
+        )
+    return parameters
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field: `homology_genes` is `--homology-genes`."""
+    return "--" + field.replace("_", "-")

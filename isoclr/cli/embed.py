@@ -1,0 +1,85 @@
+"""isoclr embed: transcripts to embeddings."""
+
+from typing import Annotated
+
+from data_builders.records import InputError
+from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def embed(
+    sources: Sources,
+    registry: Registry,
+    output: Annotated[
+        str, Option(metavar="FILE", help="Parquet file; a run that was cut off goes on with it")
+    ],
+    model: Model = DEFAULT_MODEL,
+    groups: Annotated[
+        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
+    ] = None,
+    config: Annotated[
+        str | None, Option(metavar="NAME", help="of a dataset on the Hub that has several")
+    ] = None,
+    guess_cds: Annotated[
+        int | None,
+        Option(
+            metavar="NT",
+            help="where there is no CDS, the longest reading frame of at least so many nt",
+        ),
+    ] = None,
+    per_position: Annotated[
+        bool,
+        Option("--per-position", help="a vector for every 32 nt instead of one a transcript"),
+    ] = False,
+) -> None:
+    """Write an embedding of each transcript.
+
+    Example:
+    isoclr embed --transcripts isoforms.fa.gz --annotation isoforms.gtf.gz --output vectors.parquet
+    isoclr embed --genome genome.fa.gz --annotation genes.gff3.gz --output vectors.parquet
+    """
+    from data_builders.text import Tally
+    from isoclr.evaluation.embed import embed_to_file, load_model
+    from isoclr.evaluation.embed import guess_cds as guess
+
+    encoder, tokenizer = load_model(model)
+    tally = Tally(strict=sources.strict)
+    transcripts = transcripts_to_embed(sources, registry, tally, groups=groups, config=config)
+    if not transcripts:
+        raise InputError(f"no transcript to embed; skipped: {dict(tally.skipped) or 'none'}")
+    if guess_cds is not None:
+        transcripts, guessed = guess(transcripts, guess_cds)
+        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    embed_to_file(output, encoder, tokenizer, transcripts, per_position=per_position)
+    made = f"embeddings of {encoder.config.pooled_size} numbers"
+    if per_position:
+        made = (
+            f"vectors of {encoder.config.hidden_size} numbers, "
+            f"one for {encoder.config.downsampling} nt"
+        )
+    print(
+        f"{output}: {made}; {len(transcripts)} transcripts, "
+        f"{sum(t.cds_start >= 0 for t in transcripts)} with a CDS, "
+        f"{sum(t.exon_junctions is not None for t in transcripts)} of known exons"
+    )
+    print_reasons(tally)
+
+
+def transcripts_to_embed(
+    sources: Sources, registry: Registry, tally, *, groups: str | None, config: str | None = None
+) -> list:
+    """Return the transcripts of isoform groups or of sources, whichever is given."""
+    from isoclr.evaluation.embed import read_dataset
+
+    made = [*registry.made(sources.named), *sources.made(species="unknown")]
+    if config and not groups:
+        raise InputError(f"--config {config}: wanted --groups with it")
+    if groups and made:
+        raise InputError(f"--groups {groups}: wanted no sources beside it")
+    if groups:
+        return [
+            transcript for group in read_dataset(groups, config) for transcript in group.transcripts
+        ]
+    if not made:
+        raise InputError("wanted --genome, --transcripts, --table, --species or --groups")
+    return [transcript for source in made for transcript in source.read(tally, {})]

@@ -1,0 +1,92 @@
+"""isoclr probe: linear probes beside baselines."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from isoclr.cli.options import (
+    MODEL_HELP,
+    Homology,
+    Label,
+    LabelledGroups,
+    Labels,
+    Option,
+    Saluki,
+    Taxonomy,
+    whole_numbers,
+)
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
+
+
+def _ranges(value: str) -> tuple[tuple[int, int], ...]:
+    found = [re.fullmatch(r"([1-9])-([1-9])", part) for part in value.split(",")]
+    ranges = tuple((int(match[1]), int(match[2])) for match in found if match)
+    if len(ranges) < len(found) or any(low > high for low, high in ranges):
+        raise typer.BadParameter(f"got '{value}', wanted lengths up to 9, such as 1-6,3-7")
+    return ranges
+
+
+def probe(
+    homology: Homology,
+    labels: Labels,
+    output: Annotated[str, Option(metavar="DIR", help="folder of probe.json and probe.png")],
+    model: Annotated[
+        list[str],
+        Option(help=f"{MODEL_HELP}; repeat it to compare others with the first"),
+    ] = [DEFAULT_MODEL],  # noqa: B006  nothing changes it
+    label: Label = None,
+    groups: LabelledGroups = None,
+    taxonomy: Taxonomy = 9606,
+    split: Annotated[
+        Literal["homology", "random", "chromosome", "k-mer"],
+        Option(help="what keeps train and test rows apart"),
+    ] = "homology",
+    chromosomes: Annotated[
+        str | None,
+        Option(
+            metavar="FILE",
+            help="table of gene_id or transcript_id and chromosome; none: the labels have them",
+        ),
+    ] = None,
+    few_labels: Annotated[
+        tuple | None, Option(metavar="N,...", parser=whole_numbers, help="such as 85,171")
+    ] = None,
+    kmers: Annotated[
+        tuple | None,
+        Option(
+            metavar="LOW-HIGH,...",
+            parser=_ranges,
+            help="lengths in each control of k-mers; 1-6,3-7 by default",
+        ),
+    ] = None,
+    saluki: Saluki = False,
+) -> None:
+    """Compare linear probes of embeddings with baselines on the same labels.
+
+    Example:
+    isoclr probe --labels half_life.parquet --output probe
+    isoclr probe --model mine --model theirs --labels half_life.parquet --few-labels 85,171 --output probe
+    """  # noqa: E501  a command line to copy
+    from isoclr.evaluation.controls import KMERS
+    from isoclr.evaluation.probe import few_labels_table
+    from isoclr.evaluation.run import probe_models
+
+    results = probe_models(
+        [resolve_model(name) for name in model],
+        labels,
+        label,
+        Path(output),
+        isoform_groups=groups,
+        homology=homology.made(),
+        taxonomy=taxonomy,
+        split=split,
+        chromosomes=chromosomes,
+        kmers=kmers or KMERS,
+        saluki=saluki,
+        few_labels=few_labels or (),
+    )
+    print(results[-1].table())
+    if few_labels:
+        print(few_labels_table(results))

@@ -1,0 +1,24 @@
+"""isoclr push: share a model or a dataset on the Hub."""
+
+from typing import Annotated
+
+import typer
+
+from isoclr.cli.options import Option
+
+
+def push(
+    folder: Annotated[str, typer.Argument(help="model that train.py wrote, or isoform groups")],
+    repo: Annotated[str, typer.Argument(help="owner/name on the Hub; made when there is none")],
+    private: Annotated[bool, Option("--private", help="visible to its owner alone")] = False,
+) -> None:
+    """Share a model or a dataset on the Hub.
+
+    Example:
+    isoclr push model OWNER/NAME --private
+    """
+    from isoclr.hub.dataset import is_dataset, push_dataset
+    from isoclr.hub.push import push as push_model
+
+    share = push_dataset if is_dataset(folder) else push_model
+    print(share(folder, repo, private))

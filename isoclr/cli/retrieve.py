@@ -1,0 +1,33 @@
+"""isoclr retrieve: ranks of isoforms and homologs."""
+
+from pathlib import Path
+from typing import Annotated
+
+from isoclr.cli.options import Groups, Model, Option, SampleSeed
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
+
+
+def retrieve(
+    groups: Groups,
+    output: Annotated[str, Option(metavar="DIR", help="folder of retrieve.json, .tsv and .png")],
+    model: Model = DEFAULT_MODEL,
+    queries: Annotated[int, Option(help="of each type of pair")] = 1000,
+    candidates: Annotated[int, Option(help="transcripts to search")] = 10_000,
+    seed: SampleSeed = 0,
+) -> None:
+    """Rank transcripts by similarity: do isoforms and homologs come first?
+
+    Example:
+    isoclr retrieve --groups groups --output retrieve
+    """
+    from isoclr.evaluation.retrieve import retrieve_model
+
+    result = retrieve_model(
+        resolve_model(model),
+        groups,
+        Path(output),
+        queries=queries,
+        candidates=candidates,
+        seed=seed,
+    )
+    print(result.table())
