@@ -76,11 +76,48 @@ class IsoCLRTrackEmbedding(nn.Module):
 
 
 class IsoCLRConv(nn.Conv1d):
-    """A convolution whose output is as long as its input; an even kernel reaches further 3'."""
+    """A convolution whose output is as long as its input; an even kernel reaches further 3'.
+
+    PEFT builds the low-rank twin of a convolution from its kernel size, stride and padding, and
+    leaves dilation out. So `padding` holds what is added on both sides together, and dilation
+    follows from it.
+
+    Args:
+        channels_in: channels of the input.
+        channels: channels of the output.
+        kernel_size: width, in positions.
+        stride: 1 alone.
+        padding: dilation · (kernel_size - 1); None: by `dilation`.
+        dilation: distance of neighbouring weights, in positions, where there is no `padding`.
+        groups: 1 alone.
+        bias: whether there is one.
+    """
+
+    def __init__(
+        self,
+        channels_in,
+        channels,
+        kernel_size,
+        stride=1,
+        padding=None,
+        dilation=1,
+        groups=1,
+        bias=True,
+    ):
+        width, stride = (x[0] if isinstance(x, tuple) else x for x in (kernel_size, stride))
+        if (stride, groups) != (1, 1):
+            raise ValueError(f"got stride {stride} and {groups} groups, wanted 1 of both")
+        if padding is not None and width > 1:
+            padding = padding[0] if isinstance(padding, tuple) else padding
+            dilation = padding // (width - 1)
+        padding = dilation * (width - 1)
+        super().__init__(
+            channels_in, channels, width, padding=padding, dilation=dilation, bias=bias
+        )
 
     def forward(self, x):
         """(batch, in, 1, length) to (batch, out, 1, length)."""
-        reach = self.dilation[0] * (self.kernel_size[0] - 1)
+        (reach,) = self.padding
         if reach:
             x = nn.functional.pad(x, (reach // 2, reach - reach // 2))
         return nn.functional.conv2d(
@@ -143,6 +180,14 @@ class IsoCLRLayerNorm(nn.LayerNorm):
         return _over_channels(super().forward, x, self.weight.dtype)
 
 
+class IsoCLRVectorNorm(nn.LayerNorm):
+    """Layer normalisation of one vector a transcript, in the precision of its weights."""
+
+    def forward(self, x):
+        """(batch, channels) to the same."""
+        return super().forward(x.to(self.weight.dtype))
+
+
 class IsoCLRRMSNorm(nn.RMSNorm):
     """Root-mean-square normalisation over the channels of each position."""
 
@@ -169,19 +214,26 @@ def _over_channels(norm, x, dtype):
 NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm, "rms": IsoCLRRMSNorm}
 
 
-def halve(x, mask):
-    """Max-pools pairs of positions; padding never wins.
+class IsoCLRHalving(nn.Module):
+    """Max-pools pairs of positions; padding never wins."""
 
-    Args:
-        x: (batch, channels, 1, length), of even length.
-        mask: (batch, 1, 1, length), True where valid.
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.MaxPool2d((1, 2))
 
-    Returns:
-        Both at half the length; padded positions are zero.
-    """
-    x = nn.functional.max_pool2d(_filled(x, mask, torch.finfo(x.dtype).min), (1, 2))
-    mask = mask[..., ::2]
-    return _filled(x, mask, 0), mask
+    def forward(self, x, mask):
+        """Halve the length.
+
+        Args:
+            x: (batch, channels, 1, length), of even length.
+            mask: (batch, 1, 1, length), True where valid.
+
+        Returns:
+            Both at half the length; padded positions are zero.
+        """
+        x = self.pool(_filled(x, mask, torch.finfo(x.dtype).min))
+        mask = mask[..., ::2]
+        return _filled(x, mask, 0), mask
 
 
 def _filled(x, mask, value):
@@ -192,12 +244,17 @@ def _filled(x, mask, value):
 
 
 class IsoCLRBlock(nn.Module):
-    """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU."""
+    """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU.
+
+    Each ReLU is a module of its own: DeepLIFT hooks modules, and one used twice would mix its two
+    inputs up.
+    """
 
     def __init__(self, channels_in: int, channels: int, dilation: int, config: IsoCLRConfig):
         super().__init__()
         norm = NORMS[config.norm]
         self.conv1 = IsoCLRConv(channels_in, channels, config.kernel_size, dilation=dilation)
+        self.relu1, self.relu2, self.relu3, self.relu4 = (nn.ReLU() for _ in range(4))
         self.norm1 = norm(channels, config)
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = IsoCLRConv(channels, channels, config.kernel_size, dilation=dilation)
@@ -210,9 +267,10 @@ class IsoCLRBlock(nn.Module):
     def forward(self, x, mask):
         """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
         residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask)
-        x = self.dropout(self.norm1(self.conv1(x).relu(), mask).relu()) * mask
-        x = self.norm2(self.conv2(x).relu(), mask)
-        return (x + residual).relu() * mask
+        x = self.relu2(self.norm1(self.relu1(self.conv1(x)), mask))
+        x = self.dropout(x) * mask
+        x = self.norm2(self.relu3(self.conv2(x)), mask)
+        return self.relu4(x + residual) * mask
 
 
 @contextmanager
@@ -236,6 +294,7 @@ class IsoCLREncoder(nn.Module):
         width = config.stem_kernel_size or config.kernel_size
         self.stem = IsoCLRConv(config.n_tracks, config.stem_channels, width)
         self.stem_norm = NORMS[config.norm](config.stem_channels, config)
+        self.halvings = nn.ModuleList(IsoCLRHalving() for _ in range(1 + len(config.filters)))
         self.stages = nn.ModuleList()
         self.gradient_checkpointing = False
         channels_in = config.stem_channels
@@ -260,9 +319,10 @@ class IsoCLREncoder(nn.Module):
             length / 2^(stage + 2)) and its mask.
         """
         stem = self.stem_norm(self.stem(x), mask)
-        x, mask = halve(stem, mask)
+        halve_stem, *halvings = self.halvings
+        x, mask = halve_stem(stem, mask)
         outputs = []
-        for first, *rest in self.stages:
+        for (first, *rest), halve in zip(self.stages, halvings, strict=True):
             x, mask = halve(self._through(first, x, mask), mask)
             for block in rest:
                 x = self._through(block, x, mask)
@@ -304,11 +364,13 @@ class IsoCLRSubPositionDecoder(nn.Module):
             nn.Linear(channels, 2 ** (stage + 2) * self.size, bias=stage == 0)
             for stage, channels in enumerate(config.filters)
         )
+        self.gelu = nn.GELU()
 
     def forward(self, hidden_states, length):
         """Stages of (batch, positions, channels) to (batch, length, decoder_size)."""
         parts = [
-            linear(hidden).view(len(hidden), -1, self.size)[:, :length]
+            # `unflatten` and `flatten` bake no batch size into an exported graph.
+            linear(hidden).unflatten(2, (-1, self.size)).flatten(1, 2)[:, :length]
             for linear, hidden in zip(self.stages, hidden_states, strict=True)
         ]
-        return nn.functional.gelu(sum(parts))
+        return self.gelu(sum(parts))

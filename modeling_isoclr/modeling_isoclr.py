@@ -282,15 +282,17 @@ class IsoCLRProjector(nn.Module):
         first, second, last = config.projector_sizes
         self.linear1 = nn.Linear(config.contrasted_size, first)
         self.norm1 = norm(first, config)
+        self.relu1 = nn.ReLU()
         self.linear2 = nn.Linear(first, second)
         self.norm2 = norm(second, config)
+        self.relu2 = nn.ReLU()
         self.linear3 = nn.Linear(second, last, bias=False)
 
     def forward(self, x):
         """(batch, pooled) to (batch, projected); what is not learned, the first, is left out."""
         x = x[:, -self.linear1.in_features :]
-        for linear, norm in ((self.linear1, self.norm1), (self.linear2, self.norm2)):
-            x = norm(linear(x)[:, :, None, None])[:, :, 0, 0].relu()
+        x = self.relu1(self.norm1(self.linear1(x)[:, :, None, None])[:, :, 0, 0])
+        x = self.relu2(self.norm2(self.linear2(x)[:, :, None, None])[:, :, 0, 0])
         return self.linear3(x)
 
 
@@ -491,6 +493,7 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
         self.isoclr = IsoCLRModel(config)
         width = config.classifier_hidden_size
         self.dense = nn.Linear(config.pooled_size, width) if width else None
+        self.relu = nn.ReLU()
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(width or config.pooled_size, config.num_labels)
         self.post_init()
@@ -523,7 +526,7 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
         )
         x = output.pooler_output
         if self.dense is not None:
-            x = self.dense(x).relu()
+            x = self.relu(self.dense(x))
         logits = self.classifier(self.dropout(x))
         loss = None
         if labels is not None:

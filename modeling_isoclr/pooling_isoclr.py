@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .configuration_isoclr import BASES, IsoCLRConfig
+from .layers_isoclr import IsoCLRVectorNorm
 
 REGIONS = 3
 CODONS = BASES**3
@@ -44,6 +45,7 @@ class IsoCLRRandomFeatures(nn.Module):
         self.variance = variance
         self.register_buffer("directions", torch.zeros(inputs, size))
         self.register_buffer("offsets", torch.zeros(size))
+        self.tanh = nn.Tanh()
 
     def draw(self):
         """The same features in all models of a size, whatever the seed."""
@@ -54,7 +56,7 @@ class IsoCLRRandomFeatures(nn.Module):
 
     def forward(self, numbers):
         """(batch, inputs) to (batch, size), within -1 and 1."""
-        return (numbers.to(self.directions.dtype) @ self.directions + self.offsets).tanh()
+        return self.tanh(numbers.to(self.directions.dtype) @ self.directions + self.offsets)
 
 
 class IsoCLRLayout(IsoCLRRandomFeatures):
@@ -100,8 +102,9 @@ class IsoCLRRegionPooling(nn.Module):
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
         self.layout = IsoCLRLayout(config)
+        self.relu = nn.ReLU()
         self.content = nn.Linear(REGIONS * sum(config.filters), config.content_size)
-        self.content_norm = nn.LayerNorm(config.content_size, eps=config.norm_eps)
+        self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
 
     def forward(self, tracks, mask, stem, stages):
@@ -121,7 +124,7 @@ class IsoCLRRegionPooling(nn.Module):
         regions = regions_of(starts, mask)
         # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
         in_frame = torch.cat([regions[:, :1], starts, regions[:, 2:]], 1)
-        stem_features = region_means(stem.relu(), in_frame, mask, _PRIOR).flatten(1)
+        stem_features = region_means(self.relu(stem), in_frame, mask, _PRIOR).flatten(1)
         stage_features = []
         for number, (stage, valid) in enumerate(stages):
             nucleotides = 2 ** (number + 2)
@@ -130,8 +133,8 @@ class IsoCLRRegionPooling(nn.Module):
                 region_means(stage, share, valid, _PRIOR / nucleotides).flatten(1)
             )
         layout = self.layout(layout_numbers(tracks, mask, regions))
-        content = self.content(torch.cat(stage_features, 1).to(self.content.weight.dtype))
-        content = self.content_norm(content.to(self.content_norm.weight.dtype))
+        # In the precision of the activations: a quantized layer's weights are of another type.
+        content = self.content_norm(self.content(torch.cat(stage_features, 1).to(stem.dtype)))
         pooled = [layout, codon_usage(tracks, starts), stem_features, content]
         if self.discriminants is not None:
             pooled.insert(2, self.discriminants(torch.cat(pooled[:3], 1)))
