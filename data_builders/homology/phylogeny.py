@@ -13,7 +13,8 @@ from data_builders.records import InputError
 
 _HEADER = ["species_a", "species_b", "distance"]
 _SPECIAL = set("(),:;[]'")
-_TOKEN = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|[(),:;]|[^\s(),:;\[\]']+|\s+|.", re.DOTALL)
+NEWICK_TOKEN = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|[(),:;]|[^\s(),:;\[\]']+|\s+|.", re.DOTALL)
+"""What a tree is made of: names, quoted ones and comments whole, and the marks between them."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _post_order(root: _Node) -> list[_Node]:
 def _parse(text: str, path) -> _Node:
     root = node = _Node(None)
     line, expects_length, ended = 1, False, False
-    for token in _TOKEN.findall(text):
+    for token in NEWICK_TOKEN.findall(text):
         here, line = line, line + token.count("\n")
         if token.isspace() or (token[0] == "[" and token[-1] == "]"):
             continue
