@@ -129,9 +129,10 @@ class TestShipped:
         assert not re.search(r"[0-9a-fA-F]{32}", shipped.path.read_text())
 
     def test_is_installed_with_the_package(self, shipped):
-        project = Path(data_builders.__file__).parents[1] / "pyproject.toml"
-        packaged = tomllib.loads(project.read_text())["tool"]["setuptools"]["package-data"]
-        assert shipped.path.name in packaged["data_builders"]
+        package = Path(data_builders.__file__).parent
+        project = tomllib.loads((package.parent / "pyproject.toml").read_text())
+        packaged = project["tool"]["setuptools"]["package-data"]["data_builders"]
+        assert shipped.path.relative_to(package).as_posix() in packaged
 
 
 def entries(registry):
