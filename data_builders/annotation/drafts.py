@@ -13,27 +13,26 @@ from data_builders.annotation.models import (
     coding_pieces,
     ordered_exons,
     overlap,
-    pieces_in_a_row,
+    pieces_of_consecutive_exons,
 )
 from data_builders.annotation.runs import CDS, EXON, PART_KINDS, STOP, Runs
 from data_builders.records import InputError
 from data_builders.text import Tally
 
 _LONGEST_SLIP = 2  # nt that a ribosome skips in a programmed frameshift; no intron is as short
-_TRANS_SPLICING = b"trans-splicing"
 
 Run = tuple[Runs, int]
-"""Runs of lines, and the number of one."""
+"""Runs of lines, and the number of one of them."""
 
 
 @dataclass(slots=True)
 class Parts:
-    """Intervals in the order of the file.
+    """The parts of one transcript, in the order of the file.
 
     Attributes:
         exons, stops: all of them.
         cds: interval -> phase.
-        utrs: only as long as there are no exons, which make them redundant.
+        utrs: only where no exon came before them, as exons make UTRs redundant.
     """
 
     exons: list[Interval] = field(default_factory=list)
@@ -41,13 +40,13 @@ class Parts:
     stops: list[Interval] = field(default_factory=list)
     utrs: list[Interval] = field(default_factory=list)
 
-    def add(self, sort: int, interval: Interval, phase: int) -> bool:
-        """Takes in EXON, CDS, STOP or UTR; False for a CDS that came in with another phase."""
-        if sort == EXON:
+    def add(self, kind: int, interval: Interval, phase: int) -> bool:
+        """Add an EXON, CDS, STOP or UTR; return False for a CDS that is there in another phase."""
+        if kind == EXON:
             self.exons.append(interval)
-        elif sort == CDS:
+        elif kind == CDS:
             return self.cds.setdefault(interval, phase) == phase
-        elif sort == STOP:
+        elif kind == STOP:
             self.stops.append(interval)
         elif not self.exons:
             self.utrs.append(interval)
@@ -56,18 +55,18 @@ class Parts:
 
 @dataclass(slots=True)
 class Draft:
-    """A transcript while its lines come in; still in the bytes of the file.
+    """A transcript while its lines are read; names are still the bytes of the file.
 
     Attributes:
-        line: the first that speaks of it.
+        line: the number of its first line.
         gene: its gene_id.
         biotype: its biotype or feature type.
-        definitions: lines that are the transcript itself.
+        definitions: how many lines define the transcript itself.
         chromosome, strand: of its first part.
         skip_reason: why it will be skipped.
-        parts: what came in, unless it is all in `run`.
+        parts: its parts, unless all of them are in `run`.
         run: a regular run of lines, and its number, which has all the parts.
-        renamed: whether a prefix was taken off its ID or its gene's.
+        changes: what was changed to read it, each counted as adjusted.
     """
 
     line: int
@@ -79,30 +78,43 @@ class Draft:
     skip_reason: str | None = None
     parts: Parts | None = None
     run: Run | None = None
-    renamed: bool = False
+    changes: tuple[str, ...] = ()
 
 
-def trans_spliced(attributes: bytes) -> bool:
-    """Whether the annotators say so; exons of such a transcript may be on one strand or two."""
-    return _TRANS_SPLICING in attributes
+@dataclass(slots=True, kw_only=True)
+class Drafts:
+    """What the lines of a file say; names are still the bytes of the file.
+
+    Attributes:
+        transcripts: transcript id -> transcript, in the order of the file.
+        symbols: gene id -> symbol.
+        gene_names: gene id -> its ids in other databases, and of its proteins if they were asked
+            for, as a set in order.
+        preferences: transcript id -> what annotators prefer it as, if that was asked for.
+    """
+
+    transcripts: dict[bytes, Draft] = field(default_factory=dict)
+    symbols: dict[bytes, bytes] = field(default_factory=dict)
+    gene_names: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    preferences: dict[bytes, set[str]] = field(default_factory=dict)
 
 
 def missing(name: str, kind: bytes, path: str | os.PathLike, number: int) -> NoReturn:
-    """Raises the error for a line of a type that needs an attribute and has none."""
+    """Raise the error for a line of a type that needs an attribute and has none."""
     raise InputError(
         f"{path}:{number}: {name}: got none, wanted one on a line of type '{kind.decode()}'"
     )
 
 
 def add_run(draft: Draft, chromosome: bytes, strand: str, run: Run, *, regular: bool) -> None:
-    """As `add_part`, the parts of a run; kept as it is where it is regular and the first.
+    """Add the parts of a run; a regular run is kept as it is where the draft has no other part.
 
     Args:
         draft: the transcript.
         chromosome: of all the parts.
         strand: of all the parts.
-        run: which.
-        regular: as `Runs.regular` says.
+        run: the run that has them.
+        regular: what `Runs.regular` returned for it.
     """
     if regular and draft.chromosome is None:
         draft.chromosome, draft.strand, draft.run = chromosome, strand, run
@@ -113,13 +125,13 @@ def add_run(draft: Draft, chromosome: bytes, strand: str, run: Run, *, regular: 
 
 
 def add_part(draft: Draft, line: Line) -> None:
-    """Adds an exon, a piece of CDS, a stop codon or a UTR."""
+    """Add an exon, a piece of CDS, a stop codon or a UTR."""
     _, kind, chromosome, strand, interval, phase, _ = line
     _add(draft, chromosome, strand, PART_KINDS[kind], interval, phase)
 
 
 def _add(
-    draft: Draft, chromosome: bytes, strand: str, sort: int, interval: Interval, phase: int
+    draft: Draft, chromosome: bytes, strand: str, kind: int, interval: Interval, phase: int
 ) -> None:
     if draft.parts is None:
         draft.parts = _parts_of(draft.run) if draft.run else Parts()
@@ -130,30 +142,30 @@ def _add(
         elif draft.skip_reason is None:
             where = "strands" if draft.chromosome == chromosome else "chromosomes"
             draft.skip_reason = f"exons on two {where}"
-    if not draft.parts.add(sort, interval, phase):
+    if not draft.parts.add(kind, interval, phase):
         draft.skip_reason = draft.skip_reason or "CDS with two phases"
 
 
 def _parts_of(run: Run) -> Parts:
-    """Those of a regular run, which has exons, so that its UTRs are redundant."""
+    """Return the parts of a regular run, which has exons, so that its UTRs are redundant."""
     runs, number = run
     parts = runs.parts(number)
     return Parts(
-        exons=[interval for sort, interval, _ in parts if sort == EXON],
-        cds={interval: phase for sort, interval, phase in parts if sort == CDS},
-        stops=[interval for sort, interval, _ in parts if sort == STOP],
+        exons=[interval for kind, interval, _ in parts if kind == EXON],
+        cds={interval: phase for kind, interval, phase in parts if kind == CDS},
+        stops=[interval for kind, interval, _ in parts if kind == STOP],
     )
 
 
 def build_model(
     transcript_id: str, draft: Draft, text: Callable[[bytes, int], str], tally: Tally
 ) -> TranscriptModel:
-    """The model of a transcript whose lines are all read; of a regular run without exons and CDS.
+    """Return the model of a transcript, without exons and CDS where they are in a regular run.
 
     Args:
         transcript_id: of the model.
-        draft: with its gene.
-        text: decodes what the file has, given with the line.
+        draft: all lines of the transcript, and its gene.
+        text: decodes the bytes of the file; takes the number of the line too, for errors.
         tally: where changes to the transcript are counted.
 
     Raises:
@@ -176,8 +188,8 @@ def build_model(
             tally.adjusted["stop codon without a CDS not used"] += 1
         if not parts.exons:
             tally.adjusted["exons taken from CDS and UTR"] += 1
-    if draft.renamed:
-        tally.adjusted["prefix taken off the ID"] += 1
+    for change in draft.changes:
+        tally.adjusted[change] += 1
     return TranscriptModel(
         transcript_id=transcript_id,
         gene_id=text(draft.gene, draft.line),
@@ -192,11 +204,11 @@ def build_model(
 
 
 class Models(Sequence[TranscriptModel]):
-    """Models as a tuple has them; exons and CDS of regular runs are put in as one is taken out.
+    """A sequence of models; exons and CDS of regular runs are made when a model is taken out.
 
     Args:
         models: what `build_model` returned.
-        runs: the run of each that still lacks exons and CDS, None for the others.
+        runs: the run of each model that has no exons and CDS yet, None for the others.
     """
 
     def __init__(self, models: Sequence[TranscriptModel], runs: Sequence[Run | None]):
@@ -227,7 +239,7 @@ def _whole(model: TranscriptModel, run: Run | None) -> TranscriptModel:
 def _spliced(
     parts: Parts, strand: str | None
 ) -> tuple[tuple[Interval, ...], tuple[Interval, ...], int]:
-    """Exons, CDS and its phase."""
+    """Return exons, CDS and the phase of the CDS."""
     exons = ordered_exons(parts.exons or _exons_of_cds(parts))
     if strand not in ("+", "-"):
         raise SkipTranscript("strand unknown")
@@ -235,7 +247,7 @@ def _spliced(
 
 
 def _exons_of_cds(parts: Parts) -> Iterator[Interval]:
-    """CDS, stop codon and UTR, joined where no intron is between them; none without a CDS."""
+    """Yield CDS, stop codon and UTR, joined where no intron is between them; none without CDS."""
     pieces = sorted({*parts.cds, *parts.stops, *parts.utrs}) if parts.cds else ()
     exon = None
     for start, end in pieces:
@@ -252,10 +264,10 @@ def _exons_of_cds(parts: Parts) -> Iterator[Interval]:
 def _coding(
     exons: tuple[Interval, ...], parts: Parts, strand: str
 ) -> tuple[tuple[Interval, ...], int]:
-    """The CDS with its stop codon, one piece an exon, and its phase."""
+    """Return the CDS with its stop codon, one piece an exon, and its phase."""
     pieces = sorted(parts.cds)
     phase, begin = parts.cds[pieces[0 if strand == "+" else -1]], _begin(pieces, strand)
-    cds = pieces_in_a_row(exons, _with_stop(pieces, parts.stops, strand))
+    cds = pieces_of_consecutive_exons(exons, _with_stop(pieces, parts.stops, strand))
     if cds is None:
         if overlap(pieces):
             raise SkipTranscript("CDS not one run on the transcript")
@@ -266,7 +278,7 @@ def _coding(
 
 
 def _with_stop(pieces: list[Interval], stops: list[Interval], strand: str) -> list[Interval]:
-    """Pieces of CDS, ascending, and stop codons, one that follows the CDS joined to it."""
+    """Return CDS and stop codons; one stop codon that follows the CDS is joined to it."""
     if len(stops) == 1:
         (start, end), (first, last) = stops[0], (pieces[0], pieces[-1])
         if strand == "+" and start == last[1]:

@@ -1,9 +1,9 @@
-"""Where on the genome transcripts come from: what every annotation reader gives."""
+"""Where on the genome transcripts come from: what every annotation reader returns."""
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class TranscriptModel(NamedTuple):
         cds: ascending, stop codon included, at most one piece an exon and no gap on the
             transcript; empty when there is none.
         phase: bases of the 5'-most CDS piece before its first full codon: 0, 1 or 2.
-        line: the first line that speaks of the transcript's parts.
+        line: the number of its first line.
         biotype: the transcript's biotype (GTF) or feature type (GFF3), if given.
     """
 
@@ -42,7 +42,7 @@ class TranscriptModel(NamedTuple):
     biotype: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
     """The transcripts of an annotation file.
 
@@ -52,6 +52,10 @@ class Annotation:
         gene_symbols: gene_id -> symbol, where one is given.
         features: feature type -> lines; their sum is the file's feature lines.
         tally: transcripts read, and skipped by reason; kept are those in `transcripts`.
+        gene_names: gene_id -> its ids in other databases (NCBI's GeneID, HGNC, MGI, ...) and, if
+            details were asked for, those of its proteins.
+        preferences: transcript_id -> what annotators prefer it as (`tags`), if details were asked
+            for and there is something.
     """
 
     path: Path
@@ -59,6 +63,8 @@ class Annotation:
     gene_symbols: Mapping[str, str]
     features: Counter[str]
     tally: Tally
+    gene_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 class SkipTranscript(Exception):
@@ -66,7 +72,7 @@ class SkipTranscript(Exception):
 
 
 def ordered_exons(exons: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Exons of one transcript, ascending, repeated ones once.
+    """Return the exons of one transcript, ascending and without repeats.
 
     Raises:
         SkipTranscript: there is none, or two overlap.
@@ -82,7 +88,7 @@ def ordered_exons(exons: Iterable[Interval]) -> tuple[Interval, ...]:
 
 
 def overlap(ascending: Iterable[Interval]) -> bool:
-    """Whether any of the intervals, ascending, begins before the one before it ends."""
+    """Return whether any of some ascending intervals begins before the previous one ends."""
     last = 0
     for start, end in ascending:
         if start < last:
@@ -92,7 +98,7 @@ def overlap(ascending: Iterable[Interval]) -> bool:
 
 
 def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tuple[Interval, ...]:
-    """Joins pieces of a CDS, among them its stop codon, to one piece an exon.
+    """Join pieces of a CDS, its stop codon included, to one piece an exon.
 
     Args:
         exons: as `ordered_exons` returns them.
@@ -126,10 +132,10 @@ def coding_pieces(exons: tuple[Interval, ...], pieces: Iterable[Interval]) -> tu
     return tuple(joined)
 
 
-def pieces_in_a_row(
+def pieces_of_consecutive_exons(
     exons: tuple[Interval, ...], pieces: Sequence[Interval]
 ) -> tuple[Interval, ...] | None:
-    """As `coding_pieces`, several times as fast, of pieces in as many exons; of others None."""
+    """Do as `coding_pieces`, several times as fast, where each piece has one exon; else None."""
     first, last = pieces[0], pieces[-1]
     begin = bisect_right(exons, (first[0], _FAR)) - 1
     end = begin + len(pieces)

@@ -2,7 +2,7 @@
 
 import os
 
-from data_builders.annotation.genepred import COLUMNS, read_genepred, records
+from data_builders.annotation.genepred import is_bed, read_genepred, records
 from data_builders.annotation.gxf import read_gxf
 from data_builders.annotation.models import Annotation
 from data_builders.records import InputError
@@ -10,25 +10,24 @@ from data_builders.records import InputError
 _GXF_COLUMNS = 9
 
 
-def read_annotation(path: str | os.PathLike, *, strict: bool = False) -> Annotation:
-    """Reads an annotation, its format told by its content, plain or gzip.
+def read_annotation(
+    path: str | os.PathLike, *, strict: bool = False, details: bool = False
+) -> Annotation:
+    """Read an annotation, plain or gzip; its content tells the format.
 
     Args:
-        path: GTF or GFF3 (`read_gxf`); or genePred, genePredExt, refGene or BED12
-            (`read_genepred`).
-        strict: a transcript that would be skipped is an error.
+        path: GTF or GFF3 (`read_gxf`); or genePred, genePredExt, refGene, refFlat, knownGene, BED12
+            or bigGenePred as text (`read_genepred`).
+        strict: whether a transcript that would be skipped is an error.
+        details: whether to read which transcripts annotators prefer, and the ids of proteins, from
+            GTF or GFF3.
 
     Raises:
         InputError: a first line of another number of columns, or as the reader of the format.
     """
-    number, columns = next(records(path), (0, []))
+    _, columns = next(records(path), (0, []))
     if not columns:
         raise InputError(f"{path}: got no transcript, wanted GTF, GFF3, genePred or BED12")
-    if len(columns) == _GXF_COLUMNS:
-        return read_gxf(path, strict=strict)
-    if len(columns) in COLUMNS:
-        return read_genepred(path, strict=strict)
-    tables = ", ".join(f"{width} ({name})" for width, name in COLUMNS.items())
-    raise InputError(
-        f"{path}:{number}: columns: got {len(columns)}, wanted {_GXF_COLUMNS} (GTF, GFF3), {tables}"
-    )
+    if len(columns) == _GXF_COLUMNS and not is_bed(columns):
+        return read_gxf(path, strict=strict, details=details)
+    return read_genepred(path, strict=strict)

@@ -1,4 +1,4 @@
-"""Parts of transcripts by the block: which of them make a model without a doubt, told at once."""
+"""Parts of many transcripts at once: which transcripts are regular and need no closer look."""
 
 from typing import NamedTuple
 
@@ -17,38 +17,39 @@ PART_KINDS = {
 
 
 class Runs(NamedTuple):
-    """Parts in the order of the file; those of a run are of one transcript, chromosome and strand.
+    """Parts in the order of the file, cut into runs of one transcript, chromosome and strand.
 
     Attributes:
         cuts: where each run begins, and where the last one ends.
-        sorts: of each part EXON, CDS, STOP or UTR.
+        kinds: EXON, CDS, STOP or UTR for each part.
         starts, ends, phases: of each part.
     """
 
     cuts: np.ndarray
-    sorts: np.ndarray
+    kinds: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
     phases: np.ndarray
 
     def parts(self, run: int) -> list[tuple[int, Interval, int]]:
-        """Sort, interval and phase of each part of a run."""
+        """Return kind, interval and phase of each part of a run."""
         here = slice(*self.cuts[run : run + 2].tolist())
-        sorts, phases = self.sorts[here].tolist(), self.phases[here].tolist()
+        kinds, phases = self.kinds[here].tolist(), self.phases[here].tolist()
         intervals = zip(self.starts[here].tolist(), self.ends[here].tolist(), strict=True)
-        return list(zip(sorts, intervals, phases, strict=True))
+        return list(zip(kinds, intervals, phases, strict=True))
 
     def regular(self, strands: np.ndarray) -> np.ndarray:
-        """Whether each run, as a whole transcript, makes a model with nothing skipped or adjusted.
+        """Return whether each run makes a model by itself, with nothing skipped or adjusted.
 
-        So it is where exons and pieces of CDS ascend or descend and none overlap; the CDS is in
-        exons in a row and fills them but at its ends; its first piece has a phase; and there is no
-        stop codon, or one that follows the CDS within its exon. Of other runs nothing is said.
+        It does where exons and pieces of CDS ascend or descend and none overlap; the CDS fills
+        consecutive exons, except at its two ends; its first piece has a phase; and there is no stop
+        codon, or one that follows the CDS within its exon. Runs for which this returns False may
+        make a model too: they need a closer look.
 
         Args:
-            strands: of each run, as a byte.
+            strands: the strand of each run, as a byte.
         """
-        exons, cds, stops = (self._of_sort(sort) for sort in (EXON, CDS, STOP))
+        exons, cds, stops = (self._of_kind(kind) for kind in (EXON, CDS, STOP))
         is_forward, coding = strands == ord("+"), cds.counts > 0
         regular = (is_forward | (strands == ord("-"))) & (exons.counts > 0)
         regular &= (stops.counts == 0) | ((stops.counts == 1) & coding)
@@ -65,23 +66,29 @@ class Runs(NamedTuple):
             regular[cds.runs[~_fill(cds, exons)]] = False
         return regular
 
-    def _of_sort(self, sort: int) -> "_Parts":
-        of_sort = np.flatnonzero(self.sorts == sort)
-        cuts = np.searchsorted(of_sort, self.cuts)
+    def _of_kind(self, kind: int) -> "_Parts":
+        of_kind = np.flatnonzero(self.kinds == kind)
+        cuts = np.searchsorted(of_kind, self.cuts)
         begins, counts = cuts[:-1], np.diff(cuts)
         runs = np.repeat(np.arange(len(counts)), counts)
-        # Where a run descends, its parts in the opposite order.
+        # Reverse the parts of a run that descends.
         first = begins[runs]
         last = first + counts[runs] - 1
-        starts = self.starts[of_sort]
+        starts = self.starts[of_kind]
         here = np.arange(len(runs))
         order = np.where(starts[first] <= starts[last], here, first + last - here)
-        of_sort = of_sort[order]
-        return _Parts(starts[order], self.ends[of_sort], self.phases[of_sort], runs, begins, counts)
+        of_kind = of_kind[order]
+        return _Parts(starts[order], self.ends[of_kind], self.phases[of_kind], runs, begins, counts)
 
 
 class _Parts(NamedTuple):
-    """Those of one sort, ascending within a run; which run; each run's first, and how many."""
+    """Parts of one kind, ascending within each run.
+
+    Attributes:
+        starts, ends, phases: of each part.
+        runs: the run of each part.
+        begins, counts: of each run, its first part and the number of its parts.
+    """
 
     starts: np.ndarray
     ends: np.ndarray
@@ -92,7 +99,7 @@ class _Parts(NamedTuple):
 
 
 def _join(cds: _Parts, stops: _Parts, runs: np.ndarray, is_forward: np.ndarray) -> np.ndarray:
-    """Lengthens the CDS of runs by their only stop codons; whether these follow it."""
+    """Extend the CDS of runs by their only stop codons; return whether these follow it."""
     stop = stops.begins[runs]
     stop_starts, stop_ends, is_forward = stops.starts[stop], stops.ends[stop], is_forward[runs]
     last = np.where(is_forward, cds.begins[runs] + cds.counts[runs] - 1, cds.begins[runs])
@@ -103,7 +110,10 @@ def _join(cds: _Parts, stops: _Parts, runs: np.ndarray, is_forward: np.ndarray) 
 
 
 def _fill(cds: _Parts, exons: _Parts) -> np.ndarray:
-    """Whether each piece of CDS fills an exon, but at the CDS's ends, the next piece the next."""
+    """Return whether each piece of CDS fills its exon, and the next piece the next exon.
+
+    The first and the last piece need not fill theirs at the ends of the CDS.
+    """
     here = np.arange(len(cds.runs))
     first = cds.begins[cds.runs]
     last = first + cds.counts[cds.runs] - 1

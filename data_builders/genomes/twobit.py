@@ -1,4 +1,4 @@
-"""UCSC 2bit to sequences, one in memory at a time.
+"""UCSC's 2bit to sequences, one in memory at a time.
 
 Format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7
 """
@@ -25,7 +25,7 @@ _FOUR_BASES = np.array(
 
 
 def is_twobit(path: str | os.PathLike) -> bool:
-    """Whether a file starts as 2bit does, in either byte order.
+    """Return whether a file starts as 2bit does, in either byte order.
 
     Raises:
         InputError: the file cannot be opened.
@@ -38,9 +38,9 @@ def is_twobit(path: str | os.PathLike) -> bool:
 
 
 def read_twobit(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
-    """Reads a 2bit file, version 0 or 1 (64-bit offsets), in either byte order.
+    """Read a 2bit file, version 0 or 1 (64-bit offsets), in either byte order.
 
-    Masked bases (lower case) are read as the others.
+    Masked bases (lower case) are read as the others. Packed bases may be padded to 32 bits.
 
     Args:
         path: the file. Progress is shown when reading takes more than two seconds.
@@ -51,7 +51,7 @@ def read_twobit(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
     Raises:
         InputError: another magic number or version; a file that ends early; no sequence, an empty
             one, one without a name, or two of one name; a block of N past its sequence's end; a
-            sequence that does not end where the next one or the end of the file is.
+            sequence that does not end, padding aside, where the next one or the end of the file is.
     """
     with open(path, "rb") as file:
         reader = _Reader(file, path)
@@ -81,7 +81,7 @@ class _Reader:
         self.order = _BYTE_ORDERS[magic]
 
     def index(self) -> dict[str, int]:
-        """Name -> where its record starts."""
+        """Return name -> where its record starts."""
         version, count, _ = self._unpack("3I", "header")
         if version not in _OFFSET_TYPES:
             raise InputError(f"{self.path}: version: got {version}, wanted 0 or 1")
@@ -109,7 +109,7 @@ class _Reader:
         return offsets
 
     def sequence(self, name: str, offset: int, end: int) -> str:
-        """The bases of the record that starts at an offset and must end at another."""
+        """Return the bases of the record from one offset to another."""
         where = f"sequence of '{name}'"
         self.file.seek(offset)
         (length,) = self._unpack("I", where)
@@ -118,13 +118,14 @@ class _Reader:
         starts, sizes = self._blocks(where)
         self._blocks(where)  # masked (lower case)
         self._unpack("I", where)
-        stop = self.file.tell() + (length + 3) // 4
-        if stop != end:
+        size = (length + 3) // 4
+        stop = self.file.tell() + size
+        if stop != end and not self._is_padded(stop, size, end):
             raise InputError(
                 f"{self.path}: {where}: got {length} bases up to byte {stop}, wanted as many as "
                 f"reach byte {end}, where the next sequence or the end of the file is"
             )
-        packed = np.frombuffer(self._read((length + 3) // 4, where), np.uint8)
+        packed = np.frombuffer(self._read(size, where), np.uint8)
         bases = _FOUR_BASES[packed].view(np.uint8)[:length]
         for first, last in zip(starts, starts + sizes, strict=True):
             if last > length:
@@ -134,6 +135,17 @@ class _Reader:
                 )
             bases[first:last] = ord("N")
         return str(bases.data, "ascii")
+
+    def _is_padded(self, stop: int, size: int, end: int) -> bool:
+        """Return whether zeros fill the packed bases up to 32 bits, as the specification has it."""
+        padding = -size % 4
+        if stop + padding != end:
+            return False
+        here = self.file.tell()
+        self.file.seek(stop)
+        filled = self.file.read(padding) == bytes(padding)
+        self.file.seek(here)
+        return filled
 
     def _blocks(self, where: str) -> tuple[np.ndarray, np.ndarray]:
         (count,) = self._unpack("I", where)

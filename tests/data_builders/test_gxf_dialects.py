@@ -246,6 +246,7 @@ def test_refseq_gff3_with_cds_under_genes_and_across_the_origin(tmp_path):
     assert annotation.tally.adjusted == {
         "prefix taken off the ID": 3,
         "exons taken from CDS and UTR": 2,
+        "CDS of a gene that has several read as a transcript": 2,
     }
 
 

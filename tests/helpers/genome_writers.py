@@ -15,8 +15,8 @@ def blocks(pattern, sequence):
     return [start for start, _ in runs], [end - start for start, end in runs]
 
 
-def twobit_record(sequence, order="<"):
-    """A sequence's record: N and lower case as blocks, four bases a byte."""
+def twobit_record(sequence, order="<", *, padded=False):
+    """A sequence's record: N and lower case as blocks, four bases a byte, perhaps up to 32 bits."""
     record = [struct.pack(f"{order}I", len(sequence))]
     for pattern in ("[Nn]+", "[a-z]+"):
         starts, sizes = blocks(pattern, sequence)
@@ -25,7 +25,8 @@ def twobit_record(sequence, order="<"):
     record.append(struct.pack(f"{order}I", 0))
     codes = [CODES.get(base, 0) for base in sequence.upper()] + [0, 0, 0]
     fours = zip(codes[::4], codes[1::4], codes[2::4], codes[3::4], strict=False)
-    record.append(bytes(a << 6 | b << 4 | c << 2 | d for a, b, c, d in fours))
+    packed = bytes(a << 6 | b << 4 | c << 2 | d for a, b, c, d in fours)
+    record.append(packed + bytes(-len(packed) % 4 if padded else 0))
     return b"".join(record)
 
 

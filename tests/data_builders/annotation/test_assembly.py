@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +21,13 @@ def model(exons, cds=(), *, strand="+", phase=0, name="t1", chromosome="1"):
 
 
 def annotation(*models):
-    return Annotation(Path("a.gtf"), models, {}, {}, Tally(read=len(models)))
+    return Annotation(
+        path=Path("a.gtf"),
+        transcripts=models,
+        gene_symbols={},
+        features=Counter(),
+        tally=Tally(read=len(models)),
+    )
 
 
 def fasta(tmp_path, **sequences):

@@ -121,6 +121,80 @@ def test_frames_are_read_from_the_five_prime_end(tmp_path, strand, frames, phase
     assert splice_coordinates(model) == (*coordinates, (10, 20))
 
 
+REFFLAT = "BRCA2 NM_1 1 + 10 60 12 56 3 10,30,50, 20,40,60,"
+KNOWN_GENE = "ENST1.8 1 + 10 60 12 56 3 10,30,50, 20,40,60, P51587 uc001"
+SGD_GENE = "585 YAL1 1 + 10 60 12 56 3 10,30,50, 20,40,60, NP_1"
+BIG_GENEPRED = BED + " sym cmpl cmpl 0,2,0, none G1 g1sym coding"
+EXONS, CDS = ((10, 20), (30, 40), (50, 60)), ((12, 20), (30, 40), (50, 56))
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "gene", "symbol"),
+    [
+        (changed(REFFLAT), "NM_1", "BRCA2", "BRCA2"),
+        (changed(REFFLAT, _0="100287102"), "NM_1", "100287102", "100287102"),  # no bin is as large
+        (changed(REFFLAT, _0=""), "NM_1", "NM_1", None),
+        (changed(REFFLAT, _0="585", _1="t1"), "t1", "t1", None),  # a genePred after its bin
+        (changed(REFFLAT, _0="HLA;1 #2"), "NM_1", "HLA;1 #2", "HLA;1 #2"),
+        (changed(KNOWN_GENE), "ENST1.8", "ENST1.8", None),
+        (changed(KNOWN_GENE).removesuffix("\tuc001") + "\t", "ENST1.8", "ENST1.8", None),
+        (changed(SGD_GENE), "YAL1", "YAL1", None),
+        (changed(BIG_GENEPRED), "t1", "G1", "g1sym"),
+        (changed(BIG_GENEPRED, _17="none"), "t1", "sym", "g1sym"),
+        (changed(BIG_GENEPRED, _18="none"), "t1", "G1", "sym"),
+        (changed(BIG_GENEPRED) + "\tx\ty\tz", "t1", "G1", "g1sym"),
+        (changed(BIG_GENEPRED).rsplit("\t", 3)[0], "t1", "sym", "sym"),
+        (changed(BED) + "\textra\tcolumns", "t1", "t1", None),
+    ],
+)
+def test_layouts_are_told_by_their_columns(tmp_path, line, name, gene, symbol):
+    for lines in ([line], ["#name\tchrom\tstrand", line], ["\ufeff" + line + "\r"]):
+        annotation = read(tmp_path, *lines)
+        (model,) = annotation.transcripts
+        assert (model.transcript_id, model.gene_id) == (name, gene)
+        assert (model.chromosome, model.strand) == ("1", "+")
+        assert (model.exons, model.cds) == (EXONS, CDS)
+        assert annotation.gene_symbols == ({gene: symbol} if symbol else {})
+    has_frames = line.count("\t") > 14
+    assert annotation.tally.adjusted[NO_PHASE] == (not has_frames)
+    assert annotation.tally.adjusted[NO_GENE] == (gene == name)
+
+
+def test_header_that_is_no_comment(tmp_path):
+    names = "geneName name chrom strand txStart txEnd cdsStart cdsEnd exonCount exonStarts exonEnds"
+    annotation = read(tmp_path, changed(names), changed(REFFLAT))
+    assert [m.gene_id for m in annotation.transcripts] == ["BRCA2"]
+
+
+def test_frames_of_a_biggenepred(tmp_path):
+    line = changed(BIG_GENEPRED, _5="-", _15="1,0,0")
+    (model,) = read(tmp_path, line).transcripts
+    assert (model.strand, model.phase) == ("-", 0)
+    annotation = read(tmp_path, line, changed(BIG_GENEPRED, _3="t2", _5="-"))
+    assert annotation.tally.skipped == {"exonFrames are not those of the CDS": 1}
+
+
+@pytest.mark.parametrize(("start", "end", "number"), [(0, 9, 585), (10**6, 10**6 + 9, 592)])
+def test_a_number_is_a_bin_where_it_is_the_right_one(tmp_path, start, end, number):
+    columns = ["t1", "1", "+", start, end, end, end, 1, start, end]
+    line = "\t".join(map(str, [number, *columns]))
+    (model,) = read(tmp_path, line).transcripts
+    assert (model.transcript_id, model.gene_id) == ("t1", "t1")
+    message = rf"a\.txt:1: first column: got '7', .* wanted the bin {number} of {start} to {end}"
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, "\t".join(map(str, [7, *columns])))
+
+
+def test_refflat_of_several_isoforms_is_one_gene(tmp_path):
+    lines = [changed(REFFLAT), changed(REFFLAT, _1="NM_2"), changed(REFFLAT, _0="X", _1="NM_3")]
+    annotation = read(tmp_path, *lines)
+    assert [(m.transcript_id, m.gene_id) for m in annotation.transcripts] == [
+        ("NM_1", "BRCA2"),
+        ("NM_2", "BRCA2"),
+        ("NM_3", "X"),
+    ]
+
+
 FRAMESHIFT = "exonFrames are not those of the CDS"
 
 
@@ -172,7 +246,10 @@ def test_non_coding_wherever_its_empty_cds_is(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (changed(EXT) + "\tx\tx", "columns: got 17, wanted 9 .GTF, GFF3., 10 .genePred., 11"),
+        (
+            changed(EXT) + "\tx\tx",
+            "columns: got 17, wanted 9 .GTF, GFF3., 10 .genePred., 11 .refFlat,",
+        ),
         (changed(EXT) + "\tx", "bin: got 't1', wanted an integer"),
         (changed(EXT, _0=""), "name: got none"),
         (changed(EXT, _1=""), "chromosome: got none"),

@@ -8,7 +8,7 @@ import pytest
 
 from data_builders import text
 from data_builders.annotation import drafts, features
-from data_builders.annotation.models import coding_pieces, pieces_in_a_row
+from data_builders.annotation.models import coding_pieces, pieces_of_consecutive_exons
 from data_builders.annotation.reader import read_annotation
 from data_builders.annotation.runs import Runs
 from data_builders.records import InputError
@@ -212,7 +212,9 @@ def random_gtf(rng):
     for number in range(rng.randrange(1, 12)):
         place = {"strand": rng.choice("+-"), "chromosome": rng.choice(("1", "1", "chr2"))}
         named = {"transcript": f"t{number}", "gene": f"g{number // 3}"}
-        tail = rng.choice(("", "; gene_name abc", '; transcript_type "x y"', ";"))
+        tail = rng.choice(
+            ("", "; gene_name abc", '; transcript_type "x y"', '; gene_name "a;b"', ";")
+        )
         lines.append(gtf("transcript", 1, 99, **place, **named) + tail)
         is_coding = rng.random() < 0.6
         for start in range(1, rng.randrange(2, 60), 10):
@@ -220,7 +222,8 @@ def random_gtf(rng):
             if is_coding:
                 lines.append(gtf("CDS", start, start + 6, phase="0", **place, **named) + tail)
         odd = rng.choice(
-            ("kind", "strand", "gene", "again", "trans", "move", "order", *["none"] * 5)
+            ("kind", "strand", "gene", "again", "trans", "move", "order", "bare", "quoted")
+            + ("none",) * 5
         )
         at = rng.randrange(len(lines))
         if odd == "kind":
@@ -231,8 +234,14 @@ def random_gtf(rng):
             lines.append(gtf("exon", 61, 66, **place, transcript=f"t{number}", gene="other"))
         elif odd == "again":
             lines.append(lines[at].replace("\t0\t", f"\t{rng.choice('01')}\t"))
-        elif odd == "trans":
-            lines[at] += '; note "trans-splicing"'
+        elif odd == "trans" and "gene_id" in lines[at]:
+            lines[at] += rng.choice(('; exception "trans-splicing"', '; note "trans-splicing"'))
+        elif odd == "bare":
+            bare = rng.choice((f"t{number}", f"t{number};", ".", ""))
+            lines.append(gtf("transcript", 1, 99, **place).partition("gene_id")[0] + bare)
+        elif odd == "quoted":
+            note = 'note "a; gene_id b; transcript_id c"; '
+            lines = [line.replace("gene_id", note + "gene_id") for line in lines]
         elif odd == "move":
             lines.append(lines.pop(at))
         elif odd == "order":
@@ -244,7 +253,7 @@ def random_gtf(rng):
 @pytest.mark.parametrize("block_bytes", [1, 200, 1_000, 1 << 20])
 def test_lines_at_once_are_read_as_one_by_one(tmp_path, monkeypatch, block_bytes):
     skipped = Counter()
-    for seed in range(60):
+    for seed in range(90):
         lines = random_gtf(random.Random(seed))
         with monkeypatch.context() as patch:
             patch.setattr(features, "_regular_columns", lambda *_: None)
@@ -258,8 +267,10 @@ def test_lines_at_once_are_read_as_one_by_one(tmp_path, monkeypatch, block_bytes
 
 def test_trans_splicing_may_be_said_after_the_parts(tmp_path):
     lines = [gtf("exon", 1, 9), gtf("exon", 1, 9, transcript="t2"), gtf("transcript", 1, 9)]
-    annotation = read(tmp_path, *lines[:2], lines[2] + '; note "trans-splicing"')
+    annotation = read(tmp_path, *lines[:2], lines[2] + '; exception "trans-splicing"')
     assert annotation.tally.skipped == {"trans-splicing": 1}
+    annotation = read(tmp_path, *lines[:2], lines[2] + '; note "no trans-splicing"')
+    assert annotation.tally.skipped == {}
 
 
 def test_parts_of_regular_lines_are_taken_at_once(tmp_path, monkeypatch):
@@ -340,7 +351,7 @@ def test_the_only_part_of_a_block_on_another_chromosome_than_the_rest(tmp_path):
     assert model.chromosome == "2"
 
 
-def test_pieces_in_a_row_are_the_pieces_of_the_general_rule():
+def test_pieces_of_consecutive_exons_are_the_pieces_of_the_general_rule():
     rng, found = random.Random(0), Counter()
     for _ in range(3_000):
         bounds = sorted(rng.sample(range(20), 2 * rng.randrange(1, 5)))
@@ -350,7 +361,7 @@ def test_pieces_in_a_row_are_the_pieces_of_the_general_rule():
             start, end = pieces[at]
             start += rng.choice((0, 0, 0, 1, -1))
             pieces[at] = start, max(start + 1, end + rng.choice((0, 0, 0, 1, -1)))
-        fast = pieces_in_a_row(exons, pieces)
+        fast = pieces_of_consecutive_exons(exons, pieces)
         found[fast is not None] += 1
         if fast is not None:
             assert fast == coding_pieces(exons, pieces)

@@ -19,15 +19,17 @@ def write(tmp_path, content):
     return path
 
 
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_same_as_what_was_written(tmp_path, order, version):
+def test_same_as_what_was_written(tmp_path, order, version, padded):
     rng = random.Random(5)
     sequences = {
         f"s{i}": "".join(rng.choices(["A", "C", "g", "T", "t", "n", "N" * 9], k=rng.randint(1, 90)))
         for i in range(40)
     }
-    path = write(tmp_path, twobit(sequences, order, version))
+    records = [twobit_record(sequence, order, padded=padded) for sequence in sequences.values()]
+    path = write(tmp_path, twobit(sequences, order, version, records))
     assert list(read_twobit(path)) == [(name, s.upper()) for name, s in sequences.items()]
 
 
@@ -106,6 +108,8 @@ def patched(at, value, sequences=SEQUENCES):
         (patched(INDEX + 8, 12), "sequence of 'chr1': block of N: got 12 to 14, wanted at most 12"),
         (patched(INDEX + 20, (1 << 32) - 1), "sequence of .chr1.: block of N: got 0 to 4294967295"),
         (twobit(SEQUENCES) + b"\0", "sequence of 'chrM': got 7 bases up to byte"),
+        (twobit(SEQUENCES) + b"\0\1", "sequence of 'chrM': got 7 bases up to byte"),
+        (twobit(SEQUENCES) + bytes(6), "sequence of 'chrM': got 7 bases up to byte"),
         (
             twobit({"a": "A", "b": "C"}, records=[twobit_record("A") + b"\0", twobit_record("C")]),
             "sequence of 'a': got 1 bases up to byte 45, wanted as many as reach byte 46",

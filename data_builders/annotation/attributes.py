@@ -1,0 +1,107 @@
+"""The ninth column of GTF and GFF3: attributes by name, with quotes as their writers mean them.
+
+A semicolon or comma inside a quoted value belongs to the value, and a word inside a value is never
+the name of an attribute. GTF writes `name "value";`, where a backslash may stand before a quote;
+GFF3 writes `name=value;`, and some of its writers put values in quotes too.
+"""
+
+import re
+
+_GTF = re.compile(
+    rb'\s*([^\s";=]+)[ \t]+'
+    rb'(?:"((?:[^"\\]|\\.)*)"(?=\s*(?:;|\Z))'  # quoted, a backslash before a quote within
+    rb'|"([^"]*)"(?=\s*(?:;|\Z))'  # quoted, a backslash is a letter
+    rb'|([^";]*?)\s*(?=;|\Z))'  # without quotes
+    rb"\s*(?:;|\Z)"
+)
+_GFF3 = re.compile(
+    rb"\s*([^=;\s]+)\s*=\s*"
+    rb'(?:("[^"]*"(?:\s*,\s*"[^"]*")*)(?=\s*(?:;|\Z))|([^;]*))'
+    rb"\s*(?:;|\Z)"
+)
+_NEXT = re.compile(rb"[^;]*(?:;|\Z)")
+_QUOTED = re.compile(rb'"([^"]*)"')
+_BARE_ID = re.compile(rb'[^\s";=]+')
+
+
+def gtf_attributes(attributes: bytes) -> dict[bytes, tuple[bytes, int]]:
+    """Return name -> value and where the value ends, its closing quote included.
+
+    Of a name that is there twice the first value counts. Text that is no attribute is passed over
+    up to the next semicolon.
+    """
+    return _parse(_GTF, attributes, _gtf_value)
+
+
+def gtf_value(name: bytes, attributes: bytes) -> bytes | None:
+    """Return the value of one attribute of a GTF, None without it, or with an empty one."""
+    if name not in attributes:
+        return None
+    found = gtf_attributes(attributes).get(name)
+    return found[0] or None if found else None
+
+
+def gff3_values(name: bytes, attributes: bytes) -> tuple[bytes, ...]:
+    """Return the values of one attribute of a GFF3, as its commas part them; still escaped."""
+    if name not in attributes:
+        return ()
+    if b'"' not in attributes:
+        found = _plain_gff3_value(name, attributes)
+        values = found.split(b",") if found else ()
+    else:
+        values = _parse(_GFF3, attributes, _gff3_values).get(name, ((), 0))[0]
+    return tuple(value for value in map(bytes.strip, values) if value)
+
+
+def gff3_value(name: bytes, attributes: bytes) -> bytes | None:
+    """Return one attribute of a GFF3 as a whole, without quotes around it; None without it."""
+    if b'"' not in attributes:
+        return _plain_gff3_value(name, attributes)
+    return b",".join(gff3_values(name, attributes)) or None
+
+
+def bare_id(attributes: bytes) -> bytes | None:
+    """Return the id that is all of the attributes, as AUGUSTUS names genes and transcripts."""
+    only = attributes.strip().removesuffix(b";").strip()
+    if only == b"." or not _BARE_ID.fullmatch(only):
+        return None
+    return only
+
+
+def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> dict[bytes, tuple]:
+    found: dict[bytes, tuple] = {}
+    at, end = 0, len(attributes.rstrip())
+    while at < end:
+        match = pattern.match(attributes, at)
+        if match is None:
+            at = max(_NEXT.match(attributes, at).end(), at + 1)
+            continue
+        found.setdefault(match[1], value_of(match))
+        at = max(match.end(), at + 1)
+    return found
+
+
+def _gtf_value(match: re.Match) -> tuple[bytes, int]:
+    group = match.lastindex
+    value, end = match[group], match.end(group) + (group < 4)
+    if group == 2:
+        value = value.replace(b'\\"', b'"')
+    return value.strip(), end
+
+
+def _gff3_values(match: re.Match) -> tuple[tuple[bytes, ...], int]:
+    if match[2] is not None:
+        return tuple(_QUOTED.findall(match[2])), match.end(2)
+    return tuple(match[3].split(b",")), match.end(3)
+
+
+def _plain_gff3_value(name: bytes, attributes: bytes) -> bytes | None:
+    """Return the value of an attribute where no quotes are."""
+    at = -1
+    while (at := attributes.find(name, at + 1)) >= 0:
+        after = at + len(name)
+        begins = at == 0 or attributes[:at].rstrip(b" \t")[-1:] in (b";", b"")
+        if begins and attributes[after : after + 1] == b"=":
+            end = attributes.find(b";", at)
+            return attributes[after + 1 : None if end < 0 else end].strip() or None
+    return None
