@@ -208,11 +208,15 @@ def read_json(path: str | os.PathLike, keys: Sequence[str], wanted: str) -> dict
         InputError: no such file, or not such an object.
     """
     try:
-        value = json.loads(Path(path).read_text())
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, wanted {wanted}") from None
-    except ValueError:
+    except OSError as error:
+        raise InputError(f"{path}: got '{error.strerror}', wanted {wanted}") from error
+    except (ValueError, RecursionError):
         raise InputError(f"{path}: not JSON, wanted {wanted}") from None
+    if not (keys or isinstance(value, dict)):
+        raise InputError(f"{path}: got no JSON object, wanted {wanted}")
     missing = [key for key in keys if not isinstance(value, dict) or key not in value]
     if missing:
         raise InputError(f"{path}: no {missing[0]} in it, wanted {wanted}")

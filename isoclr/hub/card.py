@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import SafetensorError, safe_open
 
@@ -14,6 +13,7 @@ from data_builders.groups.report import read_report
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.training.curves import read_log
+from isoclr.training.yaml_file import read_yaml
 from modeling_isoclr import IsoCLRConfig
 
 REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
@@ -147,10 +147,7 @@ def _read_recipe(path: Path) -> dict:
     """Keys and values as they were written; none where there is no recipe."""
     if not path.exists():
         return {}
-    try:
-        recipe = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    recipe = read_yaml(path, "recipe")
     if not isinstance(recipe, dict):
         raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
     return recipe

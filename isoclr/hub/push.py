@@ -1,5 +1,6 @@
 """Names on the Hub, and sharing a folder that train.py wrote."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -7,29 +8,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+import yaml
+from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl, get_session
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RevisionNotFoundError,
+)
 
 import modeling_isoclr
 from data_builders.records import InputError
+from data_builders.text import read_json
 from isoclr.hub.card import REPOSITORY, check_model_folder, write_card
+from isoclr.training.yaml_file import read_yaml
+
+TIMEOUT = 60
+"""Seconds that the Hub may be silent within a request."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WEIGHTS = "model.safetensors"
-# What a repository carries; checkpoints and whatever else lies in the folder stay at home.
+# What a repository carries, each by its name: what isoclr wrote. Checkpoints and whatever else
+# lies in the folder stay at home.
 _SHARED = (
     "README.md",
     "config.json",
     "tokenizer_config.json",
-    "*.py",
     _WEIGHTS,
     "recipe.yaml",
     "log.jsonl",
     "curves.png",
-    "results/*/*.json",
-    "results/*/*.png",
+    "discriminants.json",
 )
+_RESULTS = ("probe", "few_labels", "low_data", "go", "retrieve", "explain", "finetune")
+_IMAGE = re.compile(r"!\[[^\]\n]*\]\(([^()\s:]+\.(?:png|jpe?g|svg|gif))\)")
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+# Of a recipe, what names places of the machine that it ran on.
+_PLACES = ("output", "token_cache")
+_LOCAL = re.compile(r"(?:[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:).*", re.DOTALL)
 
 
 def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
@@ -51,47 +67,72 @@ def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
         raise InputError(f"{source}: no such folder, wanted {wanted}")
 
 
-def push(folder: str | os.PathLike, repo: str, private: bool = False) -> str:
+def push(
+    folder: str | os.PathLike,
+    repo: str,
+    private: bool = False,
+    *,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
     """Upload a model folder to the Hub, as one commit.
 
     The repository is made when there is none. Weights, configuration, tokenizer, code, recipe, log,
-    curves, results and card go; nothing else does. A folder without code gets the package's. Where
-    neither the folder nor the repository has a card, one is written into the folder; where a
-    generated card leaves the repository's name open, the uploaded one has it.
+    curves, results, card and the images that the card shows go, each by the name that isoclr gives
+    it; nothing else does. A folder without code gets the package's. Where neither the folder nor
+    the repository has a card, one is written into the folder; where a generated card leaves the
+    repository's name open, the uploaded one has it. Paths of this machine in recipe.yaml are cut to
+    their last part.
 
     Args:
         folder: as train.py or `save_pretrained` writes it.
         repo: `owner/name`, or `name` of the user who is logged in.
         private: a new repository is seen by its owner alone; an existing one must be private.
+        revision: branch that the commit goes to, made from main if absent; None: main.
+        create_pr: propose the commit as a pull request instead.
 
     Returns:
-        The repository's URL.
+        The repository's URL; of a pull request, its own.
 
     Raises:
-        InputError: a folder without config or safetensors weights, or with pickled ones; a public
-            repository where a private one was asked for; a Hub that refuses or is out of reach.
+        InputError: a folder without config or safetensors weights, with pickled ones, or with a
+            link in place of a file; a public repository where a private one was asked for; a Hub
+            that refuses, is out of reach, or is silent for `TIMEOUT` seconds.
     """
     folder = Path(folder)
     _check_weights(folder)
     check_model_folder(folder)
+    contents = _contents(folder)
     api = HfApi()
     with hub_errors(repo, api.endpoint):
         url = create_repository(api, repo, "model", private)
         name = url.repo_id
+        if revision is not None and not create_pr:
+            _create_branch(api, name, revision)
         if not (folder / "README.md").exists() and not api.file_exists(name, "README.md"):
-            write_card(folder)
+            contents["README.md"] = write_card(folder)
         # upload_folder may split what it uploads over several commits.
-        api.create_commit(name, _operations(folder, name), commit_message="Upload IsoCLR model")
-    return str(url)
+        done = api.create_commit(
+            name,
+            _operations(contents, name),
+            commit_message="Upload IsoCLR model",
+            revision=revision,
+            create_pr=create_pr,
+        )
+    return str(done.pr_url or url)
 
 
 @contextmanager
 def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
     """Turn what huggingface_hub raises about a repository into one line.
 
+    Requests within have `TIMEOUT`: those of huggingface_hub wait for ever.
+
     Raises:
         InputError: instead.
     """
+    session = get_session()
+    before, session.timeout = session.timeout, TIMEOUT
     try:
         yield
     except (HTTPError, OfflineModeIsEnabled) as error:
@@ -100,6 +141,8 @@ def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
         raise
     except ValueError as error:  # a name or a card that huggingface_hub finds invalid
         raise InputError(f"{repo}: {' '.join(str(error).split())}") from error
+    finally:
+        session.timeout = before
 
 
 def create_repository(
@@ -117,6 +160,14 @@ def create_repository(
     return url
 
 
+def _create_branch(api: HfApi, name: str, branch: str) -> None:
+    """Make a branch from main, unless it is there."""
+    try:
+        api.repo_info(name, revision=branch)
+    except RevisionNotFoundError:
+        api.create_branch(name, branch=branch)
+
+
 def _check_weights(folder: Path) -> None:
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
@@ -126,19 +177,123 @@ def _check_weights(folder: Path) -> None:
         )
 
 
-def _operations(folder: Path, name: str) -> list[CommitOperationAdd]:
-    """What to add to the repository `name`."""
-    paths = [path for pattern in _SHARED for path in sorted(folder.glob(pattern))]
-    files = {path.relative_to(folder).as_posix(): path for path in paths}
-    if not any(folder.glob("*.py")):  # the shipped model does not repeat the package's code
-        files |= {
-            path.name: path for path in Path(modeling_isoclr.__file__).parent.glob("*_isoclr.py")
-        }
-    operations = [CommitOperationAdd(n, path) for n, path in files.items() if n != "README.md"]
-    if "README.md" in files:
-        card = files["README.md"].read_bytes().replace(REPOSITORY.encode(), name.encode())
-        operations.append(CommitOperationAdd("README.md", card))
-    return operations
+def shared_files(folder: Path) -> dict[str, Path]:
+    """What of a model folder goes to the Hub: path in the repository -> file.
+
+    Raises:
+        InputError: one of them is a link, or no file; a result that is no JSON, or a figure of it
+            that is no PNG.
+    """
+    code = {path.name for path in Path(modeling_isoclr.__file__).parent.glob("[a-z]*_*.py")}
+    names = [*_SHARED, *sorted(code)]
+    for path in sorted(folder.glob("results/*/*")):
+        if path.stem in _RESULTS and path.suffix in (".json", ".png"):
+            names.append(path.relative_to(folder).as_posix())
+    found = {name: folder / name for name in names if os.path.lexists(folder / name)}
+    for path in found.values():
+        _check_file(folder, path)
+    if "README.md" in found:
+        card = found["README.md"].read_text(encoding="utf-8", errors="replace")
+        for name in _IMAGE.findall(card):
+            path = folder / name
+            if name not in found and os.path.lexists(path):
+                _check_file(folder, path)
+                found[name] = path
+    return found
+
+
+def _check_file(folder: Path, path: Path) -> None:
+    """Refuse what would carry another file than the one of this name in this folder."""
+    inside = [path, *path.parents]
+    inside = inside[: inside.index(folder)]
+    if ".." in path.relative_to(folder).parts or any(part.is_symlink() for part in inside):
+        raise InputError(f"{path}: got a link, wanted a file of the folder itself")
+    if not path.is_file():
+        raise InputError(f"{path}: got no file, wanted one or nothing of this name")
+    if path.suffix == ".json" and not _is_json(path):
+        raise InputError(f"{path}: not JSON, wanted what isoclr writes under this name")
+    if path.suffix == ".png":
+        with path.open("rb") as file:
+            if file.read(8) != b"\x89PNG\r\n\x1a\n":
+                raise InputError(f"{path}: got no PNG, wanted a figure")
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _contents(folder: Path) -> dict[str, Path | bytes]:
+    """Path in the repository -> what it will hold, but for the repository's name in the card."""
+    files = shared_files(folder)
+    contents: dict[str, Path | bytes] = dict(files)
+    if not any(name.endswith(".py") for name in files):
+        package = Path(modeling_isoclr.__file__).parent
+        contents |= {path.name: path for path in package.glob("[a-z]*_*.py")}
+    if "recipe.yaml" in files:
+        contents["recipe.yaml"] = public_recipe(files["recipe.yaml"])
+    contents["config.json"] = _public_config(files["config.json"])
+    return contents
+
+
+def _operations(contents: dict[str, Path | bytes], name: str) -> list[CommitOperationAdd]:
+    """What to add to the repository `name`, the card last."""
+    contents = dict(contents)
+    card = contents.pop("README.md", None)
+    if card is not None:
+        contents["README.md"] = Path(card).read_bytes().replace(REPOSITORY.encode(), name.encode())
+    return [CommitOperationAdd(path, content) for path, content in contents.items()]
+
+
+def public_recipe(path: Path) -> bytes:
+    """A recipe without the places of the machine that it ran on: of a path, its last part stays.
+
+    Raises:
+        InputError: it is no YAML of keys and values.
+    """
+    recipe = read_yaml(path, "recipe")
+    if not isinstance(recipe, dict):
+        raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
+    public = {
+        key: _last_part(value) if key in _PLACES and isinstance(value, str) else _public(value)
+        for key, value in recipe.items()
+    }
+    return (
+        path.read_bytes() if public == recipe else yaml.safe_dump(public, sort_keys=False).encode()
+    )
+
+
+def _public(value):
+    """A value of a recipe; text that names a local place becomes its last part."""
+    if isinstance(value, dict):
+        return {key: _public(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_public(entry) for entry in value]
+    if isinstance(value, str) and (_LOCAL.fullmatch(value) or ("/" in value and _exists(value))):
+        return _last_part(value)
+    return value
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+def _public_config(path: Path) -> Path | bytes:
+    """config.json without the folder that older versions of transformers write into it."""
+    config = read_json(path, (), "the configuration of a model")
+    if "_name_or_path" not in config:
+        return path
+    del config["_name_or_path"]
+    return (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
 
 
 def reason(error: Exception, endpoint: str) -> str:

@@ -53,25 +53,28 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A model or a dataset: its only branch is main."""
+    """A model or a dataset: the commits of main, and those of each other branch."""
 
     kind: str
     name: str
     private: bool
     commits: list[Commit] = field(default_factory=list)
+    branches: dict[str, list[Commit]] = field(default_factory=dict)
 
-    def add(self, title: str, files: dict[str, File]) -> Commit:
-        """Put a tree on top of main."""
+    def add(self, title: str, files: dict[str, File], branch: str = "main") -> Commit:
+        """Put a tree on top of a branch."""
+        commits = self.commits if branch == "main" else self.branches[branch]
         listing = [(path, file.oid) for path, file in sorted(files.items())]
-        seed = f"{self.kind} {self.name} {len(self.commits)} {title} {listing}"
-        self.commits.append(Commit(hashlib.sha1(seed.encode()).hexdigest(), title, files))
-        return self.commits[-1]
+        seed = f"{self.kind} {self.name} {branch} {len(commits)} {title} {listing}"
+        commits.append(Commit(hashlib.sha1(seed.encode()).hexdigest(), title, files))
+        return commits[-1]
 
     def at(self, revision: str) -> Commit:
         """The commit that a revision means."""
-        for commit in reversed(self.commits):
-            if revision in ("main", commit.oid):
-                return commit
+        for branch, commits in {"main": self.commits, **self.branches}.items():
+            for commit in reversed(commits):
+                if revision in (branch, commit.oid):
+                    return commit
         raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
 
 
@@ -405,7 +408,9 @@ def _lfs_verify(hub: LoopbackHub, request: Request, oid) -> Response:
 def _commit(hub: LoopbackHub, request: Request, kind, name, revision) -> Response:
     _require_token(request)
     repository = hub.repository(request, kind, name)
-    files = dict(repository.at(unquote(revision)).files)
+    branch = unquote(revision)
+    files = dict(repository.at(branch).files)
+    pull_request = f"refs/pr/{len(repository.branches) + 1}" if request.query else None
     title = ""
     for line in request.body.splitlines():
         operation = json.loads(line)
@@ -423,9 +428,21 @@ def _commit(hub: LoopbackHub, request: Request, kind, name, revision) -> Respons
                 del files[value["path"]]
             case _:
                 raise Refusal(400, "BadRequest", f"cannot commit {operation['key']}: {value}")
-    commit = repository.add(title, files)
-    url = f"{hub.url}/{name}/commit/{commit.oid}"
-    return as_json({"success": True, "commitOid": commit.oid, "commitUrl": url, "hookOutput": ""})
+    if pull_request:
+        repository.branches[pull_request] = [repository.at(branch)]
+    commit = repository.add(title, files, pull_request or branch)
+    answer = {"success": True, "commitOid": commit.oid, "hookOutput": ""}
+    answer["commitUrl"] = f"{hub.url}/{name}/commit/{commit.oid}"
+    if pull_request:
+        answer["pullRequestUrl"] = f"{hub.url}/{name}/discussions/{pull_request.split('/')[-1]}"
+    return as_json(answer)
+
+
+def _branch(hub: LoopbackHub, request: Request, kind, name, branch) -> Response:
+    _require_token(request)
+    repository = hub.repository(request, kind, name)
+    repository.branches[unquote(branch)] = [repository.at("main")]
+    return Response()
 
 
 def _resolve(hub: LoopbackHub, request: Request, kind, name, revision, path) -> Response:
@@ -483,6 +500,7 @@ _ROUTES = [
         ("POST", rf"{_API}/paths-info/{_REVISION}", _paths_info),
         ("POST", rf"{_API}/preupload/{_REVISION}", _preupload),
         ("POST", rf"{_API}/commit/{_REVISION}", _commit),
+        ("POST", rf"{_API}/branch/(?P<branch>[^/]+)", _branch),
         ("POST", rf"{_WEB}\.git/info/lfs/objects/batch", _lfs_batch),
         ("PUT", _BLOB, _lfs_upload),
         ("POST", rf"{_BLOB}/verify", _lfs_verify),

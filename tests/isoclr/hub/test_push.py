@@ -1,10 +1,13 @@
 """A model folder goes to the Hub and comes back, the same to the bit."""
 
+import os
 import re
 import shutil
+import socket
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
@@ -45,6 +48,10 @@ SHARED = {
     "tokenization_isoclr.py",
     "tokenizer_config.json",
 }
+# What lies in a folder and is nobody's business.
+PRIVATE = ("notes.txt", ".env", "secrets.py", "upload_me.py", "results/mine/secrets.json")
+PRIVATE += ("results/mine/probe.txt", "results/secrets.json", "checkpoints/step-00000001/a.json")
+PRIVATE += ("logs/events.json", "tokens.json", "model.safetensors.index.json")
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +60,13 @@ def folder(model_folder, probe_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared") / "model"
     shutil.copytree(model_folder, folder)
     write_card(folder, results=[probe_file])
-    (folder / "notes.txt").write_text("private")
-    (folder / ".env").write_text("private")
+    for name in PRIVATE:
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text("private")
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe |= {"data": ["/home/me/groups", "owner/name"], "output": "runs/me/secret"}
+    recipe |= {"token_cache": "caches/mine", "probe": {"labels": "~/labels.tsv"}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return folder
 
 
@@ -91,12 +103,60 @@ def assert_equal_bits(path, tensors):
 def test_one_commit_holds_the_model_and_nothing_else(pushed, folder):
     assert [commit.title for commit in pushed.commits] == ["initial commit", "Upload IsoCLR model"]
     files = pushed.at("main").files
-    code = {path.name for path in folder.glob("*.py")}
+    code = {path.name for path in folder.glob("*_isoclr.py")}
     assert files.keys() == {".gitattributes"} | SHARED | code
     assert files["model.safetensors"].lfs
-    for name in files.keys() - {".gitattributes", "README.md"}:
+    for name in files.keys() - {".gitattributes", "README.md", "recipe.yaml"}:
         assert files[name].data == (folder / name).read_bytes()
     assert not pushed.private
+
+
+@pytest.mark.slow
+def test_the_recipe_names_no_place_of_this_machine(pushed, folder):
+    text = pushed.at("main").files["recipe.yaml"].data
+    recipe, written = yaml.safe_load(text), yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert b"/home" not in text and b"~" not in text
+    local = {
+        "data": ["groups", "owner/name"],
+        "output": "secret",
+        "token_cache": "mine",
+        "probe": {"labels": "labels.tsv"},
+    }
+    assert recipe == written | local
+    assert recipe != written
+
+
+@pytest.mark.slow
+def test_a_push_may_go_to_a_branch_or_be_a_pull_request(hub, pushed, folder, tmp_path):
+    code = """
+import sys
+from isoclr.hub.push import push
+folder, repo = sys.argv[1:]
+print(push(folder, repo, revision="v2"))
+print(push(folder, repo, revision="v2"))
+with open(f"{folder}/log.jsonl", "a") as log:
+    log.write('{"step": 9}\\n')
+print(push(folder, repo, create_pr=True))
+"""
+    before = len(pushed.commits)
+    done = run_client(hub, code, shutil.copytree(folder, tmp_path / "model"), pushed.name)
+    url = f"{hub.url}/{pushed.name}"
+    assert done.stdout.split() == [url, url, f"{url}/discussions/2"]
+    assert len(pushed.commits) == before and pushed.branches.keys() == {"v2", "refs/pr/2"}
+    assert [commit.title for commit in pushed.branches["refs/pr/2"]][-1] == "Upload IsoCLR model"
+    assert pushed.at("v2").files.keys() == pushed.at("main").files.keys()
+
+
+@pytest.mark.slow
+def test_a_hub_that_never_answers_is_one_line(hub, folder):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        code = "import isoclr.hub.push as p; p.TIMEOUT = 0.5\n" + PUSH
+        done = run_client(hub, code, folder, "tester/toy", check=False, HF_ENDPOINT=url)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"isoclr push: tester/toy: cannot reach the Hub at {url}: ")
+    assert "timed out" in line
 
 
 @pytest.mark.slow
@@ -189,6 +249,41 @@ sys.exit(main(["push", folder, public, "--private"]))
     assert len(pushed.commits) == commits
 
 
+def linked(path):
+    """A file of the same content, by a link."""
+    elsewhere = path.parent.parent / "elsewhere"
+    if not path.exists():
+        path.write_text("x")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+def dangling(path):
+    path.symlink_to(path.parent / "nowhere")
+
+
+def linked_folder(folder, name):
+    elsewhere = folder.parent / "elsewhere"
+    (elsewhere / "set").mkdir(parents=True)
+    for place in (elsewhere, elsewhere / "set"):
+        (place / "probe.json").write_text("{}")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).symlink_to(elsewhere)
+
+
+def shown(folder, image, content=b"\x89PNG\r\n\x1a\n"):
+    (folder / image).write_bytes(content)
+    (folder / "README.md").write_text(f"![figure]({image})\n")
+
+
+def result(folder, text):
+    (folder / "results" / "set").mkdir(parents=True)
+    (folder / "results" / "set" / "probe.json").write_text(text)
+
+
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
+
+
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
@@ -200,6 +295,20 @@ sys.exit(main(["push", folder, public, "--private"]))
             "pytorch_model.bin: got weights in pickle form",
         ),
         (lambda f: (f / "optimizer.pt").touch(), "wanted model.safetensors alone: load the model"),
+        (lambda f: linked(f / "model.safetensors"), "model.safetensors: got a link, wanted a file"),
+        (lambda f: linked(f / "log.jsonl"), "log.jsonl: got a link, wanted a file"),
+        (lambda f: dangling(f / "README.md"), "README.md: got a link, wanted a file"),
+        (lambda f: linked(f / "modeling_isoclr.py"), "modeling_isoclr.py: got a link, wanted"),
+        (lambda f: linked_folder(f, "results"), "probe.json: got a link, wanted a file"),
+        (lambda f: linked_folder(f, "results/set"), "probe.json: got a link, wanted a file"),
+        (lambda f: shown(f, "../secret.png"), "secret.png: got a link, wanted a file"),
+        (lambda f: shown(f, "plot.png", b"secret"), "plot.png: got no PNG, wanted a figure"),
+        (lambda f: (f / "README.md").mkdir(), "README.md: got no file, wanted one or nothing"),
+        (lambda f: os.mkfifo(f / "discriminants.json"), "discriminants.json: got no file, wanted"),
+        (lambda f: result(f, "secret"), "results/set/probe.json: not JSON, wanted what isoclr"),
+        (lambda f: result(f, "[" * 99999), "results/set/probe.json: not JSON, wanted what isoclr"),
+        (lambda f: (f / "recipe.yaml").write_text("[1]"), "recipe.yaml: got list, wanted keys"),
+        (lambda f: (f / "recipe.yaml").write_text(BOMB), "recipe.yaml: not YAML: line 2: got the"),
     ],
 )
 def test_a_folder_that_should_not_be_shared_is_refused(
@@ -258,6 +367,6 @@ IsoCLRTokenizer.from_pretrained(folder).push_to_hub(repo)
 """
     run_client(hub, code, folder, "tester/plain")
     files = hub.repositories["model", "tester/plain"].at("main").files
-    assert {path.name for path in folder.glob("*.py")} <= files.keys()
+    assert {path.name for path in folder.glob("*_isoclr.py")} <= files.keys()
     run_client(hub, ALONE + LOAD, "tester/plain", tmp_path / "out.safetensors")
     assert_equal_bits(tmp_path / "out.safetensors", expected(folder))
