@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         message = "standard output: closed by its reader"
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if message:
         print(f"{called}: {message}", file=sys.stderr)
     return 2

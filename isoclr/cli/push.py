@@ -11,6 +11,12 @@ def push(
     folder: Annotated[str, typer.Argument(help="model that train.py wrote, or isoform groups")],
     repo: Annotated[str, typer.Argument(help="owner/name on the Hub; made when there is none")],
     private: Annotated[bool, Option("--private", help="visible to its owner alone")] = False,
+    revision: Annotated[
+        str | None, Option("--revision", metavar="BRANCH", help="made from main if absent")
+    ] = None,
+    create_pr: Annotated[
+        bool, Option("--create-pr", help="propose the upload as a pull request")
+    ] = False,
 ) -> None:
     """Share a model or a dataset on the Hub.
 
@@ -21,4 +27,4 @@ def push(
     from isoclr.hub.push import push as push_model
 
     share = push_dataset if is_dataset(folder) else push_model
-    print(share(folder, repo, private))
+    print(share(folder, repo, private, revision=revision, create_pr=create_pr))

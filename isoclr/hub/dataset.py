@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from data_builders.groups.parquet import read_groups
+from data_builders.groups.parquet import dataset_files, read_groups
 from data_builders.groups.report import read_report
 from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError
 from data_builders.staging import REPORTS
 from isoclr.hub.dataset_card import DEFAULT, prefix, render_dataset_card
-from isoclr.hub.push import create_repository, hub_errors, reason
+from isoclr.hub.push import create_branch, create_repository, hub_errors, reason
 
 _LOG = logging.getLogger(__name__)
 _WANTED = "isoform groups that isoclr build wrote"
@@ -32,7 +32,12 @@ def is_dataset(folder: str | os.PathLike) -> bool:
 
 
 def push_dataset(
-    folders: str | os.PathLike | Sequence[str | os.PathLike], repo: str, private: bool = False
+    folders: str | os.PathLike | Sequence[str | os.PathLike],
+    repo: str,
+    private: bool = False,
+    *,
+    revision: str | None = None,
+    create_pr: bool = False,
 ) -> str:
     """Upload isoform groups to the Hub, as one commit with a card of all that is there then.
 
@@ -50,21 +55,32 @@ def push_dataset(
             clade).
         repo: `owner/name`, or `name` of the user who is logged in.
         private: a new repository is seen by its owner alone; an existing one must be private.
+        revision: branch that the commit goes to, made from main if absent; None: main.
+        create_pr: propose the commit as a pull request instead.
 
     Returns:
-        The repository's URL.
+        The repository's URL; of a pull request, its own.
 
     Raises:
-        InputError: a folder that is no such dataset, or whose report tells of another one; two
-            folders of a name, or one that can't be a configuration's; a script in the repository
-            that `load_dataset` would trip over; a public repository where a private one was asked
-            for; a Hub that refuses or stays out of reach.
+        InputError: a folder that is no such dataset, or whose report tells of another one; a link
+            in place of a file; two folders of a name, or one that can't be a configuration's; a
+            script in the repository that `load_dataset` would trip over; a public repository where
+            a private one was asked for; a Hub that refuses or stays out of reach.
     """
     configs = _configurations(folders)
     reports = {config: _checked_report(folder) for config, folder in configs.items()}
+    files = _files(configs)
     api = HfApi()
+
+    def attempt() -> str:
+        url = create_repository(api, repo, "dataset", private)
+        if revision is not None and not create_pr:
+            create_branch(api, url.repo_id, "dataset", revision)
+        done = _commit(api, url.repo_id, files, reports, revision, create_pr)
+        return str(done.pr_url or url)
+
     with hub_errors(repo, api.endpoint):
-        return _retry(lambda: _push(api, configs, reports, repo, private), api.endpoint)
+        return _retry(attempt, api.endpoint)
 
 
 def _configurations(folders) -> dict[str, Path]:
@@ -121,41 +137,52 @@ def _checked_report(folder: Path) -> dict:
     return report
 
 
-def _push(api: HfApi, configs: dict[str, Path], reports: dict, repo: str, private: bool) -> str:
-    url = create_repository(api, repo, "dataset", private)
-    name = url.repo_id
-    info = api.dataset_info(name)
+def _commit(
+    api: HfApi,
+    name: str,
+    files: dict[str, Path],
+    reports: dict[str, dict],
+    revision: str | None,
+    create_pr: bool,
+) -> CommitInfo:
+    info = api.dataset_info(name, revision=revision)
     present = {file.rfilename for file in info.siblings}
     script = f"{name.split('/')[1]}.py"
     if script in present:
         raise InputError(f"{name}: got {script} in it, wanted no script: load_dataset refuses one")
-    files = _files(configs)
-    ours = tuple(prefix(config) + name for config in configs for name in ("data/", *REPORTS))
+    ours = tuple(prefix(config) + part for config in reports for part in ("data/", *REPORTS))
     removed = sorted(path for path in present - files.keys() if path.startswith(ours))
     card = render_dataset_card(name, _reports_there(api, name, info.sha, present) | reports)
-    api.create_commit(
+    return api.create_commit(
         name,
         [
             *(CommitOperationAdd(path, file) for path, file in files.items()),
             *(CommitOperationDelete(path) for path in removed),
             CommitOperationAdd("README.md", card.encode()),
         ],
-        commit_message=f"Upload isoform groups: {', '.join(configs)}",
+        commit_message=f"Upload isoform groups: {', '.join(reports)}",
         repo_type="dataset",
+        revision=revision,
+        create_pr=create_pr,
         # Refused when someone else has pushed in between: their configuration is not in this card.
         parent_commit=info.sha,
     )
-    return str(url)
 
 
 def _files(configs: dict[str, Path]) -> dict[str, Path]:
-    """Path in the repository -> file."""
-    return {
-        f"{prefix(config)}{path.relative_to(folder).as_posix()}": path
-        for config, folder in configs.items()
-        for pattern in ("data/*.parquet", *REPORTS)
-        for path in sorted(folder.glob(pattern))
-    }
+    """Path in the repository -> file.
+
+    Raises:
+        InputError: one is a link: its content lies elsewhere.
+    """
+    found = {}
+    for config, folder in configs.items():
+        reports = [folder / name for name in REPORTS if os.path.lexists(folder / name)]
+        for path in [*dataset_files(folder), *reports]:
+            if path.is_symlink() or path.parent.is_symlink():
+                raise InputError(f"{path}: got a link, wanted a file of the dataset itself")
+            found[f"{prefix(config)}{path.relative_to(folder).as_posix()}"] = path
+    return found
 
 
 def _reports_there(api: HfApi, name: str, revision: str, present: set[str]) -> dict[str, dict]:

@@ -108,7 +108,7 @@ def push(
         url = create_repository(api, repo, "model", private)
         name = url.repo_id
         if revision is not None and not create_pr:
-            _create_branch(api, name, revision)
+            create_branch(api, name, "model", revision)
         if not (folder / "README.md").exists() and not api.file_exists(name, "README.md"):
             contents["README.md"] = write_card(folder)
         # upload_folder may split what it uploads over several commits.
@@ -160,12 +160,12 @@ def create_repository(
     return url
 
 
-def _create_branch(api: HfApi, name: str, branch: str) -> None:
-    """Make a branch from main, unless it is there."""
+def create_branch(api: HfApi, name: str, kind: Literal["model", "dataset"], branch: str) -> None:
+    """Make a branch of a repository from main, unless it is there."""
     try:
-        api.repo_info(name, revision=branch)
+        api.repo_info(name, repo_type=kind, revision=branch)
     except RevisionNotFoundError:
-        api.create_branch(name, branch=branch)
+        api.create_branch(name, repo_type=kind, branch=branch)
 
 
 def _check_weights(folder: Path) -> None:

@@ -106,6 +106,24 @@ def test_one_dataset_is_one_commit_and_streams_back(hub, groups_folder, tmp_path
 
 
 @pytest.mark.slow
+def test_a_dataset_may_go_to_a_branch_or_be_a_pull_request(hub, groups_folder):
+    code = """
+import sys
+from isoclr.cli import main
+assert main(["push", *sys.argv[1:], "--revision", "next"]) == 0
+sys.exit(main(["push", *sys.argv[1:], "--create-pr"]))
+"""
+    done = run_client(hub, code, groups_folder, "tester/reviewed")
+    url = f"{hub.url}/datasets/tester/reviewed"
+    assert done.stdout.split()[0] == url
+    repository = dataset(hub, "tester/reviewed")
+    assert [commit.title for commit in repository.commits] == ["initial commit"]
+    wanted = {".gitattributes", "README.md"} | files_under(groups_folder).keys()
+    for branch in ("next", "refs/pr/2"):
+        assert repository.at(branch).files.keys() == wanted
+
+
+@pytest.mark.slow
 def test_a_folder_of_folders_is_a_configuration_each_and_the_card_loads_it(hub, species_folders):
     push(hub, (species_folders, "tester/two-species"))
     files = dataset(hub, "tester/two-species").at("main").files
@@ -275,6 +293,11 @@ def edit(name, change):
     return lambda folder: (folder / name).write_text(change((folder / name).read_text()))
 
 
+def link(path):
+    elsewhere = path.rename(path.with_name(f"{path.name}-elsewhere"))
+    path.symlink_to(elsewhere)
+
+
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
@@ -296,6 +319,9 @@ def edit(name, change):
             lambda f: next((f / "data").iterdir()).rename(f / "data/train-00000-of-00002.parquet"),
             "got 1 of 2 files, wanted train-00001-of-00002.parquet too",
         ),
+        (lambda f: link(f / "report.png"), "report.png: got a link, wanted a file of the dataset"),
+        (lambda f: link(next((f / "data").iterdir())), "got a link, wanted a file of the dataset"),
+        (lambda f: link(f / "data"), "got a link, wanted a file of the dataset itself"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_refused(groups_folder, tmp_path, alter, message):
