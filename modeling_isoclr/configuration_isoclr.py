@@ -258,3 +258,18 @@ class IsoCLRConfig(PretrainedConfig):
     def downsampling(self) -> int:
         """Nucleotides a position of `last_hidden_state`: 32 with four stages."""
         return 2 ** (len(self.filters) + 1)
+
+    @property
+    def packing_gap(self) -> int:
+        """Nucleotides that no convolution reaches across, for two transcripts in one row.
+
+        Counted from the first one's length rounded up to `downsampling`.
+        """
+        # A codon that begins at a transcript's last nucleotide reaches two further.
+        reach = max((self.stem_kernel_size or self.kernel_size) // 2, 2)
+        for stage, (blocks, dilation) in enumerate(zip(self.blocks, self.dilations, strict=True)):
+            # Of the blocks of a stage, all but the first come after its halving.
+            nucleotides = 2 ** (stage + (1 if blocks == 1 else 2))
+            positions = -(-dilation * (self.kernel_size - 1) // 2)
+            reach = max(reach, nucleotides * positions)
+        return reach

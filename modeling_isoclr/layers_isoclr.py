@@ -118,10 +118,20 @@ class IsoCLRConv(nn.Conv1d):
     def forward(self, x):
         """(batch, in, 1, length) to (batch, out, 1, length)."""
         (reach,) = self.padding
-        if reach:
-            x = nn.functional.pad(x, (reach // 2, reach - reach // 2))
+        before, after = reach // 2, reach - reach // 2
+        # A convolution that pads by itself saves a copy, but as wide on both sides. On CPUs it
+        # rounds otherwise, so embeddings there, of which some are published, have the copy.
+        pads = not (x.device.type == "cpu" and not self.training)
+        if pads:
+            x = nn.functional.pad(x, (0, after - before)) if after > before else x
+        elif reach:
+            x = nn.functional.pad(x, (before, after))
         return nn.functional.conv2d(
-            x, self.weight.unsqueeze(2), self.bias, dilation=(1, self.dilation[0])
+            x,
+            self.weight.unsqueeze(2),
+            self.bias,
+            padding=(0, before if pads else 0),
+            dilation=(1, self.dilation[0]),
         )
 
 
@@ -139,7 +149,7 @@ class IsoCLRBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x, mask=None):
-        """(batch, channels, 1, length) and a mask of (batch, 1, 1, length), True where valid."""
+        """(batch, channels, 1, length) and a mask, (batch, 1, 1, length), not 0 where valid."""
         if not self.training or mask is None:
             statistics = self.running_mean, self.running_var
             if not self.update_statistics:
@@ -156,7 +166,7 @@ class IsoCLRBatchNorm(nn.Module):
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
         total = self.over_processes or (lambda values: values)
-        n = total(mask.sum())
+        n = total((mask != 0).sum())
         mean = total((x * mask).sum((0, 2, 3), keepdim=True)) / n
         centred = (x - mean) * mask
         var = total(centred.square().sum((0, 2, 3), keepdim=True)) / n
@@ -215,7 +225,7 @@ NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm, "rms": IsoCLRRMSNor
 
 
 class IsoCLRHalving(nn.Module):
-    """Max-pools pairs of positions; padding never wins."""
+    """Max-pools pairs of positions of which some are negative; padding never wins."""
 
     def __init__(self):
         super().__init__()
@@ -226,14 +236,13 @@ class IsoCLRHalving(nn.Module):
 
         Args:
             x: (batch, channels, 1, length), of even length.
-            mask: (batch, 1, 1, length), True where valid.
+            mask: bool (batch, 1, 1, length), True where valid.
 
         Returns:
-            Both at half the length; padded positions are zero.
+            `x` at half the length, zero where padded.
         """
         x = self.pool(_filled(x, mask, torch.finfo(x.dtype).min))
-        mask = mask[..., ::2]
-        return _filled(x, mask, 0), mask
+        return _filled(x, mask[..., ::2], 0)
 
 
 def _filled(x, mask, value):
@@ -264,13 +273,13 @@ class IsoCLRBlock(nn.Module):
             self.shortcut = IsoCLRConv(channels_in, channels, 1)
             self.shortcut_norm = norm(channels, config)
 
-    def forward(self, x, mask):
+    def forward(self, x, valid):
         """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
-        residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), mask)
-        x = self.relu2(self.norm1(self.relu1(self.conv1(x)), mask))
-        x = self.dropout(x) * mask
-        x = self.norm2(self.relu3(self.conv2(x)), mask)
-        return self.relu4(x + residual) * mask
+        residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), valid)
+        x = self.norm1(self.relu1(self.conv1(x)), valid)
+        x = self.dropout(self.relu2(x * valid))
+        x = self.norm2(self.relu3(self.conv2(x)), valid)
+        return self.relu4((x + residual) * valid)
 
 
 @contextmanager
@@ -294,7 +303,8 @@ class IsoCLREncoder(nn.Module):
         width = config.stem_kernel_size or config.kernel_size
         self.stem = IsoCLRConv(config.n_tracks, config.stem_channels, width)
         self.stem_norm = NORMS[config.norm](config.stem_channels, config)
-        self.halvings = nn.ModuleList(IsoCLRHalving() for _ in range(1 + len(config.filters)))
+        pools = (nn.MaxPool2d((1, 2)) for _ in config.filters)
+        self.halvings = nn.ModuleList([IsoCLRHalving(), *pools])
         self.stages = nn.ModuleList()
         self.gradient_checkpointing = False
         channels_in = config.stem_channels
@@ -316,31 +326,33 @@ class IsoCLREncoder(nn.Module):
 
         Returns:
             The stem's output, (batch, channels, 1, length); and for each stage (batch, channels, 1,
-            length / 2^(stage + 2)) and its mask.
+            length / 2^(stage + 2)), zero where padded, and its mask.
         """
         stem = self.stem_norm(self.stem(x), mask)
         halve_stem, *halvings = self.halvings
-        x, mask = halve_stem(stem, mask)
+        x = halve_stem(stem, mask)
+        valid = mask.to(x.dtype)
         outputs = []
         for (first, *rest), halve in zip(self.stages, halvings, strict=True):
-            x, mask = halve(self._through(first, x, mask), mask)
+            mask, valid = mask[..., ::2], valid[..., ::2]
+            x = halve(self._through(first, x, valid))  # nothing is negative: no padding wins
             for block in rest:
-                x = self._through(block, x, mask)
-            outputs.append((x, mask))
+                x = self._through(block, x, valid[..., ::2])
+            outputs.append((x, mask[..., ::2]))
         return stem, outputs
 
-    def _through(self, block, x, mask):
+    def _through(self, block, x, valid):
         if not (self.gradient_checkpointing and self.training):
-            return block(x, mask)
+            return block(x, valid)
         passes = []
 
-        def forward(x, mask):
+        def forward(x, valid):
             # The second pass, for the gradient, must not update running statistics again.
             with frozen_statistics(block, frozen=bool(passes)):
                 passes.append(None)
-                return block(x, mask)
+                return block(x, valid)
 
-        return self._gradient_checkpointing_func(forward, x, mask)
+        return self._gradient_checkpointing_func(forward, x, valid)
 
 
 def fold(conv, norm):

@@ -31,8 +31,10 @@ from .pooling_isoclr import (
     IsoCLRDiscriminants,
     IsoCLRRandomFeatures,
     IsoCLRRegionPooling,
+    at_least_float32,
     masked_mean,
 )
+from .segments_isoclr import Segments
 from .tokenization_isoclr import base_codes
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
@@ -130,34 +132,47 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         input_ids=None,
         attention_mask=None,
         inputs_embeds=None,
+        segment_ids=None,
+        n_segments=None,
+        learned_only=False,
         output_hidden_states=None,
         return_dict=None,
     ):
-        """Embed a batch of transcripts.
+        """Embed a batch of transcripts, a row each, or several one after another in a row.
 
         Args:
             input_ids: tokens, (batch, length), padded on the right.
             attention_mask: (batch, length), non-zero where valid; None: where `input_ids` are not
                 PAD.
             inputs_embeds: tracks, (batch, length, n_tracks), instead of `input_ids`.
+            segment_ids: integers (batch, length): 1, 2, ... for the transcripts of a row, in turn,
+                0 between them. They must lie as packing_isoclr.py lays them, or neighbours are
+                seen. None: a transcript a row.
+            n_segments: most transcripts in a row; None: the greatest of `segment_ids`.
+            learned_only: leave what is not learned, the first part, out of `pooler_output`.
             output_hidden_states: also return the output of every stage.
             return_dict: False returns a tuple.
 
         Returns:
             `last_hidden_state` (batch, ceil(length / 32), hidden), zero where padded;
-            `pooler_output` (batch, pooled); `hidden_states`, one of the first form a stage.
+            `pooler_output` (batch, pooled) or, with `segment_ids`, (batch, n_segments, pooled);
+            `hidden_states`, one of the first form a stage.
 
         Raises:
             ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("got both or neither of input_ids and inputs_embeds, wanted one")
-        if inputs_embeds is None:
-            inputs_embeds = self.embeddings(input_ids)
-            if attention_mask is None:
-                attention_mask = input_ids != PAD_BASE
+        if segment_ids is not None:
+            if attention_mask is not None:
+                raise ValueError("got attention_mask beside segment_ids, wanted one of them")
+            attention_mask = segment_ids > 0
+        elif attention_mask is None and inputs_embeds is None:
+            attention_mask = input_ids != PAD_BASE
         elif attention_mask is None:
             attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2])
+        if inputs_embeds is None:
+            inputs_embeds = self.embeddings(input_ids)
         length = inputs_embeds.shape[1]
         spare = -length % self.config.downsampling  # with it, every stage halves an even length
         mask = nn.functional.pad(attention_mask.bool(), (0, spare))[:, None, None, :]
@@ -166,11 +181,15 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
         x = x * mask
         stem, stages = self.encoder(x, mask)
-        if self.pooling is not None:
-            pooled = self.pooling(x, mask, stem, stages)
-        else:
-            kept = stages if self.config.pooling == "stages" else stages[-1:]
-            pooled = torch.cat([masked_mean(*stage) for stage in kept], 1)
+        segments = None
+        if segment_ids is not None:
+            segments = Segments(
+                nn.functional.pad(segment_ids, (0, spare)),
+                int(segment_ids.max()) if n_segments is None else n_segments,
+                self.config.downsampling,
+                at_least_float32(x).dtype,
+            )
+        pooled = self._pool(x, mask, stem, stages, segments, learned_only)
         hidden = [
             stage.squeeze(2).transpose(1, 2)[:, : -(-length // 2 ** (number + 2))]
             for number, (stage, _) in enumerate(stages)
@@ -183,6 +202,18 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             hidden_states=tuple(hidden) if output_hidden_states else None,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def _pool(self, x, mask, stem, stages, segments, learned_only):
+        if segments is None:
+            if self.pooling is not None:
+                return self.pooling(x, mask, stem, stages, learned_only=learned_only)
+            return torch.cat([masked_mean(*stage) for stage in self._pooled(stages)], 1)
+        if self.pooling is not None:
+            return self.pooling(x, mask, stem, stages, segments, learned_only)
+        return segments.means([stage for stage, _ in self._pooled(stages)]).to(stem.dtype)
+
+    def _pooled(self, stages):
+        return stages if self.config.pooling == "stages" else stages[-1:]
 
     def embed(self, rows, tokens_per_batch=1 << 16, report=None):
         """Embeddings of token rows in batches of like length; see `embed_tokens`."""

@@ -4,22 +4,27 @@ import numpy as np
 import torch
 from transformers import Pipeline
 
+from .packing_isoclr import PackedShape, fill_rows, number_segments, pack
 from .tokenization_isoclr import cut_by_tokens, pad_tokens
 
 
 @torch.inference_mode()
-def embed_tokens(model, rows, tokens_per_batch=1 << 16, report=None):
-    """Embed token rows in batches of like length.
+def embed_tokens(model, rows, tokens_per_batch=1 << 16, report=None, packed=None):
+    """Embed token rows in batches of like length, or packed into batches of one shape.
 
     Args:
         model: an `IsoCLRModel` in evaluation mode; its device is used.
         rows: n uint8 arrays of tokens.
         tokens_per_batch: nucleotides that go through the encoder at once, padding included.
         report: called with the nucleotides of each batch when it is done.
+        packed: one shape for all batches, see packing_isoclr.py; both ways agree to rounding. None:
+            wherever the model is not on a CPU, which gains nothing from it.
 
     Returns:
         float32 (n, pooled), in the order given.
     """
+    if packed or (packed is None and model.device.type != "cpu"):
+        return _embed_packed(model, rows, tokens_per_batch, report)
     out = np.empty((len(rows), model.config.pooled_size), dtype=np.float32)
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     for part in cut_by_tokens(lengths, tokens_per_batch):
@@ -27,6 +32,35 @@ def embed_tokens(model, rows, tokens_per_batch=1 << 16, report=None):
         out[part] = model(batch).pooler_output.float().cpu().numpy()
         if report is not None:
             report(int(lengths[part].sum()))
+    return out
+
+
+def _embed_packed(model, rows, tokens_per_batch, report):
+    out = np.empty((len(rows), model.config.pooled_size), dtype=np.float32)
+    if not len(rows):
+        return out
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    shape = PackedShape.of(model.config, tokens_per_batch, lengths.max())
+    packing, begun = pack(lengths, shape), []
+
+    def finish(members, embeddings):
+        out[members] = embeddings.float().cpu().numpy()
+        if report is not None:
+            report(int(lengths[members].sum()))
+
+    for batch in range(packing.batches):
+        members = packing.members(batch)
+        arrays = (
+            fill_rows(packing, members, [rows[i] for i in members]),
+            number_segments(packing, members, lengths),
+        )
+        tokens, ids = (torch.from_numpy(values).to(model.device) for values in arrays)
+        output = model(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
+        slots = torch.from_numpy(packing.slots(members)).to(model.device)
+        begun.append((members, output.flatten(0, 1)[slots]))
+        if batch:  # while a GPU computes this one
+            finish(*begun.pop(0))
+    finish(*begun.pop())
     return out
 
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from .configuration_isoclr import BASES, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
+from .segments_isoclr import PRIOR, REGIONS, SegmentRegions
 
-REGIONS = 3
 CODONS = BASES**3
 # What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
 # log10(1 + nt) of 5'UTR, CDS, 3'UTR, the whole, and before the first and after the last junction;
@@ -21,9 +21,6 @@ CODONS = BASES**3
 _TYPICAL = (2.1, 3.0, 2.8, 3.4, 2.3, 2.9, 0.9, 2.6, 0.2, 2.7, 3.0)
 LAYOUT_NUMBERS = len(_TYPICAL)
 _CODON_TRACK, _EXON_TRACK = BASES, BASES + 1
-# nt of the whole transcript's mean that each region's is mixed with: the mean of a region of a few
-# nt says little, and would be an outlier among those of others.
-_PRIOR = 32
 
 
 def masked_mean(x, mask):
@@ -107,7 +104,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
 
-    def forward(self, tracks, mask, stem, stages):
+    def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False):
         """Pool a batch.
 
         Args:
@@ -115,30 +112,57 @@ class IsoCLRRegionPooling(nn.Module):
             mask: (batch, 1, 1, length), True where valid.
             stem: its output, (batch, channels, 1, length).
             stages: output and mask of each, as `IsoCLREncoder` gives them.
+            segments: `Segments` of rows that hold several transcripts.
+            learned_only: leave layout, codon usage and discriminants out.
 
         Returns:
             (batch, layout_size + 64 + discriminant_size + 3 · channels of the stem + content_size),
-            without discriminants less their features.
+            without discriminants less their features; with segments (batch, segments, the same).
         """
-        starts = (tracks[:, _CODON_TRACK:][:, :1] > 0.5) & mask
-        regions = regions_of(starts, mask)
-        # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
-        in_frame = torch.cat([regions[:, :1], starts, regions[:, 2:]], 1)
-        stem_features = region_means(self.relu(stem), in_frame, mask, _PRIOR).flatten(1)
-        stage_features = []
-        for number, (stage, valid) in enumerate(stages):
-            nucleotides = 2 ** (number + 2)
-            share = nn.functional.avg_pool2d(regions.to(stage.dtype), (1, nucleotides))
-            stage_features.append(
-                region_means(stage, share, valid, _PRIOR / nucleotides).flatten(1)
-            )
-        layout = self.layout(layout_numbers(tracks, mask, regions))
+        if segments is None:
+            regions = _RowRegions(tracks, mask)
+        else:
+            regions = SegmentRegions(tracks, segments)
+        outputs = [stage for stage, _ in stages]
+        stem_features, *stage_features = regions.means([self.relu(stem), *outputs])
         # In the precision of the activations: a quantized layer's weights are of another type.
-        content = self.content_norm(self.content(torch.cat(stage_features, 1).to(stem.dtype)))
-        pooled = [layout, codon_usage(tracks, starts), stem_features, content]
-        if self.discriminants is not None:
-            pooled.insert(2, self.discriminants(torch.cat(pooled[:3], 1)))
-        return torch.cat([part.to(stem.dtype) for part in pooled], 1)
+        content = self.content_norm(self.content(torch.cat(stage_features, -1).to(stem.dtype)))
+        pooled = [stem_features, content]
+        if not learned_only:
+            fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
+            if self.discriminants is not None:
+                fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
+            pooled = fixed + pooled
+        return torch.cat([part.to(stem.dtype) for part in pooled], -1)
+
+
+class _RowRegions:
+    """5'UTR, CDS and 3'UTR of rows that hold a transcript each."""
+
+    def __init__(self, tracks, mask):
+        self.tracks, self.mask = tracks, mask
+        self.starts = (tracks[:, _CODON_TRACK:][:, :1] > 0.5) & mask
+        self.regions = regions_of(self.starts, mask)
+
+    def means(self, maps):
+        """As those of `SegmentRegions`, (batch, regions · channels) each."""
+        # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
+        in_frame = torch.cat([self.regions[:, :1], self.starts, self.regions[:, 2:]], 1)
+        means = [region_means(maps[0], in_frame, self.mask, PRIOR).flatten(1)]
+        for values in maps[1:]:
+            size = self.mask.shape[3] // values.shape[3]
+            share = nn.functional.avg_pool2d(self.regions.to(values.dtype), (1, size))
+            valid = self.mask[..., ::size]
+            means.append(region_means(values, share, valid, PRIOR / size).flatten(1))
+        return means
+
+    def codon_usage(self):
+        """(batch, 64)."""
+        return codon_usage(self.tracks, self.starts)
+
+    def layout_numbers(self):
+        """(batch, LAYOUT_NUMBERS)."""
+        return layout_numbers(self.tracks, self.mask, self.regions)
 
 
 def regions_of(starts, mask):
