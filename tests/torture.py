@@ -1,6 +1,6 @@
 """Kills training runs at random moments and compares what comes of them with a run never killed.
 
-python tests/torture.py KILLS
+python tests/torture.py KILLS [OBJECTIVE]
 """
 
 import json
@@ -16,20 +16,27 @@ from pathlib import Path
 
 import yaml
 
-TOY = {
-    "model": {"filters": [8, 8], "blocks": [1, 1], "dilations": [1, 2], "dropout": 0.1}
-    | {"projector_sizes": [8, 8, 4]},
+ENGINE = {
     "steps": 24,
     "batch_size": 8,
     "learning_rate": 0.003,
-    "micro_batch_tokens": 4096,
-    "held_out_groups": 4,
     "evaluate_every": 5,
     "checkpoint_every": 1,
     "keep_checkpoints": 1,
     "tracker": None,
 }
+RECIPES = {
+    "isoforms": {
+        "objective": "isoforms",
+        "model": {"filters": [8, 8], "blocks": [1, 1], "dilations": [1, 2], "dropout": 0.1}
+        | {"projector_sizes": [8, 8, 4]},
+        "micro_batch_tokens": 4096,
+        "held_out_groups": 4,
+    },
+    "toy": {"objective": "toy"},
+}
 _COMPARED = ("model.safetensors", "log.jsonl")
+_TOLERANCE = 1e-3
 _PATIENCE = 120  # seconds that a run may take
 
 
@@ -95,7 +102,7 @@ def kill(children: list[int]) -> None:
         os.waitpid(child, 0)
 
 
-def torture(data: Path, folder: Path, kills: int, processes: int, seed: int) -> dict:
+def torture(recipe: dict, folder: Path, kills: int, processes: int, seed: int) -> dict:
     """Kill a run `kills` times, start it again each time, and compare it with a quiet one.
 
     A run that ends between two kills is begun anew, so that kills fall into all of it.
@@ -107,25 +114,25 @@ def torture(data: Path, folder: Path, kills: int, processes: int, seed: int) -> 
         AssertionError: a run could not go on, or ended in other bits.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump({**TOY, "data": str(data), "output": "never written"}))
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**ENGINE, **recipe, "output": "never written"}))
     quiet = folder / "quiet"
     began = time.monotonic()
-    assert finish(start(recipe, quiet, processes)), _told(folder)
+    assert finish(start(path, quiet, processes)), _told(folder)
     duration = time.monotonic() - began
     moments, counts = random.Random(seed), {"kills": 0, "resumed": 0, "finished": 0}
     output = folder / "killed-0"
     while counts["kills"] < kills:
-        children = start(recipe, output, processes)
+        children = start(path, output, processes)
         time.sleep(moments.uniform(0, duration))
         counts["resumed"] += any((output / "checkpoints").glob("step-*"))
         kill(children)
         counts["kills"] += 1
         if (output / "README.md").exists():
-            _finish_and_compare(recipe, output, quiet, processes)
+            _finish_and_compare(path, output, quiet, processes)
             counts["finished"] += 1
             output = folder / f"killed-{counts['finished']}"
-    _finish_and_compare(recipe, output, quiet, processes)
+    _finish_and_compare(path, output, quiet, processes)
     counts["finished"] += 1
     return counts
 
@@ -134,8 +141,21 @@ def _finish_and_compare(recipe, output: Path, quiet: Path, processes: int) -> No
     assert finish(start(recipe, output, processes)), _told(output.parent)
     for name in _COMPARED:
         assert (output / name).read_bytes() == (quiet / name).read_bytes(), f"{output}: {name}"
-    steps = [json.loads(line)["step"] for line in (output / "log.jsonl").open()]
-    assert steps == list(range(1, TOY["steps"] + 1))
+    assert [record["step"] for record in _log(output)] == list(range(1, ENGINE["steps"] + 1))
+
+
+def _log(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "log.jsonl").open()]
+
+
+def assert_same_losses(one: Path, other: Path) -> None:
+    """The losses of two runs differ by the order of sums alone.
+
+    Raises:
+        AssertionError: they differ by more.
+    """
+    for mine, theirs in zip(_log(one), _log(other), strict=True):
+        assert abs(mine["loss"] - theirs["loss"]) < _TOLERANCE, (mine, theirs)
 
 
 def _told(folder: Path) -> str:
@@ -145,17 +165,24 @@ def _told(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent / "helpers")]
     import train  # noqa: F401 - forked children have it
     from data_builders.groups.build import GenomeSource, build
     from data_builders.simulate.clade import simulate_clade
+    from isoclr.objectives import OBJECTIVES, objective_class
 
+    OBJECTIVES["toy"] = "toy_objective:ToyObjective"
+    kills, name = int(sys.argv[1]) // 2, sys.argv[2] if len(sys.argv) > 2 else "isoforms"
+    recipe = RECIPES[name]
+    objective_class(recipe["objective"])  # imported before the fork
     with tempfile.TemporaryDirectory() as folder:
-        clade = simulate_clade(Path(folder) / "clade", species=2, genes=24, seed=1)
-        sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
-        build([GenomeSource(*source) for source in sources], Path(folder) / "groups")
+        folder = Path(folder)
+        if name == "isoforms":
+            clade = simulate_clade(folder / "clade", species=2, genes=24, seed=1)
+            sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
+            build([GenomeSource(*source) for source in sources], folder / "groups")
+            recipe["data"] = str(folder / "groups")
         for processes in (1, 2):
-            kills = int(sys.argv[1]) // 2
-            where = Path(folder) / str(processes)
-            counts = torture(Path(folder) / "groups", where, kills, processes, seed=0)
+            counts = torture(recipe, folder / str(processes), kills, processes, seed=0)
             print(f"{processes} processes: {counts}; all ended in the same bits")
+        assert_same_losses(folder / "1" / "quiet", folder / "2" / "quiet")

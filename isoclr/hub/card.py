@@ -6,25 +6,21 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import SafetensorError, safe_open
 
-from data_builders.groups.report import read_report
 from data_builders.records import InputError
 from data_builders.text import read_json
+from isoclr.objectives import DEFAULT, objective_class
+from isoclr.objectives.card import CardFacts
 from isoclr.training.curves import read_log
 from isoclr.training.yaml_file import read_yaml
-from modeling_isoclr import IsoCLRConfig
 
 REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
-_TEMPLATE = Path(__file__).with_name("card_template.md")
+_TEMPLATE = "card_template.md"
 _BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
 _BUFFERS += (".running_mean", ".running_var")
-_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
-_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
-# Of the recipe, what decides the weights and is not said elsewhere in the card.
-_TRAINING = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
-_TRAINING += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
 # Key in probe.json: identifier on the Hub, name; of a number, and of classes.
 _METRICS = {
     "pearson": ("pearsonr", "Pearson r"),
@@ -68,42 +64,53 @@ def write_card(
     """
     folder = Path(folder)
     check_model_folder(folder)
-    config = _read_config(folder / "config.json")
     recipe = _read_recipe(folder / "recipe.yaml")
     log = read_log(folder / "log.jsonl")
+    objective = recipe.get("objective", DEFAULT)
+    facts = objective_class(objective).card_facts(folder, recipe, log)
     paths = sorted(folder.glob("results/*/probe.json")) if results is None else map(Path, results)
     probes = [_read_probe(path, folder) for path in paths]
     notes = folder / "NOTES.md"
     data = ModelCardData(
         license="apache-2.0",
         library_name="transformers",
-        pipeline_tag="feature-extraction",
-        tags=["isoclr", "rna", "biology", "contrastive-learning"],
+        pipeline_tag=facts.pipeline_tag,
+        tags=["isoclr", *facts.tags],
         datasets=list(datasets) or None,
         model_name=REPOSITORY if probes else None,
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
-    reports = _read_reports(recipe.get("data"))
-    card = ModelCard.from_template(
-        data,
-        template_path=str(_TEMPLATE),
-        repository=REPOSITORY,
-        config=config,
-        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
-        parameters=count_parameters(folder / "model.safetensors"),
-        recipe={key: recipe[key] for key in _TRAINING if key in recipe},
-        last=log[-1] if log else None,
-        held_out=next((record for record in reversed(log) if "held_out_loss" in record), None),
-        curves=(folder / "curves.png").exists(),
-        reports=reports,
-        species=sorted({name for report in reports for name in report["dataset"]["species"]}),
-        probes=probes,
-        metrics=_METRICS,
-        notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else None,
+    text = (
+        _environment(facts)
+        .get_template(facts.template or _TEMPLATE)
+        .render(
+            card_data=data.to_yaml(),
+            repository=REPOSITORY,
+            objective=objective,
+            parameters=count_parameters(folder / "model.safetensors", facts.encoder_prefix),
+            recipe=recipe,
+            shown_recipe={key: recipe[key] for key in facts.recipe_keys if key in recipe},
+            architecture=facts.architecture,
+            last=log[-1] if log else None,
+            curves=(folder / "curves.png").exists(),
+            probes=probes,
+            metrics=_METRICS,
+            notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else None,
+            **facts.variables,
+        )
     )
     path = folder / "README.md"
-    path.write_text(str(card).rstrip() + "\n", encoding="utf-8")
+    path.write_text(str(ModelCard(text)).rstrip() + "\n", encoding="utf-8")
     return path
+
+
+def _environment(facts: CardFacts) -> jinja2.Environment:
+    """Templates of this package, and those of the objective, which extend them."""
+    folders = [Path(__file__).parent, *([facts.template_folder] if facts.template_folder else [])]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders))
+    environment.globals["n"] = "{:,}".format
+    environment.globals["interval"] = "{0[0]:.3f} ± {0[1]:.3f}".format
+    return environment
 
 
 def check_model_folder(folder: Path) -> None:
@@ -119,8 +126,12 @@ def check_model_folder(folder: Path) -> None:
             raise InputError(f"{folder}: no {name} in it, wanted {_MODEL}")
 
 
-def count_parameters(weights: Path) -> dict[str, int]:
+def count_parameters(weights: Path, encoder_prefix: str = "isoclr.") -> dict[str, int]:
     """Parameters of the `encoder`, and of the `heads` on it, by the header of a weights file.
+
+    Args:
+        weights: the file.
+        encoder_prefix: of the names of the encoder's weights, where there are heads beside it.
 
     Raises:
         InputError: a file that is not safetensors.
@@ -131,16 +142,9 @@ def count_parameters(weights: Path) -> dict[str, int]:
     except SafetensorError as error:
         raise InputError(f"{weights}: {error}, wanted weights in safetensors form") from error
     sizes = {n: math.prod(shape) for n, shape in shapes.items() if not n.endswith(_BUFFERS)}
-    inside = {name: size for name, size in sizes.items() if name.startswith("isoclr.")}
+    inside = {name: size for name, size in sizes.items() if name.startswith(encoder_prefix)}
     encoder = sum((inside or sizes).values())  # saved without a head, names have no prefix
     return {"encoder": encoder, "heads": sum(sizes.values()) - encoder}
-
-
-def _read_config(path: Path) -> IsoCLRConfig:
-    values = read_json(path, ("model_type",), _MODEL)
-    if values["model_type"] != IsoCLRConfig.model_type:
-        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
-    return IsoCLRConfig.from_dict(values)
 
 
 def _read_recipe(path: Path) -> dict:
@@ -151,14 +155,6 @@ def _read_recipe(path: Path) -> dict:
     if not isinstance(recipe, dict):
         raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
     return recipe
-
-
-def _read_reports(data: str | list | None) -> list[dict]:
-    """The reports of isoform groups in folders; of one that is gone or on the Hub, none."""
-    entries = data if isinstance(data, list) else [data]
-    folders = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
-    paths = [Path(folder) / "report.json" for folder in folders if isinstance(folder, str)]
-    return [read_report(path) for path in paths if path.is_file()]
 
 
 def _read_probe(path: Path, folder: Path) -> dict:

@@ -16,6 +16,9 @@ OBJECTIVES = {
 }
 """Name in a recipe -> `module:Class`, imported when a recipe asks for it."""
 
+DEFAULT = "isoforms"
+"""What a recipe that names none trains."""
+
 
 def objective_class(name: str) -> type["Objective"]:
     """The class of an objective.
@@ -49,7 +52,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     values = read_values(path, overrides)
     try:
-        found = objective_class(values.get("objective", "isoforms"))
+        found = objective_class(values.get("objective", DEFAULT))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return check_recipe(values, found.recipe_class, path)

@@ -2,7 +2,7 @@
 
 train.py asks an objective for batches, a model, a loss and an evaluation without labels. Resume,
 processes, precision, logs, curves, checkpoints, the model card and pushing come from the engine,
-for every objective. `tests/helpers/toy_objective.py` is one in thirty lines.
+for every objective. `tests/helpers/toy_objective.py` is the smallest one.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from isoclr.objectives.card import CardFacts
 from isoclr.training.curves import Panel
 from isoclr.training.recipe import Recipe
 
@@ -67,7 +68,9 @@ class Objective(ABC):
     """
 
     recipe_class: ClassVar[type[Recipe]] = Recipe
-    panels: ClassVar[Sequence[Panel]] = (Panel("loss", (("loss", "training batches"),)),)
+    panels: ClassVar[Sequence[Panel]] = (
+        Panel("loss", (("loss", "training batches"), ("held_out_loss", "held-out data"))),
+    )
 
     batches: Batches
     steps_per_epoch: int
@@ -90,13 +93,15 @@ class Objective(ABC):
 
         `loss` is a scalar whose gradient, averaged over processes, is that of the whole batch.
         `record` says what a log line shows, floats or tensors of one number, the same on every
-        process; `loss` should be among its keys. Loss arithmetic stays in float32 under autocast.
+        process (`isoclr.training.processes` has means and sums over them); `loss` should be among
+        its keys. Loss arithmetic stays in float32 under autocast.
         """
 
     def evaluate(self, model: PreTrainedModel) -> dict[str, float]:
-        """Scores on data that is never trained on, without labels; called on the main process.
+        """Scores on data that is never trained on, without labels.
 
-        The model has all its weights, is in training mode, and must be left so.
+        Called on the main process alone, so it must not communicate. The model has all its weights,
+        is in training mode, and must be left so.
         """
         return {}
 
@@ -109,3 +114,14 @@ class Objective(ABC):
         model.save_pretrained(folder)
         if self.processor is not None:
             self.processor.save_pretrained(folder)
+
+    @classmethod
+    def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+        """What the card of a model says beyond what is true for every objective.
+
+        Args:
+            folder: of the model.
+            recipe: as it was written; empty where there is none.
+            log: records of the run.
+        """
+        return CardFacts()

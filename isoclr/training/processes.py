@@ -56,6 +56,12 @@ def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
+def mean_over_processes(value: torch.Tensor) -> float:
+    """The mean of a number over all processes, for a record of what each knows of its part."""
+    total = sum_over_processes(value.detach().double())
+    return total.item() / (1 if is_alone() else dist.get_world_size())
+
+
 class _Sum(torch.autograd.Function):
     """A sum over processes whose backward is one too."""
 

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from isoclr.objectives.base import Objective
+from isoclr.objectives.card import CardFacts
+from isoclr.objectives.isoforms.card import card_facts
 from isoclr.objectives.isoforms.held_out import evaluate
 from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.pairs import PairBatch
@@ -77,6 +79,11 @@ class IsoformObjective(Objective):
     def describe(self, step: int) -> list[str]:
         """The group and the two transcripts of each pair."""
         return self.batches.records(step)
+
+    @classmethod
+    def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+        """See `isoclr.objectives.isoforms.card`."""
+        return card_facts(folder, recipe, log)
 
 
 class IsoformLoss(nn.Module):

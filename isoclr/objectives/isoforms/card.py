@@ -1,0 +1,57 @@
+"""What the card of an isoform encoder says."""
+
+from pathlib import Path
+
+from data_builders.groups.report import read_report
+from data_builders.records import InputError
+from data_builders.text import read_json
+from isoclr.objectives.card import CardFacts
+from modeling_isoclr import IsoCLRConfig
+
+_ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
+_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
+# Of the recipe, what decides the weights and is not said elsewhere in the card.
+_RECIPE = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
+_RECIPE += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
+
+
+def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+    """The facts of a model folder.
+
+    Args:
+        folder: of config.json and model.safetensors.
+        recipe: as it was written; empty where there is none.
+        log: its records.
+
+    Raises:
+        InputError: the configuration is of another model; a report that is not one.
+    """
+    path = folder / "config.json"
+    values = read_json(path, ("model_type",), "a model that train.py wrote")
+    if values["model_type"] != IsoCLRConfig.model_type:
+        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
+    config = IsoCLRConfig.from_dict(values)
+    reports = _read_reports(recipe.get("data"))
+    return CardFacts(
+        tags=("rna", "biology", "contrastive-learning"),
+        pipeline_tag="feature-extraction",
+        encoder_prefix="isoclr.",
+        recipe_keys=_RECIPE,
+        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
+        template="card.md",
+        template_folder=Path(__file__).parent,
+        variables={
+            "config": config,
+            "reports": reports,
+            "species": sorted({name for r in reports for name in r["dataset"]["species"]}),
+            "held_out": next((r for r in reversed(log) if "held_out_loss" in r), None),
+        },
+    )
+
+
+def _read_reports(data: str | list | None) -> list[dict]:
+    """The reports of isoform groups in folders; of one that is gone or on the Hub, none."""
+    entries = data if isinstance(data, list) else [data]
+    folders = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
+    paths = [Path(folder) / "report.json" for folder in folders if isinstance(folder, str)]
+    return [read_report(path) for path in paths if path.is_file()]
