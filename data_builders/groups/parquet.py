@@ -183,17 +183,30 @@ def dataset_files(folder: str | os.PathLike) -> list[Path]:
             f"{left[0]}: got a dataset that an interrupted build did not move into place, "
             "wanted that build run again"
         )
-    found = {match[0]: match for path in data.glob("*") if (match := _FILE.fullmatch(path.name))}
+    return [data / name for name in dataset_names((p.name for p in data.glob("*")), str(data))]
+
+
+def dataset_names(names: Iterable[str], source: str) -> list[str]:
+    """Of the names in a folder, those of a dataset's files, in order, if all are there.
+
+    Args:
+        names: of what is in the folder.
+        source: what an error calls it.
+
+    Raises:
+        InputError: none, one missing, or those of several datasets.
+    """
+    found = {match[0]: match for name in names if (match := _FILE.fullmatch(name))}
     if not found:
-        raise InputError(f"{data}: got no train-*.parquet, wanted isoform groups")
+        raise InputError(f"{source}: got no train-*.parquet, wanted isoform groups")
     wanted = _wanted(list(found.values()))
     if others := sorted(found.keys() - set(wanted)):
-        raise InputError(f"{data}: got '{others[0]}' beside '{wanted[0]}', wanted one dataset")
+        raise InputError(f"{source}: got '{others[0]}' beside '{wanted[0]}', wanted one dataset")
     if missing := [name for name in wanted if name not in found]:
         raise InputError(
-            f"{data}: got {len(found)} of {len(wanted)} files, wanted {missing[0]} too"
+            f"{source}: got {len(found)} of {len(wanted)} files, wanted {missing[0]} too"
         )
-    return [data / name for name in wanted]
+    return wanted
 
 
 def _wanted(found: list[re.Match]) -> list[str]:

@@ -65,6 +65,8 @@ class Objective(ABC):
         steps_per_epoch: in which the data comes once; the constructor sets it.
         processor: tokenizer or processor that is saved with the model; None: there is none.
         hub_datasets: repositories on the Hub that the data is read from.
+        fingerprint: (name, checksum) of each dataset and file that batches are made of; a run goes
+            on only with the same.
     """
 
     recipe_class: ClassVar[type[Recipe]] = Recipe
@@ -76,6 +78,7 @@ class Objective(ABC):
     steps_per_epoch: int
     processor: Any = None
     hub_datasets: Sequence[str] = ()
+    fingerprint: Sequence[tuple[str, str]] = ()
 
     def __init__(self, recipe: Recipe, rank: int, world_size: int):
         self.recipe, self.rank, self.world_size = recipe, rank, world_size

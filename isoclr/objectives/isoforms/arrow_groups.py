@@ -1,9 +1,11 @@
 """Isoform groups as training reads them: any transcript at once, without copies."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_builders.records import InputError
 from isoclr.objectives.isoforms.members import (
@@ -13,6 +15,21 @@ from isoclr.objectives.isoforms.members import (
     members_of,
 )
 from modeling_isoclr import IsoCLRTokenizer
+
+
+@dataclass(frozen=True)
+class Identities:
+    """By what a group is known again, in whatever dataset.
+
+    Attributes:
+        groups: their names.
+        genes: species and gene of their transcripts.
+        sequences: of their transcripts.
+    """
+
+    groups: pa.Array
+    genes: pa.Array
+    sequences: pa.Array
 
 
 class ArrowGroups:
@@ -36,11 +53,12 @@ class ArrowGroups:
     def __init__(
         self, batches: Iterable[pa.RecordBatch], tokenizer: IsoCLRTokenizer, source: str = "data"
     ):
-        self.tokenizer = tokenizer
+        self.tokenizer, self.source = tokenizer, source
         tables = [pa.Table.from_batches([batch]) for batch in batches if batch.num_rows]
         if not tables:
             raise InputError(f"{source}: got no isoform group, wanted at least one")
         members = [members_of(table, source) for table in tables]
+        self._tables = tables
         self._chunks = [
             _Chunk(table, part.offsets, source) for table, part in zip(tables, members, strict=True)
         ]
@@ -51,6 +69,19 @@ class ArrowGroups:
     def __len__(self) -> int:
         """Rows."""
         return len(self.members)
+
+    def identities(self, rows: Iterable[int]) -> Identities:
+        """By what some rows are known again."""
+        tables = [self._row(int(row)) for row in rows]
+        return _identities(pa.concat_tables(tables or [self._tables[0].slice(0, 0)]), self.source)
+
+    def alike(self, known: Identities) -> np.ndarray:
+        """Whether each row has the name, a gene or a sequence of known groups, bool (rows,)."""
+        return np.concatenate([_alike(table, known, self.source) for table in self._tables])
+
+    def _row(self, row: int) -> pa.Table:
+        table = int(np.searchsorted(self._row_bounds, row, "right")) - 1
+        return self._tables[table].slice(row - int(self._row_bounds[table]), 1)
 
     def group_id(self, row: int) -> str:
         """The name of a row."""
@@ -80,6 +111,30 @@ class ArrowGroups:
     def _find(self, transcript: int) -> tuple["_Chunk", int]:
         chunk = int(np.searchsorted(self._bounds, transcript, "right")) - 1
         return self._chunks[chunk], int(transcript - self._bounds[chunk])
+
+
+def _identities(table: pa.Table, source: str) -> Identities:
+    _, species = flat_column(table, "species", source)
+    _, genes = flat_column(table, "gene_id", source)
+    _, sequences = flat_column(table, "sequence", source)
+    large = pa.large_string()
+    groups = table["group_id"].cast(large).combine_chunks()
+    return Identities(
+        groups,
+        pc.binary_join_element_wise(species.cast(large), genes.cast(large), pa.scalar("\0", large)),
+        sequences.cast(large),
+    )
+
+
+def _alike(table: pa.Table, known: Identities, source: str) -> np.ndarray:
+    own = _identities(table, source)
+    offsets, _ = flat_column(table, "sequence", source)
+    members = pc.or_(
+        pc.is_in(own.genes, known.genes), pc.is_in(own.sequences, known.sequences)
+    ).to_numpy(zero_copy_only=False)
+    rows = np.repeat(np.arange(len(table)), np.diff(offsets))
+    found = np.bincount(rows[members], minlength=len(table)) > 0
+    return found | pc.is_in(own.groups, known.groups).to_numpy(zero_copy_only=False)
 
 
 class _Chunk:

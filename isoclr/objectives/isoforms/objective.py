@@ -46,6 +46,7 @@ class IsoformObjective(Objective):
         super().__init__(recipe, rank, world_size)
         self.processor = IsoCLRTokenizer()
         self.batches = build_batches(recipe, self.processor, rank, world_size)
+        self.fingerprint = self.batches.source.fingerprint
         self.steps_per_epoch = self.batches.source.order.steps_per_epoch
         self.hub_datasets = [s.path for s in recipe.data if not Path(s.path).is_dir()]
         self._held_out = None

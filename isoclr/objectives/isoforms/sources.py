@@ -4,6 +4,8 @@ Either answers two questions, the same at every process: which groups step s tak
 held out for evaluation.
 """
 
+import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +13,18 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import load_dataset
 from huggingface_hub import HfFileSystem
+from huggingface_hub.errors import HTTPError
 
+from data_builders.groups.loading import load_groups
+from data_builders.groups.parquet import dataset_files, dataset_names
 from data_builders.records import InputError
-from isoclr.hub.push import check_source
+from data_builders.storage import reason_of
+from data_builders.text import sha256_of
+from isoclr.hub.dataset_card import DEFAULT, prefix
+from isoclr.hub.push import check_source, hub_errors
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.pairs import Located, PairBatches
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
@@ -37,6 +45,9 @@ WINDOW = 16
 class MappedGroups:
     """Groups of which every one can be read at any time.
 
+    Where there are several datasets, a group that shares its name, a gene or a sequence with one
+    that is held out is not trained on either.
+
     Args:
         groups: of all datasets, one after the other.
         sizes: rows of each dataset.
@@ -45,6 +56,9 @@ class MappedGroups:
         max_length: longest transcript that takes part, in nt.
         held_out: groups to set aside; at most a fifth of those with two transcripts or more.
         seed: of choice and order.
+
+    Attributes:
+        fingerprint: name and checksum of each dataset.
 
     Raises:
         InputError: no transcript is short enough, or too few groups are left.
@@ -62,6 +76,7 @@ class MappedGroups:
         seed: int,
     ):
         self.groups, self.seed = groups, seed
+        self.fingerprint: list[tuple[str, str]] = []
         self.eligible, self.left_out = select_eligible(groups, max_length)
         several = np.flatnonzero(self.eligible.counts > 1)
         held_out = min(held_out, len(several) // 5)
@@ -69,6 +84,10 @@ class MappedGroups:
         self.held_out_rows = np.sort(chosen)
         takes_part = self.eligible.counts > 0
         takes_part[self.held_out_rows] = False
+        if len(sizes) > 1:
+            alike = takes_part & groups.alike(groups.identities(self.held_out_rows))
+            takes_part &= ~alike
+            self.left_out["groups like one that is held out"] = int(alike.sum())
         bounds = np.cumsum([0, *sizes])
         self.train = [
             start + np.flatnonzero(takes_part[start:end])
@@ -76,7 +95,9 @@ class MappedGroups:
         ]
         for rows, weight in zip(self.train, weights, strict=True):
             if not len(rows) and weight:
-                raise InputError(f"data: got no isoform group of at most {max_length} nt")
+                raise InputError(
+                    f"data: got no isoform group of at most {max_length} nt that is not held out"
+                )
         self.order = EpochOrder([len(rows) for rows in self.train], weights, batch_size)
 
     def locate(self, step: int) -> Located:
@@ -129,7 +150,8 @@ class StreamedGroups:
     Pieces come in an order of their own in every pass; groups are mixed within windows of `WINDOW`
     pieces. That order is a function of (seed, step) too, so a run resumes exactly. What it can't
     promise: that groups of distant pieces meet in a batch; and every process reads all pieces.
-    Groups with no transcript short enough make their batches smaller.
+    Groups with no transcript short enough make their batches smaller, and so do, where there are
+    several datasets, groups that share their name, a gene or a sequence with one that is held out.
 
     Args:
         files: for each dataset, functions that open its Parquet files.
@@ -140,8 +162,13 @@ class StreamedGroups:
         held_out: groups to set aside, all of one piece, of which nothing is trained on.
         seed: of choice and order.
 
+    Attributes:
+        fingerprint: name and checksum of each dataset.
+        checksums: of each dataset, as far as it is known without reading it all: sizes and footers
+            of its files.
+
     Raises:
-        InputError: a dataset of fewer than two pieces.
+        InputError: a dataset of fewer than two pieces, or a file that is no Parquet.
     """
 
     def __init__(
@@ -156,11 +183,14 @@ class StreamedGroups:
         seed: int,
     ):
         self.tokenizer, self.max_length, self.seed = tokenizer, max_length, seed
+        self.fingerprint: list[tuple[str, str]] = []
         self.held_out_groups = held_out
-        self.pieces, begin = [], 0
+        self.pieces, self.checksums, begin = [], [], 0
         for opens in files:
-            self.pieces.append(_row_groups(opens, begin))
-            begin = self.pieces[-1][-1].key + self.pieces[-1][-1].rows
+            pieces, checksum = _row_groups(opens, begin)
+            self.pieces.append(pieces)
+            self.checksums.append(checksum)
+            begin = pieces[-1].key + pieces[-1].rows if pieces else begin
         # Of the first dataset, one piece is held out.
         if len(self.pieces[0]) < 2:
             raise InputError("data: streaming: got one row group, wanted two: one is held out")
@@ -169,6 +199,10 @@ class StreamedGroups:
         sizes = [sum(piece.rows for piece in pieces) for pieces in self.pieces]
         self.order = EpochOrder(sizes, weights, batch_size)
         self._cache()
+        self._held_out_identities = None
+        if len(files) > 1:
+            located = self.held_out()
+            self._held_out_identities = located.groups.identities(located.rows)
 
     def _cache(self) -> None:
         # A batch may lie in two windows of each dataset, and the next one in the latter.
@@ -242,6 +276,9 @@ class StreamedGroups:
                 begin += piece.rows
         groups = ArrowGroups(batches, self.tokenizer)
         eligible, _ = select_eligible(groups, self.max_length)
+        if self._held_out_identities is not None:
+            other = ~groups.alike(self._held_out_identities)
+            eligible = eligible.select(np.repeat(other, eligible.counts))
         return groups, eligible, np.concatenate(keys), starts
 
 
@@ -265,33 +302,69 @@ class RowGroup:
     key: int
 
 
-def _row_groups(opens: Sequence[Callable], begin: int) -> list[RowGroup]:
-    """The pieces of a dataset, the first row of which has the number `begin`."""
-    pieces = []
+def _row_groups(opens: Sequence[Callable], begin: int) -> tuple[list[RowGroup], str]:
+    """The pieces of a dataset, the first row of which has the number `begin`, and a checksum."""
+    pieces, digest = [], hashlib.sha256()
     for open_file in opens:
-        with open_file() as file:
-            metadata = pq.ParquetFile(file).metadata
-        for index in range(metadata.num_row_groups):
-            pieces.append(RowGroup(open_file, index, metadata.row_group(index).num_rows, begin))
-            begin += pieces[-1].rows
-    return pieces
+        rows, footer = _readable(open_file, _footer)
+        digest.update(footer)
+        for index, count in enumerate(rows):
+            pieces.append(RowGroup(open_file, index, count, begin))
+            begin += count
+    return pieces, digest.hexdigest()
+
+
+def _footer(file) -> tuple[list[int], bytes]:
+    """Rows of each row group of a Parquet file, and its size and footer as bytes."""
+    metadata = pq.ParquetFile(file).metadata
+    size = file.seek(0, os.SEEK_END)
+    file.seek(-8, os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    file.seek(-8 - length, os.SEEK_END)
+    rows = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    return rows, size.to_bytes(8, "little") + file.read(length)
 
 
 def _read_row_group(piece: RowGroup) -> list:
-    with piece.open_file() as file:
-        table = pq.ParquetFile(file).read_row_group(piece.index)
-    return table.combine_chunks().to_batches()
+    def read(file) -> pa.Table:
+        return pq.ParquetFile(file).read_row_group(piece.index)
+
+    return _readable(piece.open_file, read).combine_chunks().to_batches()
+
+
+def _readable(open_file: Callable, read: Callable):
+    """What `read` makes of an open file.
+
+    Raises:
+        InputError: the file is not there or no Parquet, or the Hub does not give it.
+    """
+    try:
+        with open_file() as file:
+            return read(file)
+    except (OSError, ValueError, HTTPError, pa.ArrowException) as error:
+        name = getattr(open_file, "args", ("data",))[0]
+        raise InputError(f"{name}: cannot be read: {reason_of(error)[:300]}") from error
 
 
 def build_batches(
     recipe: IsoformRecipe, tokenizer: IsoCLRTokenizer, rank: int, world_size: int
 ) -> PairBatches:
-    """The training data of a recipe, of one process; the first to call it writes the caches."""
+    """The training data of a recipe, of one process; the first to call it writes the caches.
+
+    Returns:
+        Batches; the `fingerprint` of their `source` has the name of each dataset and the checksum
+        of its content.
+
+    Raises:
+        InputError: a dataset that cannot be used, or is there twice.
+    """
     paths = [source.path for source in recipe.data]
     configs = [source.config for source in recipe.data]
     weights = [source.weight for source in recipe.data]
     for path in paths:
         check_source(path, "isoform groups that isoclr build wrote", "data/train-*.parquet")
+    places = [os.path.realpath(path) if Path(path).is_dir() else path for path in paths]
+    _refuse_repeats(paths, [(p, c or DEFAULT) for p, c in zip(places, configs, strict=True)])
     arguments = {
         "batch_size": recipe.batch_size,
         "max_length": recipe.max_length,
@@ -301,9 +374,14 @@ def build_batches(
     if recipe.streaming:
         files = [_files(*dataset) for dataset in zip(paths, configs, strict=True)]
         source = StreamedGroups(files, weights, tokenizer, **arguments)
+        checksums = source.checksums
     else:
-        groups, sizes = _mapped(paths, configs, tokenizer, recipe.token_cache)
+        groups, sizes, checksums = _mapped(paths, configs, tokenizer, recipe.token_cache)
+        _refuse_repeats(paths, checksums)
         source = MappedGroups(groups, sizes, weights, **arguments)
+    source.fingerprint = list(zip(paths, checksums, strict=True))
+    if recipe.pairs.distances is not None:
+        source.fingerprint.append((recipe.pairs.distances, sha256_of(recipe.pairs.distances)))
     pairs = recipe.pairs.model_dump()
     return PairBatches(
         source,
@@ -318,27 +396,36 @@ def build_batches(
     )
 
 
+def _refuse_repeats(paths: Sequence[str], identities: Sequence) -> None:
+    """Refuse a dataset that is there twice: what one has held out, the other would train on."""
+    for number, identity in enumerate(identities):
+        first = identities.index(identity)
+        if first < number:
+            raise InputError(
+                f"data: got the groups of {paths[first]} again in {paths[number]}, wanted them "
+                "once; with weight: 2 each comes twice in an epoch"
+            )
+
+
 def _mapped(
     paths: Sequence[str],
     configs: Sequence[str | None],
     tokenizer: IsoCLRTokenizer,
     cache: str | None,
-) -> tuple[ArrowGroups, list[int]]:
-    """The groups of local folders and of Hub datasets, which are downloaded; rows of each."""
-    datasets = [
-        load_dataset(path, config, split="train")
-        for path, config in zip(paths, configs, strict=True)
-    ]
-    sizes = [len(data) for data in datasets]
-    batches = [batch for data in datasets for batch in data.data.table.to_batches()]
+) -> tuple[ArrowGroups, list[int], list[str]]:
+    """Groups of local folders and of Hub datasets, which are downloaded; rows, checksum of each."""
+    datasets = [load_groups(path, config) for path, config in zip(paths, configs, strict=True)]
+    sizes = [data.rows for data in datasets]
+    checksums = [data.checksum for data in datasets]
+    batches = [batch for data in datasets for batch in data.batches]
     if cache is None:
-        return ArrowGroups(batches, tokenizer), sizes
+        return ArrowGroups(batches, tokenizer), sizes, checksums
     caches = []
     for number, path in enumerate(paths):
         if not Path(path).is_dir():
             raise InputError(f"token_cache: got {path} of the Hub, wanted local folders alone")
         caches.append(ensure_token_cache(path, Path(cache) / str(number), tokenizer))
-    return CachedGroups(batches, tokenizer, caches), sizes
+    return CachedGroups(batches, tokenizer, caches), sizes, checksums
 
 
 class CachedGroups(ArrowGroups):
@@ -364,11 +451,19 @@ class CachedGroups(ArrowGroups):
 def _files(path: str, config: str | None) -> list[Callable]:
     """How to open the Parquet files of a folder or of a dataset on the Hub."""
     if Path(path).is_dir():
-        return [partial(open, file, "rb") for file in sorted(Path(path).glob("data/train-*"))]
-    files = HfFileSystem().glob(f"datasets/{path}/{config or ''}/data/train-*.parquet")
-    if not files:
-        raise InputError(f"{path}: got no data/train-*.parquet on the Hub, wanted isoform groups")
-    return [partial(_open_on_hub, file) for file in sorted(files)]
+        return [partial(open, file, "rb") for file in dataset_files(path)]
+    hub = HfFileSystem()
+    data = f"datasets/{path}/{prefix(config or DEFAULT)}data"
+    with hub_errors(path, hub.endpoint):
+        found = [file.rpartition("/")[2] for file in hub.glob(f"{data}/train-*.parquet")]
+        others = [] if found else hub.glob(f"datasets/{path}/*/data/train-*.parquet")
+    if not found and others:
+        known = sorted({file.split("/")[-3] for file in others})
+        raise InputError(
+            f"{path}: got no data/train-*.parquet of the configuration {config or DEFAULT!r} on "
+            f"the Hub, wanted one of {', '.join(known)}"
+        )
+    return [partial(_open_on_hub, f"{data}/{name}") for name in dataset_names(found, data)]
 
 
 def _open_on_hub(file: str):

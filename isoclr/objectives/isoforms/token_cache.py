@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from data_builders.groups.loading import checksum_of_files
 from data_builders.groups.parquet import dataset_files
 from data_builders.records import InputError
 from data_builders.storage import one_writer, reason_of, respect_umask, sync
@@ -334,16 +335,6 @@ def _tokens_or_error(groups, members, transcript, tokenizer, source) -> np.ndarr
         )
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
-
-
-def checksum_of_files(files: Sequence[Path]) -> str:
-    """One SHA-256 of the content of some files, in their order; of their names nothing.
-
-    Raises:
-        InputError: one cannot be read.
-    """
-    shown = tqdm(files, desc="checksums", unit="file", delay=2, leave=False)
-    return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in shown)).hexdigest()
 
 
 def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:

@@ -1,6 +1,8 @@
 """Every group comes once an epoch, wherever it is read from."""
 
+import os
 import pickle
+import shutil
 from functools import partial
 
 import numpy as np
@@ -9,14 +11,22 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from data_builders.groups.loading import content_checksum, load_groups
 from data_builders.groups.parquet import SCHEMA
 from data_builders.records import InputError
 from isoclr.objectives.isoforms import sources
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
-from isoclr.objectives.isoforms.sources import MappedGroups, StreamedGroups
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from isoclr.objectives.isoforms.sources import MappedGroups, StreamedGroups, build_batches
 from modeling_isoclr import IsoCLRTokenizer
 
 OPTIONS = {"batch_size": 5, "max_length": 100, "held_out": 4, "seed": 1}
+
+
+def sequence(number, length):
+    """Of no two groups the same."""
+    digits = "".join("ACGT"[number // 4**place % 4] for place in range(4))
+    return digits[:length].ljust(length, digits[0])
 
 
 def group(number, *lengths):
@@ -26,7 +36,7 @@ def group(number, *lengths):
         "transcript_id": [f"g{number}_{i}" for i in range(n)],
         "gene_id": [f"g{number}"] * n,
         "species": ["x"] * n,
-        "sequence": ["ACGT"[number % 4] * length for length in lengths],
+        "sequence": [sequence(number, length) for length in lengths],
         "cds_start": [-1] * n,
         "cds_end": [-1] * n,
         "exon_junctions": [None] * n,
@@ -144,7 +154,8 @@ def test_keys_of_a_stream_are_those_of_the_rows_in_all_data(files):
     assert [f"g{key}" for key in located.keys] == names(located)
     source = streamed(files, weights=(1, 1))
     keys = [key for step in range(source.order.steps_per_epoch) for key in source.locate(step).keys]
-    assert len(keys) == len(set(keys)) == 54 + 60
+    # Of the second copy all but the four groups that are held out of the first.
+    assert len(keys) == len(set(keys)) == 54 + 56
 
 
 def test_groups_too_long_make_a_streams_batches_smaller(files):
@@ -194,3 +205,210 @@ def test_a_null_among_junctions_is_an_error():
     rows = [*ROWS[:3], {**ROWS[3], "exon_junctions": [[2, None]]}]
     with pytest.raises(InputError, match="data: exon_junctions: got a null in a list"):
         mapped(rows)
+
+
+# Held-out groups are trained on nowhere.
+def trained_on(source):
+    return set(sum(epoch(source, 0), []))
+
+
+def renamed(row, **columns):
+    return {**row, **columns}
+
+
+ALIKE = {
+    "name": lambda row: renamed(row, gene_id=["other"], sequence=["T" * 50]),
+    "gene": lambda row: renamed(row, group_id="other", sequence=["T" * 50]),
+    "sequence": lambda row: renamed(row, group_id="other", gene_id=["other"], species=["y"]),
+}
+
+
+@pytest.mark.parametrize("how", ALIKE)
+def test_what_is_like_a_held_out_group_is_not_trained_on(how):
+    held_out = names(mapped().held_out())[0]
+    (row,) = (row for row in ROWS if row["group_id"] == held_out)
+    one = {name: value[:1] if isinstance(value, list) else value for name, value in row.items()}
+    other, new = ALIKE[how](one), {**group(99, 20), "gene_id": ["n"], "group_id": "n"}
+    source = mapped([*ROWS, other, new], sizes=[60, 2], weights=(1, 1))
+    assert held_out in names(source.held_out())
+    assert source.left_out["groups like one that is held out"] == 1
+    assert "n" in trained_on(source) and not {held_out, "other"} & trained_on(source)
+    with pytest.raises(InputError, match="no isoform group of at most 100 nt that is not held out"):
+        mapped([*ROWS, other], sizes=[60, 1], weights=(1, 1))
+
+
+def test_a_species_name_alone_is_no_gene():
+    rows = [renamed(row, species=["y"] * len(row["species"])) for row in ROWS]
+    rows = [renamed(row, group_id=f"y{row['group_id']}") for row in rows]
+    rows = [
+        renamed(row, sequence=[f"TTTT{letters}" for letters in row["sequence"]]) for row in rows
+    ]
+    source = mapped([*ROWS, *rows], sizes=[60, 60], weights=(1, 1))
+    assert source.left_out["groups like one that is held out"] == 0
+
+
+def recipe_of(*data, **overrides):
+    values = {"data": list(data), "output": "never", "steps": 1, "held_out_groups": 4}
+    return IsoformRecipe.model_validate(values | overrides)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_dataset(tmp_path / "groups", ROWS)
+
+
+def write_dataset(folder, rows, files=2):
+    (folder / "data").mkdir(parents=True)
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    for number in range(files):
+        part = table.slice(number * len(rows) // files, len(rows) // files)
+        name = f"train-{number:05d}-of-{files:05d}.parquet"
+        pq.write_table(part, folder / "data" / name, row_group_size=6)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def copies(tmp_path, monkeypatch):
+    """Where `datasets` keeps its copies."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "copies")
+    return tmp_path / "copies"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("again", ["itself", "a link", "a copy", "relative"])
+def test_a_dataset_that_is_there_twice_is_refused(folder, monkeypatch, streaming, again):
+    other = folder
+    if again == "a link":
+        other = folder.with_name("link")
+        other.symlink_to(folder)
+    elif again == "a copy":
+        if streaming:
+            pytest.skip("a stream's groups are compared one by one instead")
+        other = shutil.copytree(folder, folder.with_name("copy"))
+    elif again == "relative":
+        monkeypatch.chdir(folder.parent)
+        other = "groups"
+    recipe = recipe_of(str(folder), {"path": str(other), "weight": 2}, streaming=streaming)
+    with pytest.raises(InputError, match="data: got the groups of .* again in .*, wanted them"):
+        build_batches(recipe, IsoCLRTokenizer(), 0, 1)
+
+
+def test_a_copy_is_not_streamed_where_it_is_held_out(folder):
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    recipe = recipe_of(str(folder), str(copy), streaming=True)
+    source = build_batches(recipe, IsoCLRTokenizer(), 0, 1).source
+    held_out = set(names(source.held_out()))
+    assert held_out and not held_out & trained_on(source)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_files_of_other_names_are_not_of_the_dataset(folder, streaming):
+    recipe = recipe_of(str(folder), streaming=streaming)
+    before = build_batches(recipe, IsoCLRTokenizer(), 0, 1)
+    file = folder / "data" / "train-00000-of-00002.parquet"
+    for name in ("train-00000-of-00002.parquet.bak", "train-copy.parquet", ".train-x.parquet"):
+        shutil.copy(file, folder / "data" / name)
+    shutil.copy(file, folder / "test-00000-of-00001.parquet")
+    after = build_batches(recipe, IsoCLRTokenizer(), 0, 1)
+    assert after.source.fingerprint == before.source.fingerprint
+    assert names(after.source.locate(0)) == names(before.source.locate(0))
+    assert sum(after.source.order.sizes) == sum(before.source.order.sizes)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (lambda d: (d / "train-00001-of-00002.parquet").unlink(), "got 1 of 2 files, wanted"),
+        (
+            lambda d: shutil.copy(
+                d / "train-00000-of-00002.parquet", d / "train-00000-of-00001.parquet"
+            ),
+            "wanted one dataset",
+        ),
+        (lambda d: (d / "train-00001-of-00002.parquet").write_bytes(b"no Parquet"), "cannot be"),
+        (lambda d: (d / "train-00001-of-00002.parquet").write_bytes(b""), "cannot be"),
+        (lambda d: cut(d / "train-00001-of-00002.parquet"), "cannot be"),
+    ],
+)
+def test_a_dataset_that_is_not_whole_is_one_clear_line(folder, streaming, alter, message):
+    alter(folder / "data")
+    with pytest.raises(InputError, match=message) as error:
+        build_batches(recipe_of(str(folder), streaming=streaming), IsoCLRTokenizer(), 0, 1)
+    assert "\n" not in str(error.value)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+# The same name and time, other content.
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_file_replaced_within_its_time_is_read_anew(folder, tmp_path, cached):
+    options = {"token_cache": str(tmp_path / "tokens")} if cached else {}
+    before = build_batches(recipe_of(str(folder), **options), IsoCLRTokenizer(), 0, 1)
+    times = {path: path.stat().st_mtime_ns for path in (folder / "data").iterdir()}
+    load_dataset("parquet", data_files=[str(p) for p in sorted(times)], split="train")
+    swapped = [renamed(row, sequence=[s[::-1] for s in row["sequence"]]) for row in ROWS]
+    shutil.rmtree(folder)
+    write_dataset(folder, swapped)
+    for path, time in times.items():
+        os.utime(path, ns=(time, time))
+    if cached:
+        with pytest.raises(InputError, match="got a cache of another source"):
+            build_batches(recipe_of(str(folder), **options), IsoCLRTokenizer(), 0, 1)
+        shutil.rmtree(tmp_path / "tokens")
+    after = build_batches(recipe_of(str(folder), **options), IsoCLRTokenizer(), 0, 1)
+    assert after.source.fingerprint != before.source.fingerprint
+    whole = load_dataset("parquet", data_files=[str(p) for p in sorted(times)], split="train")
+    assert whole.to_list() == ROWS  # what datasets alone would train on
+    wanted, found = mapped(swapped).groups, after.source.groups
+    for transcript in range(int(wanted.members.offsets[-1])):
+        assert np.array_equal(found.tokens(transcript), wanted.tokens(transcript))
+
+
+def test_a_copy_with_flipped_bytes_is_refused(folder, copies):
+    load_groups(folder)
+    (path,) = copies.rglob("*.arrow")
+    content = path.read_bytes()
+    at = content.index(sequence(7, 11).encode())
+    path.write_bytes(content[:at] + b"N" + content[at + 1 :])
+    with pytest.raises(InputError, match="got other rows than were written, wanted the copy"):
+        load_groups(folder)
+
+
+def test_the_checksum_is_of_the_values_however_they_are_cut():
+    table = pa.Table.from_pylist(ROWS, schema=SCHEMA)
+    whole = content_checksum(table.to_batches())
+    for size in (1, 7, 60):
+        assert content_checksum(table.to_batches(max_chunksize=size)) == whole
+        assert (
+            content_checksum(pa.concat_tables([table[:size], table[size:]]).to_batches()) == whole
+        )
+    large = table.schema.get_field_index("sequence")
+    cast = table.set_column(
+        large, "sequence", table["sequence"].cast(pa.large_list(pa.large_string()))
+    )
+    assert content_checksum(cast.to_batches()) == whole
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"group_id": "g4 "},
+        {"sequence": [sequence(5, 11), sequence(4, 11)]},
+        {"exon_junctions": [[], None]},
+        {"exon_junctions": [None, []]},
+        {"exon_junctions": [[3], [4]]},
+        {"exon_junctions": [[3, 4], []]},
+        {"cds_end": [3, -1]},
+        {"species": ["xx", ""]},
+    ],
+)
+def test_the_checksum_sees_every_change(columns):
+    rows = [*ROWS[:4], {**ROWS[4], **columns}, *ROWS[5:]]
+    found = {
+        content_checksum(pa.Table.from_pylist(one, schema=SCHEMA).to_batches())
+        for one in (ROWS, rows, ROWS[:-1], ROWS[::-1])
+    }
+    assert len(found) == 4

@@ -1,0 +1,158 @@
+"""Isoform groups as one mapped table, and the checksum that says whether they are the same ones.
+
+`datasets` keeps an Arrow copy of what it loads, which it finds again by the names and times of the
+files. A file that is replaced within its time, as `cp -p`, `rsync -t` or a restored backup do,
+would train on the old copy. So a folder's copy is kept under the checksum of its files, and the
+checksum of its rows beside it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import config as datasets_config
+from datasets import load_dataset
+from datasets.exceptions import DatasetsError
+from huggingface_hub.errors import HTTPError
+from tqdm import tqdm
+
+from data_builders.groups.parquet import SCHEMA, dataset_files
+from data_builders.records import InputError
+from data_builders.storage import reason_of
+from data_builders.text import sha256_of
+
+_NULL = np.iinfo(np.int64).min
+_CONTENT = "content.sha256"
+
+
+@dataclass(frozen=True)
+class LoadedGroups:
+    """Groups in mapped memory.
+
+    Attributes:
+        batches: of all rows, in the order of the files.
+        rows: how many.
+        checksum: of the values of all rows, see `content_checksum`.
+    """
+
+    batches: Sequence[pa.RecordBatch]
+    rows: int
+    checksum: str
+
+
+def load_groups(source: str | os.PathLike, config: str | None = None) -> LoadedGroups:
+    """Map a folder of isoform groups, or a dataset on the Hub, which is downloaded.
+
+    Args:
+        source: as `isoclr build` or `isoclr push` wrote it.
+        config: of a dataset on the Hub.
+
+    Raises:
+        InputError: a folder that `dataset_files` refuses or that has a configuration asked of it;
+            a dataset that the Hub does not have, or does not give; other columns; or a copy that is
+            not what was written.
+    """
+    if not Path(source).is_dir():
+        table = _loaded(str(source), str(source), name=config)
+        return LoadedGroups(table.to_batches(), len(table), content_checksum(table.to_batches()))
+    if config is not None:
+        raise InputError(f"{source}: got the configuration '{config}' of a folder, wanted none")
+    files = dataset_files(source)
+    cache = Path(datasets_config.HF_DATASETS_CACHE) / f"isoclr-{checksum_of_files(files)[:32]}"
+    table = _loaded(
+        str(source),
+        "parquet",
+        data_files={"train": [str(path) for path in files]},
+        cache_dir=str(cache),
+    )
+    checksum = content_checksum(table.to_batches())
+    _compare(cache / _CONTENT, checksum)
+    return LoadedGroups(table.to_batches(), len(table), checksum)
+
+
+def checksum_of_files(files: Sequence[Path]) -> str:
+    """One SHA-256 of the content of some files, in their order; of their names nothing.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    shown = tqdm(files, desc="checksums", unit="file", delay=2, leave=False)
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in shown)).hexdigest()
+
+
+def content_checksum(batches: Iterable[pa.RecordBatch]) -> str:
+    """One SHA-256 of the values of the columns of `SCHEMA`, however they are cut into batches."""
+    digests: dict[str, hashlib._Hash] = {}
+    for batch in tqdm(batches, desc="checksum of rows", unit=" batches", delay=2, leave=False):
+        for name in SCHEMA.names:
+            if name in batch.schema.names:
+                _add(digests, name, batch.column(name))
+    total = hashlib.sha256()
+    for name in sorted(digests):
+        total.update(f"{name} {digests[name].hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _add(digests: dict, name: str, array: pa.Array) -> None:
+    """Add the values of an array to the digests of its parts: lengths, then what they are of."""
+
+    def add(part: str, values) -> None:
+        digests.setdefault(f"{name}.{part}", hashlib.sha256()).update(values)
+
+    kind = array.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        add("lengths", _numbers(pc.list_value_length(array)))
+        _add(digests, f"{name}.values", array.flatten())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        add("lengths", _numbers(pc.binary_length(array)))
+        letters = array.drop_null().cast(pa.large_string())
+        _, offsets, data = letters.buffers()
+        if data is not None and len(letters):
+            bounds = np.frombuffer(offsets, np.int64)[letters.offset :]
+            add("letters", memoryview(data)[bounds[0] : bounds[len(letters)]])
+    else:
+        add("numbers", _numbers(array))
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    return np.ascontiguousarray(array.cast(pa.int64()).fill_null(_NULL).to_numpy())
+
+
+def _loaded(source: str, *arguments: str, **keywords) -> pa.Table:
+    """The table that `datasets` loads.
+
+    Raises:
+        InputError: it does not, or gives other columns.
+    """
+    try:
+        table = load_dataset(*arguments, split="train", **keywords).data.table
+    except (HTTPError, OSError, ValueError, DatasetsError, pa.ArrowException) as error:
+        cause = error.__cause__ if isinstance(error, DatasetsError) and error.__cause__ else error
+        raise InputError(f"{source}: cannot be loaded: {reason_of(cause)[:300]}") from error
+    if table.column_names != SCHEMA.names:
+        raise InputError(
+            f"{source}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
+            f"({', '.join(SCHEMA.names)})"
+        )
+    return table
+
+
+def _compare(path: Path, checksum: str) -> None:
+    """Compare rows with those that were first written, whose checksum lies beside them."""
+    try:
+        written = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        beside = path.with_name(f".{path.name}-{os.getpid()}")
+        beside.write_text(f"{checksum}\n", encoding="ascii")
+        beside.replace(path)
+        return
+    if written != checksum:
+        raise InputError(
+            f"{path.parent}: got other rows than were written, wanted the copy of a dataset; "
+            "remove the folder to have it made again"
+        )
