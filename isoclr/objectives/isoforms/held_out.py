@@ -6,6 +6,7 @@ from torch import nn
 from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.pairs import PairBatch
 from modeling_isoclr import IsoCLRForPreTraining
+from modeling_isoclr.pooling_isoclr import at_least_float32
 
 
 @torch.no_grad()
@@ -27,7 +28,7 @@ def evaluate(model: IsoCLRForPreTraining, batch: PairBatch, weights) -> dict[str
     model.eval()
     projections, _ = PairEncoder(model)(batch)
     model.train()
-    first, second = nn.functional.normalize(projections.float(), dim=1).chunk(2)
+    first, second = nn.functional.normalize(at_least_float32(projections), dim=1).chunk(2)
     loss, accuracy = model.contrast(torch.cat([first, second]), weights)
     shuffled_loss, _ = model.contrast(torch.cat([first, second.roll(1, 0)]), weights)
     others = torch.pdist(first).square()

@@ -17,6 +17,7 @@ from isoclr.objectives.isoforms.sources import build_batches
 from isoclr.training.curves import Panel
 from isoclr.training.processes import share_statistics, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer, transcript_count_weights
+from modeling_isoclr.pooling_isoclr import at_least_float32
 
 
 class IsoformObjective(Objective):
@@ -111,7 +112,7 @@ class IsoformLoss(nn.Module):
         """
         projections, masked_lm = self.encoder(batch)
         with torch.autocast(projections.device.type, enabled=False):
-            loss, record = self._combine(batch, projections.float(), masked_lm)
+            loss, record = self._combine(batch, at_least_float32(projections), masked_lm)
         return loss, record | {"padding": batch.padding}
 
     def _combine(self, batch, projections, masked_lm) -> tuple[torch.Tensor, dict[str, float]]:
