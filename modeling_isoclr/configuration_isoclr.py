@@ -83,6 +83,8 @@ class IsoCLRConfig(PretrainedConfig):
         pair_type_weights: of the positive terms, by the type of a pair; None: all 1.
         masked_lm_weight: share of the masked-nucleotide objective in pre-training, the rest being
             contrastive; 0.95 in Orthrus, 0: none, as the paper.
+        critic: of homologs, see critic_isoclr.py: `cosine` or `bilinear`; None: none is kept.
+        critic_bands: bands of distances, each with a temperature that is learned.
         decoder_size: features a nucleotide in the heads at nucleotide resolution.
         classifier_hidden_size: width of a hidden layer in the sequence head; 0: a linear head.
         classifier_dropout: before the last layer of a sequence or token head.
@@ -119,6 +121,8 @@ class IsoCLRConfig(PretrainedConfig):
         loss_temperature=0.1,
         pair_type_weights=None,
         masked_lm_weight=0.0,
+        critic=None,
+        critic_bands=1,
         decoder_size=32,
         classifier_hidden_size=0,
         classifier_dropout=0.0,
@@ -149,6 +153,8 @@ class IsoCLRConfig(PretrainedConfig):
         self.loss_temperature = loss_temperature
         self.pair_type_weights = pair_type_weights
         self.masked_lm_weight = masked_lm_weight
+        self.critic = critic
+        self.critic_bands = critic_bands
         self.decoder_size = decoder_size
         self.classifier_hidden_size = classifier_hidden_size
         self.classifier_dropout = classifier_dropout
@@ -182,6 +188,7 @@ class IsoCLRConfig(PretrainedConfig):
             "stem_kernel_size": [self.stem_kernel_size or 1],
             "stem_filters": [self.stem_channels],
             "projector_sizes": self.projector_sizes,
+            "critic_bands": [self.critic_bands],
             "decoder_size": [self.decoder_size],
             "layout_size": [self.layout_size],
             "content_size": [self.content_size],
@@ -212,6 +219,7 @@ class IsoCLRConfig(PretrainedConfig):
                 "or pooling='regions'"
             )
         choices = {
+            "critic": (None, "cosine", "bilinear"),
             "norm": ("batch", "layer", "rms"),
             "pooling": ("last", "stages", "regions"),
             "loss_form": ("dcl", "dcl_paper", "nt_xent", "info_nce"),
@@ -219,7 +227,8 @@ class IsoCLRConfig(PretrainedConfig):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name}: got {getattr(self, name)!r}, wanted one of {', '.join(allowed)}"
+                    f"{name}: got {getattr(self, name)!r}, wanted one of "
+                    f"{', '.join(map(str, allowed))}"
                 )
 
     @classmethod

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import (
 )
 
 from .configuration_isoclr import BASES, PAD_BASE, IsoCLRConfig
+from .critic_isoclr import IsoCLRCritic
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
@@ -91,6 +92,9 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
         elif isinstance(module, IsoCLRTrackEmbedding):
             if not getattr(module.table, "_is_hf_initialized", False):
                 module.table.copy_(look_up_table(self.config))
+        elif isinstance(module, IsoCLRCritic):
+            if not getattr(module.log_scale, "_is_hf_initialized", False):
+                module.reset()
         elif isinstance(module, IsoCLRRandomFeatures):
             if not getattr(module.directions, "_is_hf_initialized", False):
                 module.draw()
@@ -110,7 +114,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
     """RNA isoform encoder."""
 
     # A pre-training checkpoint has its heads.
-    _keys_to_ignore_on_load_unexpected = [r"^projector\.", r"^lm_head\."]
+    _keys_to_ignore_on_load_unexpected = [r"^projector\.", r"^lm_head\.", r"^critic\."]
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__(config)
@@ -361,7 +365,10 @@ class IsoCLRForPreTrainingOutput(ModelOutput):
 
 
 class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
-    """The encoder with its contrastive head and, if configured, a masked-nucleotide head."""
+    """The encoder with its contrastive head and, if configured, a masked-nucleotide head.
+
+    A `critic` of homologs is kept beside them where the configuration has one.
+    """
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__(config)
@@ -370,6 +377,7 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         self.lm_head = None
         if config.masked_lm_weight:
             self.lm_head = IsoCLRNucleotideHead(config, config.vocab_size)
+        self.critic = IsoCLRCritic(config) if config.critic else None
         self.post_init()
 
     def forward(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from isoclr.objectives.base import Objective
 
 OBJECTIVES = {
+    "homologs": "isoclr.objectives.homologs.objective:HomologObjective",
     "isoforms": "isoclr.objectives.isoforms.objective:IsoformObjective",
 }
 """Name in a recipe -> `module:Class`, imported when a recipe asks for it."""
