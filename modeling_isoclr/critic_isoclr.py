@@ -5,6 +5,8 @@ Where sites change alike and independently that is a cosine of one-hot letters t
 the scale depends on the distance of the two: so it is learned, one for each band of distances.
 """
 
+import math
+
 import torch
 from torch import nn
 
@@ -28,9 +30,9 @@ class IsoCLRCritic(nn.Module):
     @torch.no_grad()
     def reset(self):
         """Begin with the configured temperature in every band, and with a plain product."""
-        self.log_scale.fill_(-torch.log(torch.tensor(self.temperature)).item())
+        self.log_scale.fill_(-math.log(self.temperature))
         if self.weight is not None:
-            self.weight.copy_(torch.eye(len(self.weight)))
+            nn.init.eye_(self.weight)
 
     def forward(self, first, second, bands=None):
         """Score every first with every second, and every second with every first.

@@ -207,7 +207,7 @@ def collate(
         masked = hidden(tokens.shape, recipe.mask_fraction, recipe.mask_span, *key)
         masked &= (tokens != N_BASE) & (tokens != PAD_BASE)
         if recipe.loss == "masked":
-            labels = torch.from_numpy(np.where(masked, tokens, -100).astype(np.int64))
+            labels = torch.from_numpy(np.where(masked, tokens.astype(np.int64), -100))
         tokens[masked] = MASK_BASE
     return HomologBatch(
         tokens=torch.from_numpy(tokens),

@@ -12,7 +12,9 @@ from transformers import PreTrainedModel
 from data_builders.records import InputError
 from isoclr.information.bounds import info_nce, permuted
 from isoclr.objectives.base import Objective
+from isoclr.objectives.card import CardFacts
 from isoclr.objectives.homologs.batches import HomologBatches
+from isoclr.objectives.homologs.card import card_facts
 from isoclr.objectives.homologs.families import load_families
 from isoclr.objectives.homologs.loss import ContrastiveLoss, MaskedLoss
 from isoclr.objectives.homologs.recipe import HomologRecipe
@@ -140,6 +142,11 @@ class HomologObjective(Objective):
             return {}
         _, record = MaskedLoss(model)(batch.to(model.device))
         return {f"held_out_{name}": float(value) for name, value in record.items()}
+
+    @classmethod
+    def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+        """See `isoclr.objectives.homologs.card`."""
+        return card_facts(folder, recipe, log)
 
     def describe(self, step: int) -> list[str]:
         """The family and the species of each pair."""

@@ -1,0 +1,53 @@
+"""What the card of an encoder says that homologs taught."""
+
+from pathlib import Path
+
+from data_builders.records import InputError
+from data_builders.text import read_json
+from isoclr.objectives.card import CardFacts
+from modeling_isoclr import IsoCLRConfig
+
+_ARCHITECTURE = ("alphabet", "filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
+_ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "critic", "critic_bands")
+# Of the recipe, what decides the weights.
+_RECIPE = ("loss", "encoder", "critic", "positives", "bands", "tell_bands", "homologs")
+_RECIPE += ("negatives", "length_matched", "window", "windows", "mask_fraction", "mask_span")
+_RECIPE += ("batch_size", "steps", "learning_rate", "weight_decay", "warmup_steps")
+_RECIPE += ("held_out_families", "seed")
+_REPORT = ("alphabet", "families", "sequences", "letters", "species")
+
+
+def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+    """Return the facts of a model folder; `results/*/*.md` of it are taken in as they are.
+
+    Args:
+        folder: of config.json and model.safetensors.
+        recipe: as it was written; empty where there is none.
+        log: its records.
+
+    Raises:
+        InputError: the configuration is of another model; a report that is not one.
+    """
+    path = folder / "config.json"
+    values = read_json(path, ("model_type",), "a model that train.py wrote")
+    if values["model_type"] != IsoCLRConfig.model_type:
+        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
+    config = IsoCLRConfig.from_dict(values)
+    sources = [Path(source["path"]) / "report.json" for source in recipe.get("data", [])]
+    report = "the report of isoclr build-homologs"
+    return CardFacts(
+        tags=(config.alphabet, "biology", "contrastive-learning", "homology"),
+        pipeline_tag="feature-extraction",
+        encoder_prefix="isoclr.",
+        recipe_keys=_RECIPE,
+        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
+        template="card.md",
+        template_folder=Path(__file__).parent,
+        variables={
+            "config": config,
+            "protein": config.alphabet == "protein",
+            "reports": [read_json(path, _REPORT, report) for path in sources if path.is_file()],
+            "results": [p.read_text().strip() for p in sorted(folder.glob("results/*/*.md"))],
+            "held_out": next((r for r in reversed(log) if "held_out_bound" in r), None),
+        },
+    )
