@@ -29,7 +29,8 @@ class HomologBatch:
         pairs_of_rank: pairs of each process.
         rank: of this process.
         seed: of dropout.
-        same_species: share of the pairs whose positive is of the species of the step.
+        same_species: share of the pairs of this process whose positive is of the species of the
+            step; None: the step has none.
         sizes: see `isoclr.objectives.base.Batch`.
     """
 
@@ -39,7 +40,7 @@ class HomologBatch:
     pairs_of_rank: tuple[int, ...]
     rank: int
     seed: int
-    same_species: float
+    same_species: float | None
     sizes: dict[str, int]
 
     def to(self, device: torch.device) -> "HomologBatch":
@@ -209,6 +210,9 @@ def collate(
         if recipe.loss == "masked":
             labels = torch.from_numpy(np.where(masked, tokens.astype(np.int64), -100))
         tokens[masked] = MASK_BASE
+    same = None
+    if recipe.negatives == "same_species":
+        same = float(np.mean([view.same_species for view in views])) if views else 1.0
     return HomologBatch(
         tokens=torch.from_numpy(tokens),
         labels=labels,
@@ -216,7 +220,7 @@ def collate(
         pairs_of_rank=pairs_of_rank,
         rank=drawn[1],
         seed=int(keyed_hash(recipe.seed, *drawn)[0] >> np.uint64(2)),
-        same_species=float(np.mean([view.same_species for view in views])) if views else 1.0,
+        same_species=same,
         sizes={
             "sequences": sum(pairs_of_rank) * count,
             "letters": sum(map(len, rows)) * processes,

@@ -62,6 +62,18 @@ class Families:
             for row in rows
         ]
 
+    @property
+    def checksum(self) -> str:
+        """A hash of all that batches are made of."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self._tokens, self._offsets, self.bounds, self.species):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        for names in (self.ids, self.species_names.tolist()):
+            digest.update("\n".join(names).encode())
+        for condensed in self._condensed:
+            digest.update(b"none" if condensed is None else condensed.tobytes())
+        return digest.hexdigest()
+
     def __len__(self) -> int:
         """Families."""
         return len(self.ids)

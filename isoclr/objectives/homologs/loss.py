@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from isoclr.objectives.homologs.batches import HomologBatch
-from isoclr.training.processes import gather_rows, sum_over_processes
+from isoclr.training.processes import gather_rows, mean_over_processes, sum_over_processes
 
 
 class ContrastiveLoss(nn.Module):
@@ -33,7 +33,8 @@ class ContrastiveLoss(nn.Module):
 
         Returns:
             A scalar; and `loss`, `bound` (log N minus the loss, in nats), `accuracy` (how often the
-            partner ranks first), `temperature` of each band, and `same_species`.
+            partner ranks first), `temperature` of each band and, where the step asked for a
+            species, `same_species`.
         """
         torch.manual_seed(batch.seed)
         projections = self.encode(batch.tokens)
@@ -51,8 +52,10 @@ class ContrastiveLoss(nn.Module):
             "loss": loss.detach(),
             "bound": math.log(len(scores)) - loss.detach(),
             "accuracy": (scores.detach().argmax(1) == target).float().mean(),
-            "same_species": torch.tensor(batch.same_species),
         }
+        if batch.same_species is not None:
+            share = torch.tensor(batch.same_species, device=scores.device)
+            record["same_species"] = mean_over_processes(share)
         for number, scale in enumerate(scales):
             name = "temperature" if len(scales) == 1 else f"temperature_{number}"
             record[name] = (-scale).exp()

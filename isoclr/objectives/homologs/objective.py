@@ -59,6 +59,7 @@ class HomologObjective(Objective):
     def __init__(self, recipe: HomologRecipe, rank: int, world_size: int):
         super().__init__(recipe, rank, world_size)
         self.datasets = [load_families(source) for source in recipe.data]
+        self.fingerprint = [(families.source, families.checksum) for families in self.datasets]
         alphabets = {families.alphabet for families in self.datasets}
         if len(alphabets) > 1:
             raise InputError(f"data: got {' and '.join(sorted(alphabets))}, wanted one alphabet")
