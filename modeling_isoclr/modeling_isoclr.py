@@ -39,6 +39,9 @@ from .segments_isoclr import Segments
 from .tokenization_isoclr import base_codes
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
+# What clients hand to every model (PEFT, Trainer, pipelines) and this family has no use for.
+_IGNORED = {"output_attentions", "head_mask", "token_type_ids", "position_ids"}
+_IGNORED |= {"use_cache", "past_key_values", "cache_position", "num_items_in_batch"}
 
 
 class IsoCLRPreTrainedModel(PreTrainedModel):
@@ -48,6 +51,8 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
     base_model_prefix = "isoclr"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
+    # Trainer would take `**kwargs` of a forward for a loss that divides by `num_items_in_batch`.
+    accepts_loss_kwargs = False
     _no_split_modules = ["IsoCLRBlock"]
     _keep_in_fp32_modules_strict = _NORMS_IN_FP32
 
@@ -103,11 +108,73 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 nn.init.kaiming_normal_(module.axes.T, nonlinearity="linear")
                 nn.init.zeros_(module.centre)
 
+    def _wants_hidden(self, output_hidden_states):
+        """Whether to return the stages, by the argument or else the configuration."""
+        if output_hidden_states is None:
+            return self.config.output_hidden_states
+        return output_hidden_states
+
+    def _result(self, output, return_dict):
+        """`output`, or a tuple of it, by the argument or else the configuration."""
+        if return_dict is None:
+            return_dict = self.config.return_dict
+        return output if return_dict else output.to_tuple()
+
     @property
     def dummy_inputs(self):
         """Two short transcripts, the second padded."""
         input_ids = torch.tensor([[0, 11, 2, 17], [3, 18, PAD_BASE, PAD_BASE]])
         return {"input_ids": input_ids, "attention_mask": (input_ids != PAD_BASE).long()}
+
+
+def check_ignored(keywords):
+    """Let the usual keywords of other families pass.
+
+    Raises:
+        TypeError: on any other, a misspelt one perhaps.
+    """
+    unknown = sorted(keywords.keys() - _IGNORED)
+    if unknown:
+        raise TypeError(f"forward: got the unknown keyword {unknown[0]!r}")
+
+
+def valid_positions(input_ids, attention_mask, inputs_embeds):
+    """Where inputs are valid, as bool (batch, length); see `IsoCLRModel.forward`."""
+    if attention_mask is not None:
+        return attention_mask.bool()
+    if input_ids is not None:
+        return input_ids != PAD_BASE
+    return torch.ones(inputs_embeds.shape[:2], dtype=torch.bool, device=inputs_embeds.device)
+
+
+def first_valid(mask):
+    """Padded positions before the first valid one, (batch, 1), of a mask of (batch, length)."""
+    return mask.int().argmax(1, keepdim=True)
+
+
+def shift_left(x, positions):
+    """Move rows of (batch, length) or (batch, length, width) to the left, what leaves to the end.
+
+    Positions must not depend on padding, or pools would fall elsewhere than they do for the
+    transcript alone: this takes padding from the left of a row to its right.
+
+    Args:
+        x: (batch, length) or (batch, length, width).
+        positions: of each row, (batch, 1); negative ones move to the right.
+
+    Returns:
+        As `x`.
+    """
+    length = x.shape[1]
+    index = (torch.arange(length, device=x.device) + positions) % length
+    if x.ndim == 3:
+        index = index.unsqueeze(2).expand(-1, -1, x.shape[2])
+    return x.gather(1, index)
+
+
+def _positions(length, step):
+    """ceil(length / step), as exporters divide: positive integers alone."""
+    return (length + step - 1) // step
 
 
 class IsoCLRModel(IsoCLRPreTrainedModel):
@@ -141,13 +208,14 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         learned_only=False,
         output_hidden_states=None,
         return_dict=None,
+        **ignored,
     ):
         """Embed a batch of transcripts, a row each, or several one after another in a row.
 
         Args:
-            input_ids: tokens, (batch, length), padded on the right.
+            input_ids: tokens, (batch, length), padded on either side.
             attention_mask: (batch, length), non-zero where valid; None: where `input_ids` are not
-                PAD.
+                PAD. Zeros between valid positions are positions of which nothing is known.
             inputs_embeds: tracks, (batch, length, n_tracks), instead of `input_ids`.
             segment_ids: integers (batch, length): 1, 2, ... for the transcripts of a row, in turn,
                 0 between them. They must lie as packing_isoclr.py lays them, or neighbours are
@@ -155,33 +223,37 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             n_segments: most transcripts in a row; None: the greatest of `segment_ids`.
             learned_only: leave what is not learned, the first part, out of `pooler_output`.
             output_hidden_states: also return the output of every stage.
-            return_dict: False returns a tuple.
+            return_dict: False returns a tuple; None: as `config.return_dict` says.
+            ignored: keywords of other families, such as `output_attentions`; they change nothing.
 
         Returns:
-            `last_hidden_state` (batch, ceil(length / 32), hidden), zero where padded;
-            `pooler_output` (batch, pooled) or, with `segment_ids`, (batch, n_segments, pooled);
-            `hidden_states`, one of the first form a stage.
+            `last_hidden_state` (batch, ceil(length / 32), hidden), zero where padded; vector i
+            stands for nucleotides 32·i to 32·(i + 1) of the transcript, on whichever side its row
+            is padded; `pooler_output` (batch, pooled) or, with `segment_ids`, (batch, n_segments,
+            pooled); `hidden_states`, one of the first form a stage.
 
         Raises:
             ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given.
+            TypeError: on a keyword that no family has.
         """
+        check_ignored(ignored)
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("got both or neither of input_ids and inputs_embeds, wanted one")
         if segment_ids is not None:
             if attention_mask is not None:
                 raise ValueError("got attention_mask beside segment_ids, wanted one of them")
             attention_mask = segment_ids > 0
-        elif attention_mask is None and inputs_embeds is None:
-            attention_mask = input_ids != PAD_BASE
-        elif attention_mask is None:
-            attention_mask = inputs_embeds.new_ones(inputs_embeds.shape[:2])
-        if inputs_embeds is None:
-            inputs_embeds = self.embeddings(input_ids)
-        length = inputs_embeds.shape[1]
-        spare = -length % self.config.downsampling  # with it, every stage halves an even length
-        mask = nn.functional.pad(attention_mask.bool(), (0, spare))[:, None, None, :]
-        x = inputs_embeds.to(self.embeddings.table.dtype)
-        x = nn.functional.pad(x, (0, 0, 0, spare))
+        inputs = inputs_embeds if input_ids is None else input_ids
+        mask = valid_positions(input_ids, attention_mask, inputs_embeds)
+        if segment_ids is None:
+            start = first_valid(mask)
+            inputs, mask = shift_left(inputs, start), shift_left(mask, start)
+        x = self.embeddings(inputs) if inputs_embeds is None else inputs
+        length, step = x.shape[1], self.config.downsampling
+        # With these, every stage halves an even length.
+        spare = _positions(length, step) * step - length
+        mask = nn.functional.pad(mask, (0, spare))[:, None, None, :]
+        x = nn.functional.pad(x.to(self._activation_dtype()), (0, 0, 0, spare))
         x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
         x = x * mask
         stem, stages = self.encoder(x, mask)
@@ -195,17 +267,33 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             )
         pooled = self._pool(x, mask, stem, stages, segments, learned_only)
         hidden = [
-            stage.squeeze(2).transpose(1, 2)[:, : -(-length // 2 ** (number + 2))]
+            stage.squeeze(2).transpose(1, 2)[:, : _positions(length, 2 ** (number + 2))]
             for number, (stage, _) in enumerate(stages)
         ]
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         output = BaseModelOutputWithPooling(
             last_hidden_state=hidden[-1],
             pooler_output=pooled,
-            hidden_states=tuple(hidden) if output_hidden_states else None,
+            hidden_states=tuple(hidden) if self._wants_hidden(output_hidden_states) else None,
         )
-        return output if return_dict is not False else output.to_tuple()
+        return self._result(output, return_dict)
+
+    def _activation_dtype(self):
+        """The precision to compute in: that of the stem, where quantization has left it one."""
+        weight = self.encoder.stem.weight
+        return weight.dtype if weight.is_floating_point() else self.embeddings.table.dtype
+
+    def feature_attention_mask(self, attention_mask):
+        """Which vectors of `last_hidden_state` are valid, for clients that average them.
+
+        Args:
+            attention_mask: (batch, length), as given to the model.
+
+        Returns:
+            int64 (batch, ceil(length / 32)), 1 where a vector stands for valid nucleotides.
+        """
+        mask = attention_mask.bool()
+        mask = shift_left(mask, first_valid(mask))
+        return mask[:, :: self.config.downsampling].long()
 
     def _pool(self, x, mask, stem, stages, segments, learned_only):
         if segments is None:
@@ -390,6 +478,7 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         pair_types=None,
         return_loss=True,
         return_dict=None,
+        **ignored,
     ):
         """Contrast the two views of every pair.
 
@@ -403,7 +492,8 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
             pair_weights: of the positive terms, (pairs,); see `transcript_count_weights`.
             pair_types: integers, (pairs,), into `config.pair_type_weights`.
             return_loss: False for projections alone, of any number of rows.
-            return_dict: False returns a tuple.
+            return_dict: False returns a tuple; None: as `config.return_dict` says.
+            ignored: see `IsoCLRModel`.
 
         Returns:
             An `IsoCLRForPreTrainingOutput`.
@@ -412,7 +502,14 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
             ValueError: on an odd number of rows, or labels or types that the configuration has no
                 weight for.
         """
-        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
+        output = self.isoclr(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            output_hidden_states=True,
+            return_dict=True,
+            **ignored,
+        )
         projections = self.projector(output.pooler_output)
         contrastive = masked_lm = loss = None
         if return_loss:
@@ -422,7 +519,9 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         if labels is not None:
             if self.lm_head is None:
                 raise ValueError("labels: got some, wanted config.masked_lm_weight above 0")
+            mask = valid_positions(input_ids, attention_mask, inputs_embeds)
             logits = self.lm_head(output.hidden_states, labels.shape[1])
+            logits = shift_left(logits, -first_valid(mask))
             masked_lm = supervised_loss(logits, labels, "single_label_classification")
             if loss is not None:
                 share = self.config.masked_lm_weight
@@ -430,7 +529,7 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         result = IsoCLRForPreTrainingOutput(
             loss, contrastive, masked_lm, projections, output.pooler_output
         )
-        return result if return_dict is not False else result.to_tuple()
+        return self._result(result, return_dict)
 
     def contrast(self, projections, weights=None):
         """The contrastive term over (2 · pairs, projected), first views first; pair accuracy."""
@@ -464,6 +563,7 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
         labels=None,
         output_hidden_states=None,
         return_dict=None,
+        **ignored,
     ):
         """Predict a property of every nucleotide.
 
@@ -475,20 +575,30 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
                 `config.problem_type`, of values; or (batch, length, num_labels). -100 and NaN do
                 not count.
             output_hidden_states: also return the output of every stage.
-            return_dict: False returns a tuple.
+            return_dict: False returns a tuple; None: as `config.return_dict` says.
+            ignored: see `IsoCLRModel`.
 
         Returns:
             `loss`, and `logits` of (batch, length, num_labels; masked nucleotides: 32).
         """
-        output = self.isoclr(input_ids, attention_mask, inputs_embeds, output_hidden_states=True)
-        inputs = inputs_embeds if input_ids is None else input_ids
-        logits = self.head(output.hidden_states, inputs.shape[1])
+        output = self.isoclr(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            output_hidden_states=True,
+            return_dict=True,
+            **ignored,
+        )
+        mask = valid_positions(input_ids, attention_mask, inputs_embeds)
+        logits = self.head(output.hidden_states, mask.shape[1])
+        logits = shift_left(logits, -first_valid(mask))  # each where its nucleotide was given
+        hidden = output.hidden_states if self._wants_hidden(output_hidden_states) else None
         result = self.output_class(
             loss=None if labels is None else supervised_loss(logits, labels, self.problem_type),
             logits=logits,
-            hidden_states=output.hidden_states if output_hidden_states else None,
+            hidden_states=hidden,
         )
-        return result if return_dict is not False else result.to_tuple()
+        return self._result(result, return_dict)
 
 
 class IsoCLRForMaskedLM(IsoCLRNucleotideModel):
@@ -545,6 +655,7 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
         labels=None,
         output_hidden_states=None,
         return_dict=None,
+        **ignored,
     ):
         """Predict properties of transcripts.
 
@@ -555,13 +666,19 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
             labels: by `config.problem_type`, values or 0/1 of (batch, num_labels), or classes of
                 (batch,). -100 and NaN do not count, so a table with holes trains.
             output_hidden_states: also return the output of every stage.
-            return_dict: False returns a tuple.
+            return_dict: False returns a tuple; None: as `config.return_dict` says.
+            ignored: see `IsoCLRModel`.
 
         Returns:
             `loss`, and `logits` of (batch, num_labels).
         """
         output = self.isoclr(
-            input_ids, attention_mask, inputs_embeds, output_hidden_states=output_hidden_states
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            **ignored,
         )
         x = output.pooler_output
         if self.dense is not None:
@@ -573,4 +690,4 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
         result = SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=output.hidden_states
         )
-        return result if return_dict is not False else result.to_tuple()
+        return self._result(result, return_dict)
