@@ -252,8 +252,9 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         length, step = x.shape[1], self.config.downsampling
         # With these, every stage halves an even length.
         spare = _positions(length, step) * step - length
-        mask = nn.functional.pad(mask, (0, spare))[:, None, None, :]
         x = nn.functional.pad(x.to(self._activation_dtype()), (0, 0, 0, spare))
+        # Padded as numbers: what inductor writes for the CPU to pad truth values does not compile.
+        mask = nn.functional.pad(mask.to(x.dtype), (0, spare))[:, None, None, :] > 0
         x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
         x = x * mask
         stem, stages = self.encoder(x, mask)

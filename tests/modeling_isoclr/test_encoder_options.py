@@ -47,20 +47,27 @@ def test_either_kind_of_checkpointing_leaves_statistics_right(reentrant, batch):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-@pytest.mark.parametrize("norm", ["batch", "layer"])
-def test_compiles_in_one_graph_for_any_length(norm):
+@pytest.mark.parametrize(
+    ("norm", "mask", "options"),
+    [("batch", None, {"fullgraph": True, "dynamic": True}), ("layer", torch.int64, {})],
+    ids=["without a mask", "by default with an integer mask"],
+)
+def test_compiles_for_any_length(norm, mask, options):
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()
     # Two blocks: the generated code is part of the test, since it adds conditions of its own.
     shape = {"filters": [4, 6], "blocks": [1, 1], "dilations": [1, 2]}
     model = trained_like(IsoCLRModel(tiny(norm=norm, **shape)))
-    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    compiled = torch.compile(model, **options)
     with torch.no_grad():
         for length in (512, 704, 1333, 98):
             tokens = padded(random_tokens(length, length // 2, 40), length)
-            expected, found = model(tokens).pooler_output, compiled(tokens).pooler_output
+            arguments = () if mask is None else ((tokens != 7).to(mask),)
+            expected = model(tokens, *arguments).pooler_output
+            found = compiled(tokens, *arguments).pooler_output
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert graphs == (1 if options else 2)  # by default, one for the first shape and one for all
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
