@@ -12,11 +12,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import (
-    DistributedDataParallelKwargs,
-    ProjectConfiguration,
-    parse_flag_from_env,
-)
+from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -28,11 +24,17 @@ from isoclr.objectives import objective_class, read_recipe
 from isoclr.objectives.base import Objective
 from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
-from isoclr.training.recipe import Recipe, check_recipe, duration
+from isoclr.training.environment import check_environment, check_tracker
+from isoclr.training.optimizers import build_optimizer
+from isoclr.training.order import keyed_hash
+from isoclr.training.recipe import SCHEDULE_KEYS, Recipe, check_recipe, duration
 from isoclr.training.schedule import learning_rate
 from isoclr.training.sharded import whole, whole_model, whole_state
 from isoclr.training.signals import StopRequest, leave_to_main_process
 from isoclr.training.speed import Speed
+from isoclr.training.warm_start import warm_start
+
+_FORWARD = 1 << 34  # keeps these draws apart from all others of a seed
 
 
 def main(arguments: list[str]) -> None:
@@ -48,24 +50,37 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
+    rank = accelerator.process_index
     output = Path(recipe.output)
+    output.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():  # that one writes the caches
-        objective = objective_class(recipe.objective)(
-            recipe, accelerator.process_index, accelerator.num_processes
-        )
+        objective = objective_class(recipe.objective)(recipe, rank, accelerator.num_processes)
     probe = build_probe(recipe, objective) if main_process and recipe.probe else None
 
     torch.manual_seed(recipe.seed)
-    model = objective.build_model().to(device).train()
+    model = objective.build_model()
+    checkpoint = newest_checkpoint(output / "checkpoints")
+    if recipe.init_from is not None and checkpoint is None:
+        accelerator.print(warm_start(model, recipe.init_from), file=sys.stderr)
+    model.to(device).train()
     loss_module = objective.loss_module(model)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), weight_decay=recipe.weight_decay, fused=device.type == "cuda"
+    optimizer = build_optimizer(
+        model.parameters(),
+        recipe.optimizer,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        fused=device.type == "cuda",
     )
     if accelerator.is_fsdp2:  # accelerate leaves this to a policy, see `build_accelerator`
         loss_module.forward = accelerator.autocast()(loss_module.forward)
     loss_module, optimizer = accelerator.prepare(loss_module, optimizer)
-    start = resume(accelerator, recipe, output, model, optimizer)
     steps, rate_of = schedule(recipe, objective.steps_per_epoch)
+    start = 0
+    if checkpoint is not None:
+        state = load_checkpoint(checkpoint, model, optimizer)
+        check_same_run(checkpoint, state, recipe, objective.steps_per_epoch)
+        accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
+        start = state["step"]
     log = RunLog(output / "log.jsonl", start) if main_process else None
     speed = Speed()
 
@@ -89,6 +104,8 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         rate = rate_of(step - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate
+        # What an objective draws in its forward pass is a function of the step too.
+        torch.manual_seed(int(keyed_hash(recipe.seed, _FORWARD, step, rank)[0] >> 1))
         loss, record = loss_module(batch.to(device))
         if not torch.isfinite(loss):
             stop_at_nonfinite(accelerator, objective, step, loss.item(), rate)
@@ -99,6 +116,7 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
             stop_at_nonfinite(accelerator, objective, step, norm.item(), rate)
         optimizer.step()
         optimizer.zero_grad()
+        objective.after_step(model)
 
         last = step == steps
         evaluated = last or step % recipe.evaluate_every == 0
@@ -150,11 +168,8 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
 
 def build_accelerator(recipe: Recipe) -> Accelerator:
     """Processes, precision and trackers, as accelerate was launched and the recipe says."""
-    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        raise InputError(
-            "accelerate launch: got --use_deepspeed, wanted --multi_gpu or --use_fsdp "
-            "--fsdp_version 2: optimizer and backward pass are this program's"
-        )
+    check_environment(recipe)
+    check_tracker(recipe.tracker)
     accelerator = Accelerator(
         # Without a GPU and without being told, accelerate takes every process for the only one.
         cpu=not torch.accelerator.is_available(),
@@ -190,24 +205,36 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
     return LabelProbe(objective.processor, **recipe.probe)
 
 
-def resume(accelerator, recipe, output, model, optimizer) -> int:
-    """Steps done: those of the newest complete checkpoint, which is loaded, or 0."""
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoint = newest_checkpoint(output / "checkpoints")
-    if checkpoint is None:
-        return 0
-    state = load_checkpoint(checkpoint, model, optimizer)
-    # What a run leaves behind may change; what it computes may not.
-    began = check_recipe(state["recipe"], type(recipe), checkpoint)
-    for key, value in recipe.model_dump(exclude=recipe.changeable).items():
-        before = began.model_dump()[key]
-        if value != before:
+def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Refuse to go on with another recipe than the run began with, where that decides anything.
+
+    What a run leaves behind may change, what it computes may not. Its length and its schedule may,
+    if the learning rate of every step that is done stays what it was.
+
+    Raises:
+        InputError: naming the key.
+    """
+    began, now = check_recipe(state["recipe"], type(recipe), checkpoint), recipe.model_dump()
+    for key, before in began.model_dump(exclude=recipe.changeable | SCHEDULE_KEYS).items():
+        if now[key] != before:
             raise InputError(
-                f"{checkpoint}: {key}: got {value!r}, wanted {before!r} as the run began; "
+                f"{checkpoint}: {key}: got {now[key]!r}, wanted {before!r} as the run began; "
                 "choose another output"
             )
-    accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
-    return state["step"]
+    done = state["step"]
+    steps, rate_of = schedule(recipe, steps_per_epoch)
+    if steps < done:
+        raise InputError(f"{checkpoint}: steps: got {steps}, wanted the {done} that are done")
+    _, rate_before = schedule(began, steps_per_epoch)
+    other = next((step for step in range(done) if rate_of(step) != rate_before(step)), None)
+    if other is not None:
+        changed = [key for key in SCHEDULE_KEYS if getattr(began, key) != now[key]]
+        raise InputError(
+            f"{checkpoint}: {', '.join(sorted(changed))}: got another learning rate at step "
+            f"{other + 1}, {rate_of(other):.4g}, wanted {rate_before(other):.4g} as the run had; a "
+            "schedule that does not know its end (constant, inverse_sqrt without cooldown) can be "
+            "extended; choose another output"
+        )
 
 
 def schedule(recipe: Recipe, steps_per_epoch: int) -> tuple[int, Callable[[int], float]]:

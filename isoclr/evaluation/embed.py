@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from data_builders.groups.parquet import SCHEMA, groups_of_table, read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
-from isoclr.hub.push import check_source
+from isoclr.repositories import check_source
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens

@@ -16,8 +16,9 @@ from data_builders.groups.report import read_report
 from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError
 from data_builders.staging import REPORTS
-from isoclr.hub.dataset_card import DEFAULT, prefix, render_dataset_card
-from isoclr.hub.push import create_branch, create_repository, hub_errors, reason
+from isoclr.hub.dataset_card import render_dataset_card
+from isoclr.hub.push import create_branch, create_repository
+from isoclr.repositories import DEFAULT, hub_errors, prefix, reason
 
 _LOG = logging.getLogger(__name__)
 _WANTED = "isoform groups that isoclr build wrote"

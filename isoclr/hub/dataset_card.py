@@ -4,16 +4,10 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-DEFAULT = "default"
-"""The configuration whose files are at the root of its repository."""
+from isoclr.repositories import DEFAULT, prefix
 
 _TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M")
-
-
-def prefix(config: str) -> str:
-    """Where the files of a configuration are in its repository."""
-    return "" if config == DEFAULT else f"{config}/"
 
 
 def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:

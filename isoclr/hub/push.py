@@ -1,19 +1,14 @@
-"""Names on the Hub, and sharing a folder that train.py wrote."""
+"""Share a folder that train.py wrote."""
 
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import yaml
-from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl, get_session
+from huggingface_hub import CommitOperationAdd, HfApi, RepoUrl
 from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HTTPError,
-    OfflineModeIsEnabled,
     RevisionNotFoundError,
 )
 
@@ -21,12 +16,9 @@ import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.hub.card import REPOSITORY, check_model_folder, write_card
+from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
 
-TIMEOUT = 60
-"""Seconds that the Hub may be silent within a request."""
-
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WEIGHTS = "model.safetensors"
 # What a repository carries, each by its name: what isoclr wrote. Checkpoints and whatever else
 # lies in the folder stay at home.
@@ -46,25 +38,6 @@ _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle"
 # Of a recipe, what names places of the machine that it ran on.
 _PLACES = ("output", "token_cache")
 _LOCAL = re.compile(r"(?:[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[/\\]|file:).*", re.DOTALL)
-
-
-def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
-    """Refuse what is neither a folder that holds `marker` nor the form of a Hub repository.
-
-    Args:
-        source: a folder or `owner/name`.
-        wanted: what it should hold, for the error.
-        marker: a glob that the folder must have a match of.
-
-    Raises:
-        InputError: naming the source.
-    """
-    folder = Path(source)
-    if folder.is_dir():
-        if not any(folder.glob(marker)):
-            raise InputError(f"{source}: no {marker} in it, wanted {wanted}")
-    elif not _REPOSITORY.fullmatch(str(source)):
-        raise InputError(f"{source}: no such folder, wanted {wanted}")
 
 
 def push(
@@ -97,7 +70,7 @@ def push(
     Raises:
         InputError: a folder without config or safetensors weights, with pickled ones, or with a
             link in place of a file; a public repository where a private one was asked for; a Hub
-            that refuses, is out of reach, or is silent for `TIMEOUT` seconds.
+            that refuses, is out of reach, or is silent for `isoclr.repositories.TIMEOUT` s.
     """
     folder = Path(folder)
     _check_weights(folder)
@@ -120,29 +93,6 @@ def push(
             create_pr=create_pr,
         )
     return str(done.pr_url or url)
-
-
-@contextmanager
-def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises about a repository into one line.
-
-    Requests within have `TIMEOUT`: those of huggingface_hub wait for ever.
-
-    Raises:
-        InputError: instead.
-    """
-    session = get_session()
-    before, session.timeout = session.timeout, TIMEOUT
-    try:
-        yield
-    except (HTTPError, OfflineModeIsEnabled) as error:
-        raise InputError(f"{repo}: {reason(error, endpoint)}") from error
-    except InputError:
-        raise
-    except ValueError as error:  # a name or a card that huggingface_hub finds invalid
-        raise InputError(f"{repo}: {' '.join(str(error).split())}") from error
-    finally:
-        session.timeout = before
 
 
 def create_repository(
@@ -294,13 +244,3 @@ def _public_config(path: Path) -> Path | bytes:
         return path
     del config["_name_or_path"]
     return (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
-
-
-def reason(error: Exception, endpoint: str) -> str:
-    """Why a request came to nothing, in one line."""
-    if not isinstance(error, HfHubHTTPError):
-        return f"cannot reach the Hub at {endpoint}: {' '.join(str(error).split())}"
-    status = error.response.status_code
-    message = error.server_message or error.response.reason_phrase
-    advice = "; log in with `hf auth login` or set HF_TOKEN" if status == 401 else ""
-    return f"the Hub at {endpoint} refuses ({status}): {' '.join(message.split())}{advice}"

@@ -94,10 +94,20 @@ class Objective(ABC):
     def loss_module(self, model: PreTrainedModel) -> nn.Module:
         """What accelerate prepares: `forward(batch) -> (loss, record)`.
 
+        Before each call the engine seeds torch with the seed, the step and the rank, so dropout
+        and other draws are repeated by a run that is resumed on as many processes.
+
+
         `loss` is a scalar whose gradient, averaged over processes, is that of the whole batch.
         `record` says what a log line shows, floats or tensors of one number, the same on every
         process (`isoclr.training.processes` has means and sums over them); `loss` should be among
         its keys. Loss arithmetic stays in float32 under autocast.
+        """
+
+    def after_step(self, model: PreTrainedModel) -> None:  # noqa: B027  most have nothing to do
+        """Change what is not learned by gradients, such as a moving average of weights.
+
+        Called on every process after each step, with the same model; it must not communicate.
         """
 
     def evaluate(self, model: PreTrainedModel) -> dict[str, float]:

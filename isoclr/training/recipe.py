@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from data_builders.records import InputError
+from isoclr.training.optimizers import OPTIMIZERS, WITH_MOMENTUM
 from isoclr.training.schedule import SCHEDULES
 from isoclr.training.yaml_file import parse_yaml, read_yaml
 
@@ -51,6 +59,10 @@ Duration = Annotated[int | str, BeforeValidator(_checked_duration)]
 """A number of steps, or text: `10 epochs`, `10 %` (of all steps)."""
 
 
+SCHEDULE_KEYS = frozenset({"steps", "schedule", "learning_rate", "warmup_steps", "cooldown_steps"})
+"""Keys that a run may go on with others of, where no step that is done had another rate."""
+
+
 class Recipe(Options):
     """What the engine needs of a run, whatever is trained; an objective's recipe adds its keys.
 
@@ -61,7 +73,8 @@ class Recipe(Options):
         output: folder of the model, its checkpoints and its log.
         steps: duration of the run, in optimiser steps or epochs.
         batch_size: items of a step, over all processes, at most.
-        optimizer: `adamw`.
+        optimizer: adamw, adam, rmsprop or sgd.
+        momentum: of rmsprop and sgd.
         learning_rate: peak.
         schedule: after the warm-up: cosine, inverse_sqrt or constant (`learning_rate` in
             `isoclr.training.schedule`).
@@ -77,6 +90,7 @@ class Recipe(Options):
         tracker: an experiment tracker of accelerate's, by name; None: only log.jsonl.
         probe: arguments of `LabelProbe`, to follow a linear probe over the steps; {}: none.
         push_to_hub: repository that the model goes to at every checkpoint and at the end.
+        init_from: folder of a model, or repository on the Hub, whose weights the run starts from.
         seed: of the weights, the order of the data, and all other draws.
     """
 
@@ -89,7 +103,8 @@ class Recipe(Options):
     output: str
     steps: Annotated[int | str, BeforeValidator(_checked_total)]
     batch_size: Annotated[int, Field(ge=1)] = 768
-    optimizer: Literal["adamw"] = "adamw"
+    optimizer: Literal[OPTIMIZERS] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
     schedule: Literal[SCHEDULES] = "cosine"
     warmup_steps: Duration = 0
@@ -104,7 +119,17 @@ class Recipe(Options):
     tracker: str | None = "tensorboard"
     probe: dict[str, Any] = {}
     push_to_hub: str | None = None
+    init_from: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> "Recipe":
+        if self.momentum and self.optimizer not in WITH_MOMENTUM:
+            raise ValueError(
+                f"momentum: got {self.momentum} beside optimizer {self.optimizer}, wanted it with "
+                f"{' or '.join(WITH_MOMENTUM)} alone"
+            )
+        return self
 
     def save(self, path: Path) -> None:
         """Write the recipe with all its values as YAML."""

@@ -23,8 +23,6 @@ from data_builders.groups.parquet import dataset_files, dataset_names
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import sha256_of
-from isoclr.hub.dataset_card import DEFAULT, prefix
-from isoclr.hub.push import check_source, hub_errors
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.pairs import Located, PairBatches
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
@@ -33,6 +31,7 @@ from isoclr.objectives.isoforms.token_cache import (
     TokenizedGroups,
     ensure_token_cache,
 )
+from isoclr.repositories import DEFAULT, check_source, hub_errors, prefix
 from isoclr.training.order import EpochOrder, permute
 from modeling_isoclr import IsoCLRTokenizer
 

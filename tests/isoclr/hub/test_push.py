@@ -153,7 +153,7 @@ print(push(folder, repo, create_pr=True))
 def test_a_hub_that_never_answers_is_one_line(hub, folder):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, says nothing
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        code = "import isoclr.hub.push as p; p.TIMEOUT = 0.5\n" + PUSH
+        code = "import isoclr.repositories as r; r.TIMEOUT = 0.5\n" + PUSH
         done = run_client(hub, code, folder, "tester/toy", check=False, HF_ENDPOINT=url)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
