@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_builders.records import InputError
+
 REGRESSION, BINARY, MULTICLASS, MULTILABEL = TASK_TYPES = (
     "regression",
     "binary",
@@ -37,3 +39,31 @@ class Labels:
     classes: tuple[str, ...] = ()
     unit: str = "rows"
     group_unit: str = "groups"
+
+    def __post_init__(self):
+        """Raise InputError for targets that are not as the task has them."""
+        if self.task not in TASK_TYPES:
+            raise InputError(
+                f"{self.label}: task: got '{self.task}', wanted one of {', '.join(TASK_TYPES)}"
+            )
+        targets, n = np.asarray(self.targets), len(self.targets)
+        kinds, shape, form = {
+            REGRESSION: ("fiu", (n,), f"numbers ({n},)"),
+            BINARY: ("b", (n,), f"bool ({n},)"),
+            MULTICLASS: ("iu", (n,), f"class numbers ({n},)"),
+            MULTILABEL: ("b", (n, len(self.classes)), f"bool ({n}, {len(self.classes)})"),
+        }[self.task]
+        if targets.dtype.kind not in kinds or targets.shape != shape:
+            raise InputError(
+                f"{self.label}: targets: got {targets.dtype} {targets.shape}, wanted {form} of a "
+                f"{self.task} task"
+            )
+        if (
+            self.task == MULTICLASS
+            and n
+            and not 0 <= targets.min() <= targets.max() < len(self.classes)
+        ):
+            raise InputError(
+                f"{self.label}: targets: got classes {targets.min()} to {targets.max()}, wanted "
+                f"0 to {len(self.classes) - 1}"
+            )

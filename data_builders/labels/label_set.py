@@ -3,12 +3,13 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from data_builders.homology.homologous_genes import Homology
+from data_builders.labels.base import BINARY, MULTICLASS, REGRESSION, Labels
 from data_builders.labels.join import (
     Match,
     TranscriptKey,
@@ -25,62 +26,90 @@ _MISSING = ("", "NA", "N/A", "NaN", "nan", "null")
 _GENE_COLUMNS = ("gene_id", "gene", "gene_symbol")
 
 
-@dataclass(frozen=True)
-class LabelSet:
-    """n transcripts, each with a label and a homology group.
+@dataclass(frozen=True, kw_only=True)
+class LabelSet(Labels):
+    """The labels of n transcripts, each with a homology group.
 
     Attributes:
-        label: what was measured, the name of its column.
         transcripts: n of them, in the order of the label table.
-        targets: float64 (n,), finite; or bool (n, classes) of a label with several classes.
         groups: the homology group of each, `species:gene_id` where none is known.
         report: rows of the label table by what became of them, together every row once: "matched"
             are here; left out were "label missing", "ambiguous" (a transcript or gene labelled
             twice, or a name that means two) and "unmatched" (no such transcript or gene).
             "without homology" are the matched rows of which no homology group is known; what was
             changed to read a transcript is counted by reason.
-        classes: the names of the columns of `targets`, none for a number.
     """
 
-    label: str
     transcripts: tuple[Transcript, ...]
-    targets: np.ndarray
     groups: tuple[str, ...]
-    report: Counter[str]
-    classes: tuple[str, ...] = ()
+    report: Counter[str] = field(default_factory=Counter)
+    unit: str = "transcripts"
+    group_unit: str = "homology groups"
 
     def feed(self, digest) -> None:
-        """Updates a digest of hashlib with transcripts, homology groups and targets."""
+        """Update a digest of hashlib with transcripts, homology groups and targets."""
         for transcript, group in zip(self.transcripts, self.groups, strict=True):
             digest.update(repr((transcript, group)).encode())
         digest.update(self.targets.tobytes())
 
 
-def read_labels(
-    path: str | os.PathLike,
-    column: str,
-    *,
-    homology: Homology | None = None,
-    isoform_groups: Iterable[IsoformGroup] | None = None,
-    gene_symbols: Mapping[tuple[str, str], str] | None = None,
-    species: str = "unknown",
-) -> LabelSet:
-    """Reads a number for each transcript or gene, and the transcripts that they belong to.
+@dataclass(frozen=True, kw_only=True)
+class Join:
+    """Where the transcripts of a label table, and their homology groups, come from.
 
-    With `isoform_groups`, transcripts and homology groups are looked up: by transcript_id where the
-    table has that column, else by gene_id, gene or gene_symbol. A gene is then represented by its
-    transcript with the longest CDS, of these the longest, of these the first by name. Versions of
-    Ensembl ids do not count. Without, the table carries the transcripts itself: transcript_id,
-    gene_id and perhaps gene_symbol (or just gene), and sequence, cds_start, cds_end and perhaps
-    exon_junctions as in `Transcript` (or just utr5, cds and utr3), and perhaps homology_group.
+    Attributes:
+        isoform_groups: where to look transcripts up; read once. None: the table has them.
+        homology: for a table that has them.
+        gene_symbols: (species, gene_id) -> symbol of the groups' genes, another name to match.
+        species: of a table without a column species; None: "unknown", or what the table's source
+            says.
+    """
+
+    isoform_groups: Iterable[IsoformGroup] | None = None
+    homology: Homology | None = None
+    gene_symbols: Mapping[tuple[str, str], str] | None = None
+    species: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelColumn:
+    """The label of each row of a table.
+
+    Attributes:
+        label: its name.
+        task: one of `data_builders.labels.base.TASK_TYPES`.
+        values: of each row a number, a truth value, a class number or a bool (classes,); None where
+            missing.
+        classes: the names of the classes.
+        path: the table's file, for errors.
+    """
+
+    label: str
+    task: str
+    values: Sequence
+    classes: tuple[str, ...] = ()
+    path: str | os.PathLike
+
+
+def read_labels(
+    path: str | os.PathLike, column: str, join: Join | None = None, task: str | None = None
+) -> LabelSet:
+    """Read a label for each transcript or gene, and the transcripts that they belong to.
+
+    With `Join.isoform_groups`, transcripts and homology groups are looked up: by transcript_id
+    where the table has that column, else by gene_id, gene or gene_symbol. A gene is then
+    represented by its transcript with the longest CDS, of these the longest, of these the first by
+    name. Versions of Ensembl ids do not count. Without, the table carries the transcripts itself:
+    transcript_id, gene_id and perhaps gene_symbol (or just gene), and sequence, cds_start, cds_end
+    and perhaps exon_junctions as in `Transcript` (or just utr5, cds and utr3), and perhaps
+    homology_group.
 
     Args:
         path: as in `read_table`.
-        column: the label, a number; empty, NA or not finite means missing.
-        homology: for a table that carries transcripts; asked for the gene_id, then the symbol.
-        isoform_groups: where to look transcripts up; read once.
-        gene_symbols: (species, gene_id) -> symbol of their genes, another name to match.
-        species: of a table without a column species.
+        column: the label; empty, NA or not finite means missing.
+        join: where transcripts come from; None: all from the table.
+        task: "regression" or "binary" of a column of numbers, "multiclass" of one of class names.
+            None: "binary" where all numbers are 0 or 1, else "regression".
 
     Raises:
         InputError: a file that can't be read, a missing column, a value of another type, a
@@ -88,43 +117,50 @@ def read_labels(
             row.
     """
     table = read_table(path)
-    targets = numbers(table, column, path)
-    return label_rows(
-        table,
-        column,
-        targets,
-        path,
-        homology=homology,
-        isoform_groups=isoform_groups,
-        gene_symbols=gene_symbols,
-        species=species,
-    )
+    return label_rows(table, read_column(table, column, path, task), join)
 
 
-def label_rows(
-    table: pl.DataFrame,
-    label: str,
-    values: Sequence,
-    path: str | os.PathLike,
-    *,
-    classes: tuple[str, ...] = (),
-    homology: Homology | None = None,
-    isoform_groups: Iterable[IsoformGroup] | None = None,
-    gene_symbols: Mapping[tuple[str, str], str] | None = None,
-    species: str = "unknown",
-) -> LabelSet:
-    """As `read_labels`, of a table in memory and the value of each row, None where missing."""
+def read_column(
+    table: pl.DataFrame, column: str, path: str | os.PathLike, task: str | None = None
+) -> LabelColumn:
+    """Read the label of each row, as in `read_labels`.
+
+    Raises:
+        InputError: no such column, a value of another type, or a multilabel task.
+    """
+    if task == MULTICLASS:
+        names = [None if x in _MISSING else x for x in _texts(_series(table, column, path), path)]
+        classes = tuple(sorted(set(names) - {None}))
+        place = {name: i for i, name in enumerate(classes)} | {None: None}
+        values: list = [place[name] for name in names]
+        return LabelColumn(label=column, task=task, values=values, classes=classes, path=path)
+    if task not in (None, REGRESSION, BINARY):
+        raise InputError(
+            f"{path}: {column}: task: got '{task}', wanted {REGRESSION}, {BINARY} or {MULTICLASS}"
+        )
+    values = numbers(table, column, path)
+    known = {value for value in values if value is not None}
+    if task == BINARY and not known <= {0, 1}:
+        raise InputError(f"{path}: {column}: got {max(known - {0, 1}):g}, wanted 0 or 1")
+    task = task or (BINARY if known <= {0, 1} else REGRESSION)
+    if task == BINARY:
+        values = [None if value is None else value == 1 for value in values]
+    return LabelColumn(label=column, task=task, values=values, path=path)
+
+
+def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = None) -> LabelSet:
+    """Join the labels of a table in memory with transcripts; see `read_labels`."""
+    join = join or Join()
+    path = column.path
     if "species" not in table.columns:
-        table = table.with_columns(species=pl.lit(species))
-    if isoform_groups is None:
-        return _label_carried(table, label, values, path, classes, homology)
+        table = table.with_columns(species=pl.lit(join.species or "unknown"))
+    if join.isoform_groups is None:
+        return _label_carried(table, column, join.homology)
     of_species = filled(table, "species", path)
     if "transcript_id" in table.columns:
         names = filled(table, "transcript_id", path)
         keys = list(map(transcript_key, of_species, names))
-        return collect(
-            label, keys, values, lambda rows: find_transcripts(rows, isoform_groups), path, classes
-        )
+        return collect(column, keys, lambda rows: find_transcripts(rows, join.isoform_groups))
     columns = [name for name in _GENE_COLUMNS if name in table.columns]
     if not columns:
         raise InputError(
@@ -133,34 +169,33 @@ def label_rows(
         )
     more = (_texts(table[name], path) for name in columns[1:])
     names = zip(filled(table, columns[0], path), *more, strict=True)
-    keys = list(map(gene_key, of_species, names))
+    return label_genes(column, list(map(gene_key, of_species, names)), join)
+
+
+def label_genes(column: LabelColumn, keys: Sequence[Hashable], join: Join) -> LabelSet:
+    """Join the labels of genes with transcripts of isoform groups.
+
+    Args:
+        column: the label of each gene.
+        keys: of each gene, see `gene_key`.
+        join: with isoform groups.
+    """
     return collect(
-        label,
-        keys,
-        values,
-        lambda rows: find_genes(rows, isoform_groups, gene_symbols),
-        path,
-        classes,
+        column, keys, lambda rows: find_genes(rows, join.isoform_groups, join.gene_symbols)
     )
 
 
 def collect(
-    label: str,
+    column: LabelColumn,
     keys: Sequence[Hashable],
-    values: Sequence,
     look_up: Callable[[Mapping[Hashable, int]], Mapping[Hashable, list[Match]]],
-    path: str | os.PathLike,
-    classes: tuple[str, ...] = (),
 ) -> LabelSet:
-    """Joins labels with transcripts.
+    """Join labels with transcripts.
 
     Args:
-        label: their name.
+        column: the label of each row.
         keys: of each row, what it labels.
-        values: of each row, the label; None where missing.
         look_up: from key -> row to key -> every match.
-        path: where the rows come from.
-        classes: as in `LabelSet`.
 
     Raises:
         InputError: no row has both a label and one match.
@@ -168,7 +203,7 @@ def collect(
     repeats = Counter(keys)
     report: Counter[str] = Counter()
     rows: dict[Hashable, int] = {}
-    for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+    for row, (key, value) in enumerate(zip(keys, column.values, strict=True)):
         if value is None:
             report["label missing"] += 1
         elif repeats[key] > 1:
@@ -190,10 +225,19 @@ def collect(
     report["matched"] = len(kept)
     report["without homology"] = sum(group == own_group(t) for _, t, group in kept)
     if not kept:
-        raise InputError(f"{path}: got no usable row: {dict(+report)}, wanted labelled transcripts")
+        raise InputError(
+            f"{column.path}: got no usable row: {dict(+report)}, wanted labelled transcripts"
+        )
     numbers_of_rows, transcripts, groups = zip(*kept, strict=True)
-    targets = np.array([values[row] for row in numbers_of_rows])
-    return LabelSet(label, transcripts, targets, groups, +report, classes)
+    return LabelSet(
+        label=column.label,
+        task=column.task,
+        targets=np.array([column.values[row] for row in numbers_of_rows]),
+        classes=column.classes,
+        transcripts=transcripts,
+        groups=groups,
+        report=+report,
+    )
 
 
 def _identity(match: Match) -> tuple[str, str]:
@@ -254,25 +298,16 @@ def numbers(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[flo
     return [x if x is not None and np.isfinite(x) else None for x in cast]
 
 
-def _label_carried(
-    table: pl.DataFrame,
-    label: str,
-    values: Sequence,
-    path,
-    classes: tuple[str, ...],
-    homology: Homology | None,
-) -> LabelSet:
+def _label_carried(table: pl.DataFrame, column: LabelColumn, homology: Homology | None) -> LabelSet:
     """Labels of transcripts that the table carries itself."""
+    path = column.path
     table = _as_transcript_columns(table)
     tally = Tally()
     of_species, names = (filled(table, name, path) for name in ("species", "transcript_id"))
     labels = collect(
-        label,
+        column,
         list(map(transcript_key, of_species, names)),
-        values,
         lambda rows: _read_transcripts(table, rows, homology, path, tally),
-        path,
-        classes,
     )
     if homology is not None and labels.report["without homology"] == len(labels.transcripts):
         first = labels.transcripts[0]

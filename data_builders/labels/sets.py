@@ -1,28 +1,31 @@
 """Label sets of downstream tasks, from the files that their authors publish.
 
 Each function reads one kind of file and returns a `LabelSet`; `read_labels` is the general case.
-Arguments that they share (`join`): isoform_groups, gene_symbols, homology and species, as
-`read_labels` takes them.
+`join` says where transcripts come from.
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from data_builders.labels.join import find_genes, gene_key
+from data_builders.labels.base import MULTILABEL
+from data_builders.labels.join import gene_key
 from data_builders.labels.label_set import (
+    Join,
+    LabelColumn,
     LabelSet,
-    collect,
+    label_genes,
     label_rows,
     names_of_columns,
     numbers,
+    read_column,
     read_table,
 )
 from data_builders.labels.ontology import GeneTerms, read_gaf, read_gmt, read_obo
-from data_builders.records import InputError, IsoformGroup
+from data_builders.records import InputError
 from data_builders.text import Tally
 
 _SALUKI = {"ENSID": "gene_id", "5UTR": "utr5", "ORF": "cds", "3UTR": "utr3"}
@@ -36,8 +39,10 @@ _NOT_CLASSES = {
 }
 
 
-def half_life(path: str | os.PathLike, column: str | None = None, **join) -> LabelSet:
-    """RNA half-life of genes.
+def half_life(
+    path: str | os.PathLike, column: str | None = None, join: Join | None = None
+) -> LabelSet:
+    """Read RNA half-lives of genes.
 
     Args:
         path: Saluki's `all_HLs_*_featTable.txt.gz` (Agarwal & Kelley 2022: ENSID, HALFLIFE, 5UTR,
@@ -45,17 +50,19 @@ def half_life(path: str | os.PathLike, column: str | None = None, **join) -> Lab
             table of `read_labels`.
         column: the label; None: the first there is of HALFLIFE, half_life_pc1, log_half_life_min
             and half_life.
-        **join: see above.
+        join: see above.
     """
     table = read_table(path)
     column = column or _first_of(_HALF_LIFE, table, path)
     if set(_SALUKI) <= set(table.columns):
         table = table.rename(_SALUKI)
-    return label_rows(table, column, numbers(table, column, path), path, **join)
+    return label_rows(table, read_column(table, column, path), join)
 
 
-def mean_ribosome_load(path: str | os.PathLike, column: str | None = None, **join) -> LabelSet:
-    """Mean ribosome load: of the 5'UTRs of a reporter library, or of transcripts.
+def mean_ribosome_load(
+    path: str | os.PathLike, column: str | None = None, join: Join | None = None
+) -> LabelSet:
+    """Read mean ribosome loads of the 5'UTRs of a reporter library, or of transcripts.
 
     A library (Sample et al. 2019) has no transcripts of its own: every row is one, without CDS,
     named `library:row`. Rows of equal sequence are homologous. Variants of one sequence are not
@@ -65,14 +72,14 @@ def mean_ribosome_load(path: str | os.PathLike, column: str | None = None, **joi
         path: a library with the columns utr (or utr5) and rl (or mrl) and perhaps library, or an
             isoform-resolved table of `read_labels`.
         column: the label; None: rl or mrl.
-        **join: see above; a library needs none.
+        join: see above; a library needs none.
     """
     table = read_table(path)
     column = column or _first_of(_RIBOSOME_LOAD, table, path)
-    values = numbers(table, column, path)
+    values = read_column(table, column, path)
     utr = next((name for name in ("utr", "utr5") if name in table.columns), None)
     if utr is None or "cds" in table.columns or "transcript_id" in table.columns:
-        return label_rows(table, column, values, path, **join)
+        return label_rows(table, values, join)
     if "library" not in table.columns:
         table = table.with_columns(library=pl.lit("library"))
     if "homology_group" not in table.columns:
@@ -81,20 +88,20 @@ def mean_ribosome_load(path: str | os.PathLike, column: str | None = None, **joi
         )
     numbered = pl.format("{}:{}", "library", pl.int_range(1, pl.len() + 1))
     table = table.with_columns(transcript_id=numbered, gene_id=numbered, sequence=utr)
-    return label_rows(table, column, values, path, **({"species": "reporter"} | join))
+    return label_rows(table, values, _of_species(join, "reporter"))
 
 
 def protein_localisation(
-    path: str | os.PathLike, compartments: Sequence[str] | None = None, **join
+    path: str | os.PathLike, compartments: Sequence[str] | None = None, join: Join | None = None
 ) -> LabelSet:
-    """Compartments of the cell that the protein of a gene or transcript is found in.
+    """Read the compartments of the cell that the protein of a gene or transcript is found in.
 
     Args:
         path: `subcellular_location.tsv` of the Human Protein Atlas (main and additional locations;
             a reliability of Uncertain counts as missing), or a table of transcripts or genes with
             a column of 0 and 1 for each compartment.
         compartments: the columns to use, or the locations; None: all there are.
-        **join: see above.
+        join: see above.
 
     Raises:
         InputError: as `read_labels`, or a value that is not 0 or 1.
@@ -104,87 +111,76 @@ def protein_localisation(
         values = _atlas_locations(table)
         table = table.rename(_HPA, strict=False)
         found = sorted(set().union(*filter(None, values)))
-        join = {"species": "homo_sapiens"} | join
+        join = _of_species(join, "homo_sapiens")
     else:
         found = [name for name in table.columns if name not in _NOT_CLASSES]
         values = _indicated(table, compartments or found, path)
     classes = tuple(compartments or found)
-    return label_rows(
-        table, "localisation", _multi_hot(values, classes), path, classes=classes, **join
-    )
+    return label_rows(table, _classes_column("localisation", values, classes, path), join)
 
 
-def gene_ontology_sets(
-    path: str | os.PathLike,
-    isoform_groups: Iterable[IsoformGroup],
-    *,
-    species: str = "homo_sapiens",
-    gene_symbols: Mapping[tuple[str, str], str] | None = None,
-    min_genes: int = 1,
-) -> LabelSet:
-    """GO terms of genes, from sets of genes (GMT) such as MSigDB's c5.
+def gene_ontology_sets(path: str | os.PathLike, join: Join, min_genes: int = 1) -> LabelSet:
+    """Read GO terms of genes from sets of genes (GMT) such as MSigDB's c5.
 
     Args:
         path: the sets, closed under the ontology by their maker.
-        isoform_groups: of the genes' transcripts; a gene is represented as in `read_labels`.
-        species: that of the genes.
-        gene_symbols: (species, gene_id) -> symbol.
+        join: with isoform groups; a gene is represented as in `read_labels`. The species of the
+            genes is human if it names none.
         min_genes: terms of fewer matched genes are left out.
 
     Returns:
         The rows of its report are genes.
     """
-    genes = read_gmt(path, species)
-    return _label_terms(genes, isoform_groups, gene_symbols, min_genes, path)
+    join = _of_species(join, "homo_sapiens")
+    return _label_terms(read_gmt(path, join.species), join, min_genes, path)
 
 
 def gene_ontology_annotations(
     gaf: str | os.PathLike,
     obo: str | os.PathLike,
-    isoform_groups: Iterable[IsoformGroup],
+    join: Join,
     *,
     aspect: str | None = None,
     evidence: Collection[str] | None = None,
-    gene_symbols: Mapping[tuple[str, str], str] | None = None,
     min_genes: int = 1,
 ) -> LabelSet:
-    """GO terms of genes, from annotations (GAF 2) and the ontology (OBO).
+    """Read GO terms of genes from annotations (GAF 2) and the ontology (OBO).
 
     Args:
         gaf: annotations, as in `read_gaf`, which tells what counts.
         obo: such as go-basic.obo.
-        isoform_groups: as in `gene_ontology_sets`.
+        join: as in `gene_ontology_sets`, but that a GAF names its species.
         aspect: as in `read_gaf`.
         evidence: as in `read_gaf`.
-        gene_symbols: as in `gene_ontology_sets`.
         min_genes: as in `gene_ontology_sets`.
 
     Returns:
         The rows of its report are genes; what became of annotations follows as "annotations ...".
     """
+    if join.species is not None:
+        raise InputError(f"species '{join.species}': wanted none, a GAF names its own")
     tally = Tally()
     genes = read_gaf(gaf, read_obo(obo), tally, aspect=aspect, evidence=evidence)
-    labels = _label_terms(genes, isoform_groups, gene_symbols, min_genes, gaf)
+    labels = _label_terms(genes, join, min_genes, gaf)
     labels.report["annotations used"] = tally.kept
     for reason, number in tally.skipped.items():
         labels.report[f"annotations skipped: {reason}"] = number
     return labels
 
 
-def _label_terms(
-    genes: list[GeneTerms], isoform_groups, gene_symbols, min_genes: int, path
-) -> LabelSet:
+def _of_species(join: Join | None, species: str) -> Join:
+    """The join, of this species if it names none."""
+    join = join or Join()
+    return join if join.species else replace(join, species=species)
+
+
+def _label_terms(genes: list[GeneTerms], join: Join, min_genes: int, path) -> LabelSet:
+    if join.isoform_groups is None:
+        raise InputError(f"{path}: got no transcripts to label, wanted isoform groups or a source")
     keys = [gene_key(gene.species, gene.names, gene.synonyms) for gene in genes]
     classes = tuple(sorted(set().union(*(gene.terms for gene in genes))))
-    values = _multi_hot([gene.terms for gene in genes], classes)
-    labels = collect(
-        "go",
-        keys,
-        values,
-        lambda rows: find_genes(rows, isoform_groups, gene_symbols),
-        path,
-        classes,
-    )
+    column = _classes_column("go", [gene.terms for gene in genes], classes, path)
+    labels = label_genes(column, keys, join)
     frequent = labels.targets.sum(axis=0) >= min_genes
     if not frequent.any():
         raise InputError(f"{path}: got no term of {min_genes} matched genes, wanted some")
@@ -229,16 +225,16 @@ def _indicated(table: pl.DataFrame, classes: Sequence[str], path) -> list[set[st
     return sets
 
 
-def _multi_hot(
-    sets: Iterable[Collection[str] | None], classes: tuple[str, ...]
-) -> list[np.ndarray | None]:
+def _classes_column(
+    label: str, sets: Iterable[Collection[str] | None], classes: tuple[str, ...], path
+) -> LabelColumn:
     """A bool (classes,) for each set; classes that are not asked for are passed over."""
     place = {name: i for i, name in enumerate(classes)}
-    rows = []
+    values: list[np.ndarray | None] = []
     for names in sets:
         row = None
         if names is not None:
             row = np.zeros(len(classes), bool)
             row[[place[name] for name in names if name in place]] = True
-        rows.append(row)
-    return rows
+        values.append(row)
+    return LabelColumn(label=label, task=MULTILABEL, values=values, classes=classes, path=path)

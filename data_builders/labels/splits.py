@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from data_builders.homology.homologous_genes import without_version
-from data_builders.labels.label_set import filled
+from data_builders.labels.label_set import LabelSet, filled
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
 
@@ -39,6 +39,7 @@ class Split(NamedTuple):
         test: rows to score.
         seed: of this split, and of whatever a predictor draws.
         fold: the number of this split among those of its seed.
+        kind: what keeps the sides apart, for titles.
     """
 
     train: np.ndarray
@@ -46,6 +47,7 @@ class Split(NamedTuple):
     test: np.ndarray
     seed: int
     fold: int = 0
+    kind: str = "homology"
 
 
 def homology_split(
@@ -139,6 +141,27 @@ def _places(classes: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(classes == name)
         places[rows] = np.arange(len(rows)) / len(rows)
     return places
+
+
+def make_splits(
+    labels: LabelSet,
+    kind: str = "homology",
+    seeds: Sequence[int] = SEEDS,
+    chromosomes: Mapping[str, str] | None = None,
+) -> tuple[Split, ...]:
+    """Split the rows of a label set 70/15/15, once a seed.
+
+    Args:
+        labels: of n transcripts.
+        kind: as `groups_to_split` takes it.
+        seeds: one split each.
+        chromosomes: as `groups_to_split` takes them.
+
+    Raises:
+        InputError: as in `groups_to_split` and `homology_split`.
+    """
+    together = groups_to_split(kind, labels.transcripts, labels.groups, chromosomes)
+    return tuple(Split(*homology_split(together, seed), seed, kind=kind) for seed in seeds)
 
 
 def groups_to_split(

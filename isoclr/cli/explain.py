@@ -55,7 +55,7 @@ def explain(
         transcripts_to_embed(sources, registry, tally, groups=groups) if given else None,
         transcript,
         Path(output),
-        labels=read_label_set(labels)[0] if labels else None,
+        labels=read_label_set(labels) if labels else None,
         class_name=class_name,
         similar_to=similar_to,
         window=window,

@@ -3,20 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import Homology, Option
+from isoclr.cli.options import Homology, Labels, Option
 from isoclr.cli.supervised import Supervised
 from isoclr.shipped import resolve_model
 
 
 def finetune(
+    labels: Labels,
     supervised: Supervised,
     homology: Homology,
     output: Annotated[
         str, Option(metavar="DIR", help="folder of model, finetune.json and finetune.png")
     ],
-    single_label: Annotated[
-        bool, Option("--single-label", help="a transcript has exactly one of the classes")
-    ] = False,
 ) -> None:
     """Compare a fine-tuned encoder with a frozen one and one trained from scratch.
 
@@ -24,14 +22,12 @@ def finetune(
     isoclr finetune --labels half_life.parquet --output finetuned
     """
     from isoclr.evaluation.finetune import finetune_model
+    from isoclr.evaluation.settings import TrainingOptions
 
-    result = finetune_model(
+    found = finetune_model(
         resolve_model(supervised.model),
-        supervised.labels,
-        supervised.label,
+        labels.made(homology),
         Path(output),
-        homology=homology.made(),
-        single_label=single_label,
-        **supervised.made(),
+        TrainingOptions(**supervised.made()),
     )
-    print(result.table())
+    print(found.results.table())

@@ -27,12 +27,9 @@ def go(
     Example:
     isoclr go --labels go.parquet --output go
     """
-    from isoclr.evaluation.go import go_model
+    from isoclr.evaluation.go import TermOptions, go_model
 
-    separation, probed = go_model(
-        resolve_model(model),
-        labels,
-        Path(output),
+    chosen = TermOptions(
         terms=terms,
         max_share=max_share,
         obo=obo,
@@ -41,5 +38,6 @@ def go(
         seeds=options.seeds(seeds),
         saluki=saluki,
     )
+    separation, probed = go_model(resolve_model(model), labels, Path(output), chosen)
     print(separation.table())
     print(probed.table())

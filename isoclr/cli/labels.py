@@ -1,175 +1,88 @@
-"""Write a label set of measurements or of GO terms."""
+"""isoclr labels: measurements and annotations to a label set."""
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Literal
 
 import typer
 
 from data_builders.records import InputError
 from isoclr.cli.options import Homology, Option, Sources, print_reasons
 
-
-@dataclass(kw_only=True)
-class LabelSetOptions:
-    """Where the transcripts are, and where the label set goes."""
-
-    PANEL: ClassVar = "Options"
-
-    output: Annotated[str, Option(metavar="FILE", help="Parquet file of the label set")]
-    groups: Annotated[
-        str | None, Option(metavar="DIR", help="isoform groups of the transcripts")
-    ] = None
-    seed: Annotated[int, Option(help="of the split")] = 0
+_TABLE = "table"
 
 
-Column = Annotated[str | None, Option("--label", help="its column to predict")]
-
-
-def half_life(
+def labels(
     sources: Sources,
     homology: Homology,
-    options: LabelSetOptions,
-    file: Annotated[str, typer.Argument(help="Saluki's table, or another of a half-life")],
-    label: Column = None,
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="half-life-human, half-life-mouse, half-life-yeast, ribosome-load, localisation, "
+            "go-mf, go-bp or go-cc, see docs/LABELS.md; or table, for any other"
+        ),
+    ],
+    file: Annotated[str, typer.Argument(help="what the authors of the measurements publish")],
+    output: Annotated[str, Option(metavar="FILE", help="Parquet file of the label set")],
+    groups: Annotated[
+        str | None, Option(metavar="DIR", help="isoform groups of the transcripts")
+    ] = None,
+    label: Annotated[str | None, Option(help="the file's column to predict")] = None,
+    kind: Annotated[
+        Literal["regression", "binary", "multiclass"] | None,
+        Option(help="of a table's column; regression by default, binary if it is all 0 and 1"),
+    ] = None,
+    obo: Annotated[str | None, Option(metavar="FILE", help="ontology; FILE is a GAF then")] = None,
+    min_genes: Annotated[int | None, Option(help="a GO term's fewest genes; 1 by default")] = None,
 ) -> None:
-    r"""Read Saluki's table, or another of a half-life.
+    r"""Write a label set of a downstream task: transcripts, homology groups and labels.
 
     A --species before all sources is that of the labels.
 
     Example:
-    isoclr labels half-life all_HLs_human_featTable.txt.gz --species human \
-        --groups groups --output half_life.parquet
-    """
-    from data_builders.labels.sets import half_life as read
-
-    _write(options, sources, homology, lambda join: read(file, label, **join))
-
-
-def ribosome_load(
-    sources: Sources,
-    homology: Homology,
-    options: LabelSetOptions,
-    file: Annotated[str, typer.Argument(help="table of sequences or transcripts")],
-    label: Column = None,
-) -> None:
-    """Read a 5'UTR reporter library, or a load for each transcript.
-
-    Example:
-    isoclr labels ribosome-load reporters.csv.gz --label rl --output ribosome_load.parquet
-    """
-    from data_builders.labels.sets import mean_ribosome_load as read
-
-    _write(options, sources, homology, lambda join: read(file, label, **join))
-
-
-def localisation(
-    sources: Sources,
-    homology: Homology,
-    options: LabelSetOptions,
-    file: Annotated[str, typer.Argument(help="table of genes or transcripts")],
-) -> None:
-    r"""Read the Human Protein Atlas' table, or columns of 0 and 1.
-
-    Example:
-    isoclr labels localisation subcellular_location.tsv --species human \
-        --groups groups --output localisation.parquet
-    """
-    from data_builders.labels.sets import protein_localisation as read
-
-    _write(options, sources, homology, lambda join: read(file, **join))
-
-
-def go(
-    sources: Sources,
-    homology: Homology,
-    options: LabelSetOptions,
-    file: Annotated[str, typer.Argument(help="sets of genes (GMT), or annotations (GAF)")],
-    obo: Annotated[
-        str | None, Option(metavar="FILE", help="ontology; the labels are a GAF then")
-    ] = None,
-    min_genes: Annotated[int, Option(help="a term's fewest genes")] = 1,
-) -> None:
-    """Read sets of genes (GMT), or annotations (GAF) with --obo.
-
-    Example:
-    isoclr labels go goa_human.gaf.gz --obo go-basic.obo --groups groups --output go.parquet
-    """
-
-    def read(join: dict):
-        from data_builders.labels import sets
-
-        if "isoform_groups" not in join:
-            raise InputError(f"{file}: got no transcripts to label, wanted --groups or a source")
-        if obo is None:
-            return sets.gene_ontology_sets(file, min_genes=min_genes, **join)
-        if "species" in join:
-            raise InputError(f"--species {join['species']}: wanted none, a GAF names its own")
-        return sets.gene_ontology_annotations(file, obo, min_genes=min_genes, **join)
-
-    _write(options, sources, homology, read)
-
-
-def table(
-    sources: Sources,
-    homology: Homology,
-    options: LabelSetOptions,
-    file: Annotated[str, typer.Argument(help="a number for each transcript or gene")],
-    label: Annotated[str, Option(help="its column to predict")],
-) -> None:
-    """Read a number for each transcript or gene.
-
-    Example:
+    isoclr labels half-life-human all_HLs_human_featTable.txt.gz --groups groups \
+        --output half_life.parquet
+    isoclr labels go-mf goa_human.gaf.gz --obo go-basic.obo --groups groups --output go.parquet
     isoclr labels table numbers.tsv --label value --groups groups --output labels.parquet
     """
-    from data_builders.labels.label_set import read_labels as read
-
-    _write(options, sources, homology, lambda join: read(file, label, **join))
-
-
-KINDS = {
-    "half-life": half_life,
-    "ribosome-load": ribosome_load,
-    "localisation": localisation,
-    "go": go,
-    "table": table,
-}
-
-
-def _write(options: LabelSetOptions, sources: Sources, homology: Homology, read) -> None:
-    """Write the label set that `read` makes of where transcripts are found."""
     from data_builders.labels.files import write_label_set
+    from data_builders.labels.label_set import read_labels
+    from data_builders.labels.tasks import read_task
     from data_builders.text import Tally
 
     tally = Tally(strict=sources.strict)
-    labels = read(_transcripts_to_join(options, sources, homology, tally))
-    write_label_set(labels, options.output, seed=options.seed)
-    what = f"{len(labels.classes)} classes" if labels.classes else "a number each"
-    print(f"{options.output}: {labels.label} of {len(labels.transcripts)} transcripts, {what}")
-    for outcome, n in labels.report.items():
+    join = _transcripts_to_join(groups, sources, homology, tally)
+    if task != _TABLE:
+        if kind is not None:
+            raise InputError(f"--kind {kind}: wanted none, {task} has its own")
+        found = read_task(task, file, join, column=label, obo=obo, min_genes=min_genes)
+    elif label is None or obo is not None or min_genes is not None:
+        raise InputError("table: wanted --label, and no option of Gene Ontology")
+    else:
+        found = read_labels(file, label, join, kind)
+    write_label_set(found, output)
+    what = f"{found.task}, {len(found.classes)} classes" if found.classes else found.task
+    print(f"{output}: {found.label} of {len(found.transcripts)} transcripts, {what}")
+    for outcome, n in found.report.items():
         print(f"  {outcome}: {n}")
     print_reasons(tally)
 
 
-def _transcripts_to_join(options, sources: Sources, homology: Homology, tally) -> dict:
-    """Return where labels find their transcripts and groups, as `read_labels` takes it."""
+def _transcripts_to_join(groups: str | None, sources: Sources, homology: Homology, tally):
+    """Return where labels find their transcripts and groups, as a `Join`."""
     from data_builders.groups.build import group_sources
     from data_builders.groups.parquet import read_groups
     from data_builders.homology.homologous_genes import read_homology
+    from data_builders.labels.label_set import Join
 
-    join: dict = {}
     if len(sources.named) > 1:
         raise InputError(f"--species {','.join(sources.named)}: wanted one, that of the labels")
-    if sources.named:
-        join["species"] = sources.named[0]
+    species = sources.named[0] if sources.named else None
     tables = homology.made()
-    if options.groups and (sources.begun or tables):
-        raise InputError(f"--groups {options.groups}: wanted no sources and no homology beside it")
-    if options.groups:
-        return join | {"isoform_groups": read_groups(options.groups)}
+    if groups and (sources.begun or tables):
+        raise InputError(f"--groups {groups}: wanted no sources and no homology beside it")
+    if groups:
+        return Join(species=species, isoform_groups=read_groups(groups))
     known = None if tables is None else read_homology(tables)
-    if sources.begun:
-        made = sources.made(join.get("species"))
-        join["isoform_groups"], join["gene_symbols"] = group_sources(made, known, tally)
-    elif known is not None:
-        join["homology"] = known
-    return join
+    if not sources.begun:
+        return Join(species=species, homology=known)
+    found, symbols = group_sources(sources.made(species), known, tally)
+    return Join(species=species, isoform_groups=found, gene_symbols=symbols)

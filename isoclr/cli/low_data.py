@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import Homology, Option, numbers
+from isoclr.cli.options import Homology, Labels, Option, numbers
 from isoclr.cli.supervised import Supervised
 from isoclr.shipped import resolve_model
 
 
 def low_data(
+    labels: Labels,
     supervised: Supervised,
     homology: Homology,
     output: Annotated[
@@ -27,16 +28,14 @@ def low_data(
     Example:
     isoclr low-data --labels half_life.parquet --fractions 0.01,0.1,1 --output low-data
     """
-    from isoclr.evaluation.low_data import FRACTIONS, METHODS, low_data_of_model
+    from isoclr.evaluation.low_data import FRACTIONS, METHODS, CurveOptions, low_data_of_model
 
-    curve = low_data_of_model(
-        resolve_model(supervised.model),
-        supervised.labels,
-        supervised.label,
-        Path(output),
-        homology=homology.made(),
+    options = CurveOptions(
         methods=tuple(methods.split(",")) if methods else tuple(METHODS),
         fractions=fractions or FRACTIONS,
         **supervised.made(),
     )
-    print(curve.table())
+    results = low_data_of_model(
+        resolve_model(supervised.model), labels.made(homology), Path(output), options
+    )
+    print(results.table())

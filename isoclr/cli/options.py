@@ -178,18 +178,44 @@ def _assign(begun: list[dict[str, str]], name: str, value: str, group) -> None:
     last[name] = value
 
 
+@dataclass(kw_only=True)
+class Labels:
+    """A file of labels, and where its transcripts are."""
+
+    PANEL: ClassVar = "Labels"
+
+    labels: Annotated[str, Option(help="label set, or a table of labels", metavar="FILE")]
+    task: Annotated[
+        str | None, Option(help="downstream task that the table is of, see docs/LABELS.md")
+    ] = None
+    label: Annotated[str | None, Option(help="the table's column; none for a label set")] = None
+    groups: Annotated[
+        str | None, Option(help="folder of isoform groups that has the transcripts", metavar="DIR")
+    ] = None
+    taxonomy: Annotated[
+        int | None, Option(help="species of a table that names none; human by default")
+    ] = None
+
+    def made(self, homology: Homology):
+        """Return the source of labels."""
+        from data_builders.labels.source import LabelSource
+
+        return LabelSource(
+            path=self.labels,
+            task=self.task,
+            label=self.label,
+            isoform_groups=self.groups,
+            homology=homology.made(),
+            species=None if self.taxonomy is None else str(self.taxonomy),
+        )
+
+
 MODEL_HELP = f"folder, Hub repository, or {' or '.join(SHIPPED_MODELS)}"
 Model = Annotated[
     str,
     Option(help=MODEL_HELP),
 ]
-Labels = Annotated[str, Option(help="table of labels, or a label set", metavar="FILE")]
-Label = Annotated[str | None, Option(help="the table's column; none for a label set")]
-LabelledGroups = Annotated[
-    str | None, Option(help="folder of isoform groups that has the transcripts", metavar="DIR")
-]
 Groups = Annotated[str, Option(help="folder of isoform groups", metavar="DIR")]
-Taxonomy = Annotated[int, Option(help="species in the homology table; 9606 is human")]
 Saluki = Annotated[
     bool, Option("--saluki", help="train a supervised network beside, which takes long")
 ]

@@ -6,15 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_builders.records import InputError
 from isoclr.cli.options import (
     MODEL_HELP,
     Homology,
-    Label,
-    LabelledGroups,
     Labels,
     Option,
     Saluki,
-    Taxonomy,
     whole_numbers,
 )
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
@@ -28,21 +26,40 @@ def _ranges(value: str) -> tuple[tuple[int, int], ...]:
     return ranges
 
 
+def _named_files(values: list[str] | None) -> dict[str, str]:
+    files = {}
+    for value in values or ():
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--embeddings: got '{value}', wanted NAME=FILE, such as a=a.parquet")
+        if name in files:
+            raise InputError(f"--embeddings: got the name '{name}' twice, wanted others")
+        files[name] = path
+    return files
+
+
 def probe(
     homology: Homology,
     labels: Labels,
     output: Annotated[str, Option(metavar="DIR", help="folder of probe.json and probe.png")],
     model: Annotated[
         list[str],
-        Option(help=f"{MODEL_HELP}; repeat it to compare others with the first"),
+        Option(
+            help=f"{MODEL_HELP}, or any encoder that AutoModel loads; repeat it to compare others "
+            "with the first"
+        ),
     ] = [DEFAULT_MODEL],  # noqa: B006  nothing changes it
-    label: Label = None,
-    groups: LabelledGroups = None,
-    taxonomy: Taxonomy = 9606,
+    embeddings: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME=FILE",
+            help="table of transcript_id and embedding, of a model that ran elsewhere; repeat it",
+        ),
+    ] = None,
     split: Annotated[
-        Literal["homology", "random", "chromosome", "k-mer"],
-        Option(help="what keeps train and test rows apart"),
-    ] = "homology",
+        Literal["homology", "random", "chromosome", "k-mer"] | None,
+        Option(help="what keeps train and test rows apart; that of the task, or homology"),
+    ] = None,
     chromosomes: Annotated[
         str | None,
         Option(
@@ -68,25 +85,18 @@ def probe(
     Example:
     isoclr probe --labels half_life.parquet --output probe
     isoclr probe --model mine --model theirs --labels half_life.parquet --few-labels 85,171 --output probe
+    isoclr probe --embeddings theirs=theirs.parquet --labels half_life.parquet --output probe
     """  # noqa: E501  a command line to copy
     from isoclr.evaluation.controls import KMERS
-    from isoclr.evaluation.probe import few_labels_table
-    from isoclr.evaluation.run import probe_models
+    from isoclr.evaluation.probe import ProbeOptions, probe_models
 
-    results = probe_models(
-        [resolve_model(name) for name in model],
-        labels,
-        label,
-        Path(output),
-        isoform_groups=groups,
-        homology=homology.made(),
-        taxonomy=taxonomy,
+    options = ProbeOptions(
         split=split,
         chromosomes=chromosomes,
         kmers=kmers or KMERS,
         saluki=saluki,
         few_labels=few_labels or (),
+        embeddings=_named_files(embeddings),
     )
-    print(results[-1].table())
-    if few_labels:
-        print(few_labels_table(results))
+    models = [resolve_model(name) for name in model]
+    print(probe_models(models, labels.made(homology), Path(output), options).table())

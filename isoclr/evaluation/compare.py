@@ -26,6 +26,7 @@ __all__ = [
     "RunLog",
     "Split",
     "compare",
+    "fold_of",
     "read_results",
 ]
 
@@ -43,8 +44,7 @@ class Fold:
         train: row numbers to learn from.
         validation: row numbers for choices, such as a penalty or when to stop.
         test: row numbers to predict.
-        train_targets: the labels of `train`, in the form of `Labels.targets`. Of a multilabel task,
-            classes without both values in train and in test are left out.
+        train_targets: the labels of `train`, in the form of `Labels.targets`.
         validation_targets: the labels of `validation`, in the same form.
         seed: of what the predictor draws.
     """
@@ -133,7 +133,6 @@ def compare(
     splits: Sequence[Split],
     label_counts: Sequence[Count] = (ALL,),
     *,
-    split_name: str = "homology",
     log: RunLog | None = None,
     progress: bool = True,
 ) -> Results:
@@ -149,7 +148,6 @@ def compare(
         splits: of the rows, each with its own seed and fold. An interval needs two or more.
         label_counts: how many labels to learn from: an int is so many rows of train, a float that
             share of them.
-        split_name: the kind of the splits, for titles.
         log: has the finished runs of a comparison that was stopped, and gets the new ones. The
             results have all of them.
         progress: show a bar on stderr.
@@ -169,12 +167,11 @@ def compare(
         )
     runs = {run.key: run for run in log.runs} if log else {}
     todo = []
-    for count in label_counts:
+    for count in sorted(label_counts, key=lambda count: _size(count, splits[0])):
         for split in splits:
             few = _with_few_labels(labels, split, count)
             todo += [(name, count, few, len(split.train)) for name in predictors]
     todo = [step for step in todo if (*step[:2], step[2].seed, step[2].fold) not in runs]
-    todo.sort(key=lambda step: len(step[2].train))
     rescore = {}
     with tqdm(todo, desc="compare", unit="run", disable=not progress) as bar:
         for name, count, split, train_side in bar:
@@ -201,7 +198,7 @@ def compare(
     return Results(
         label=labels.label,
         task=labels.task,
-        split=split_name,
+        split=splits[0].kind,
         rows=len(labels.targets),
         groups=len(set(labels.groups)),
         classes=len(labels.classes),
@@ -213,9 +210,24 @@ def compare(
     )
 
 
+def fold_of(labels: Labels, split: Split) -> Fold:
+    """What a predictor gets of a split."""
+    targets = np.asarray(labels.targets)
+    return Fold(
+        task=labels.task,
+        classes=len(labels.classes),
+        train=split.train,
+        validation=split.validation,
+        test=split.test,
+        train_targets=targets[split.train],
+        validation_targets=targets[split.validation],
+        seed=split.seed,
+    )
+
+
 def _with_few_labels(labels: Labels, split: Split, count: Count) -> Split:
     """The split with `count` labels in train, and the validation rows in proportion."""
-    size = count if isinstance(count, int) else round(count * len(split.train))
+    size = _size(count, split)
     if not 2 <= size <= len(split.train):
         raise InputError(
             f"{labels.label}: labels to learn from: got {count}, {size} of {len(split.train)} rows "
@@ -228,11 +240,15 @@ def _with_few_labels(labels: Labels, split: Split, count: Count) -> Split:
     return split._replace(train=train, validation=validation)
 
 
+def _size(count: Count, split: Split) -> int:
+    """How many rows of train a label count means."""
+    return count if isinstance(count, int) else round(count * len(split.train))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Scorer:
     """Predictions of test rows beside what was measured, and how they are scored."""
 
-    label: str
     task: str
     rows: np.ndarray
     predicted: np.ndarray
@@ -255,60 +271,52 @@ def _run(
     name: str, predictor: Predictor, labels: Labels, split: Split
 ) -> tuple[_Scorer, dict[str, float], int]:
     """What scores the predictions, what the predictor chose, and how many classes are left out."""
-    targets, left_out = _usable_targets(labels, split)
-    fold = Fold(
-        task=labels.task,
-        classes=targets.shape[1] if labels.task == MULTILABEL else len(labels.classes),
-        train=split.train,
-        validation=split.validation,
-        test=split.test,
-        train_targets=targets[split.train],
-        validation_targets=targets[split.validation],
-        seed=split.seed,
-    )
-    found = predictor(fold)
+    targets = np.asarray(labels.targets)
+    scored = _scored_classes(labels, split)
+    fold = fold_of(labels, split)
+    try:
+        found = predictor(fold)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     if not isinstance(found, Prediction):
         found = Prediction(test=found)
-    wide = labels.task in (MULTICLASS, MULTILABEL)
-    shape = (fold.classes,) if wide else ()
+    shape = (fold.classes,) if labels.task in (MULTICLASS, MULTILABEL) else ()
     predicted = _checked(name, "test", found.test, (len(split.test), *shape))
     threshold = None
     if labels.task == BINARY:
         if found.validation is None:
             raise InputError(
-                f"predictor '{name}': got predictions of test rows alone, wanted those of the "
-                "validation rows too: the threshold is chosen there"
+                f"{name}: got predictions of test rows alone, wanted those of the validation rows "
+                "too: the threshold is chosen there"
             )
         on_validation = _checked(name, "validation", found.validation, (len(split.validation),))
         threshold = best_threshold(on_validation, fold.validation_targets)
     scorer = _Scorer(
-        label=labels.label,
         task=labels.task,
         rows=split.test,
-        predicted=predicted,
-        observed=targets[split.test],
+        predicted=predicted[:, scored] if labels.task == MULTILABEL else predicted,
+        observed=targets[split.test][:, scored]
+        if labels.task == MULTILABEL
+        else targets[split.test],
         threshold=threshold,
     )
-    return scorer, {name: float(value) for name, value in found.choices.items()}, left_out
+    choices = {name: float(value) for name, value in found.choices.items()}
+    return scorer, choices, len(scored) - int(scored.sum())
 
 
-def _usable_targets(labels: Labels, split: Split) -> tuple[np.ndarray, int]:
-    """Targets that can be learned and scored on a split, and how many classes are left out."""
-    targets = np.asarray(labels.targets)
-    train, test = targets[split.train], targets[split.test]
+def _scored_classes(labels: Labels, split: Split) -> np.ndarray:
+    """Which classes have both values in train and in test: bool (classes,); one True of others."""
+    sides = [np.asarray(labels.targets)[rows] for rows in (split.train, split.test)]
     if labels.task != MULTILABEL:
-        if (train == train[0]).all() or (test == test[0]).all():
-            raise InputError(
-                f"{labels.label}: got one value for all of train or test, wanted several"
-            )
-        return targets, 0
-    usable = np.all([side.any(axis=0) & ~side.all(axis=0) for side in (train, test)], axis=0)
+        sides = [(side == side[0])[:, None] for side in sides]
+    usable = np.all([side.any(axis=0) & ~side.all(axis=0) for side in sides], axis=0)
     if not usable.any():
+        what = f"class of {len(usable)} with both values" if labels.classes else "two values"
         raise InputError(
-            f"{labels.label}: got no class of {targets.shape[1]} with both values in {len(train)} "
-            f"rows of train and {len(test)} of test, wanted one"
+            f"{labels.label}: got no {what} in {len(sides[0])} rows of train and "
+            f"{len(sides[1])} of test, wanted one"
         )
-    return targets[:, usable], int((~usable).sum())
+    return usable
 
 
 def _checked(name: str, side: str, predicted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -317,7 +325,7 @@ def _checked(name: str, side: str, predicted: np.ndarray, shape: tuple[int, ...]
         predicted = predicted[..., 0]
     if predicted.shape != shape or not np.isfinite(predicted).all():
         raise InputError(
-            f"predictor '{name}': {side}: got shape {predicted.shape}, wanted {shape} of finite "
+            f"{name}: predictions of {side}: got shape {predicted.shape}, wanted {shape} of finite "
             "numbers"
         )
     return predicted

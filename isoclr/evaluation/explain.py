@@ -4,32 +4,27 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import log_loss
 from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from data_builders.labels.base import BINARY, MULTILABEL, REGRESSION
 from data_builders.labels.label_set import LabelSet
-from data_builders.labels.splits import SEEDS, homology_split
+from data_builders.labels.splits import SEEDS, make_splits
 from data_builders.records import InputError, Transcript
+from isoclr.evaluation.compare import compare, fold_of
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.figures_explain import plot_explanation
-from isoclr.evaluation.linear import (
-    ALPHAS,
-    CLASS_ALPHAS,
-    METRICS,
-    score_classes,
-    score_numbers,
-)
+from isoclr.evaluation.linear import Linear, LinearModel
+from isoclr.evaluation.networks import tokenize
+from isoclr.evaluation.scores import METRICS
 from isoclr.evaluation.statistics import aligned
-from isoclr.evaluation.supervised import tokenize
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import padded_length
@@ -92,65 +87,33 @@ def probe_score(
     encoder = _in_full_precision(encoder)
     name = class_name or labels.label
     column = _column(class_name, labels.classes, labels.label)
-    targets = labels.targets[:, column] if labels.classes else labels.targets
+    if labels.classes:  # a probe of one class alone
+        targets = labels.targets == column
+        if labels.task == MULTILABEL:
+            targets = labels.targets[:, column]
+        labels = replace(labels, label=name, task=BINARY, targets=targets, classes=())
     x = embed_transcripts(encoder, tokenizer, labels.transcripts, progress=progress)
-    train, validation, test = homology_split(labels.groups, seed)
-    if any((targets[part] == targets[part][0]).all() for part in (train, test)):
-        raise InputError(f"labels: {name}: got one value for all of train or test, wanted several")
-    head = _linear_head(x.astype(np.float64), targets, train, validation)
-    with torch.no_grad():
-        found = head(torch.from_numpy(x[test]))[:, 0].double().numpy()
-    if labels.classes:
-        quality = dict(zip(("auroc", "auprc"), _areas(found, targets[test]), strict=True))
-    else:
-        quality = dict(zip(METRICS, score_numbers(found, targets[test]), strict=False))
-    head.to(encoder.device)
+    (split,) = make_splits(labels, seeds=[seed])
+    probe = Linear(x)
+    (run,) = compare({"probe": probe}, labels, [split], progress=False).runs
+    head = _linear_layer(probe.fit(fold_of(labels, split))).to(encoder.device)
+    shown = ("auroc", "auprc") if labels.task == BINARY else METRICS[REGRESSION]
     return Score(
         f"linear probe of {name}",
         encoder,
         lambda output: head(output.pooler_output)[:, 0],
-        quality,
-        frozenset(labels.transcripts[row].sequence for row in train),
+        {metric: run.scores[metric] for metric in shown},
+        frozenset(labels.transcripts[row].sequence for row in split.train),
     )
 
 
-def _areas(predicted: np.ndarray, observed: np.ndarray) -> tuple[float, float]:
-    """Under the ROC and the precision-recall curve of one class."""
-    macro_and_micro = score_classes(predicted[:, None], observed[:, None])
-    return macro_and_micro[0], macro_and_micro[2]
-
-
-def _linear_head(
-    x: np.ndarray, targets: np.ndarray, train: np.ndarray, validation: np.ndarray
-) -> nn.Linear:
-    """The probe of `isoclr probe`, with the standardisation of its columns folded in.
-
-    Args:
-        x: float64 (n, width).
-        targets: float, or bool for a logit, (n,).
-        train: row numbers to fit on.
-        validation: row numbers to choose the penalty of a class by.
-    """
-    centre, scale = x[train].mean(0), x[train].std(0)
-    scale = np.where(np.ptp(x[train], axis=0) > 0, scale, np.inf)  # a constant has no weight
-    z = (x - centre) / scale
-    if targets.dtype == bool:
-        models = [
-            LogisticRegression(C=1 / alpha, max_iter=5000).fit(z[train], targets[train])
-            for alpha in CLASS_ALPHAS
-        ]
-        losses = [
-            log_loss(targets[validation], m.predict_proba(z[validation]), labels=[False, True])
-            for m in models
-        ]
-        model = models[int(np.argmin(losses))]
-    else:
-        model = RidgeCV(ALPHAS).fit(z[train], targets[train])
-    weight = model.coef_.reshape(1, -1) / scale
-    head = nn.Linear(x.shape[1], 1).requires_grad_(False)
-    head.weight.copy_(torch.from_numpy(weight))
-    head.bias.copy_(torch.from_numpy(model.intercept_ - weight @ centre))
-    return head
+def _linear_layer(model: LinearModel) -> nn.Linear:
+    """A fitted linear model as a layer on raw features."""
+    weights, intercept = model.on_raw_features()
+    layer = nn.Linear(*weights.shape).requires_grad_(False)
+    layer.weight.copy_(torch.from_numpy(weights.T))
+    layer.bias.copy_(torch.from_numpy(intercept))
+    return layer
 
 
 def head_score(network: PreTrainedModel, class_name: str | None = None) -> Score:

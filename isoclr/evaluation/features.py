@@ -3,7 +3,8 @@
 Every function takes n transcripts and returns an array of n rows, finite everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -25,6 +26,24 @@ CODONS = tuple(map("".join, product("ACGT", repeat=3)))
 _N, _INVALID = 4, 255
 _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
+
+
+class Lazy:
+    """Features that are made when a predictor first asks for rows.
+
+    Args:
+        make: returns (n, width).
+    """
+
+    def __init__(self, make: Callable[[], np.ndarray]):
+        self._make = make
+
+    @cached_property
+    def _matrix(self) -> np.ndarray:
+        return self._make()
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self._matrix[rows]
 
 
 def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) -> np.ndarray:

@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from isoclr.evaluation.results import Results
+from isoclr.evaluation.results import Count, Results
 from isoclr.evaluation.scores import METRIC_NAMES
 
 _SPLIT_COLOUR, _MEAN_COLOUR = "#9db8d2", "#1f4e79"
 _LINES = [_MEAN_COLOUR, *(f"C{i}" for i in range(1, 10))]
+_FEWEST = 3  # splits whose interval a curve shows
 _INTERVAL = "95 % interval, corrected for overlapping splits"
 
 
@@ -60,15 +61,17 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
     counts, most = results.label_counts, results.label_counts[-1]
     sizes = np.array([results.train_rows(labels) for labels in counts])
     names = results.predictors
+    every = []
     for i, name in enumerate(names):
         means = [results.mean(name, labels=labels) for labels in counts]
         known = [j for j, (mean, _) in enumerate(means) if mean is not None]
+        every += [means[j][0] for j in known]
         # Side by side, so that intervals don't hide each other.
         apart = 1.02 ** (i - (len(names) - 1) / 2)
         axes.errorbar(
             sizes[known] * apart,
             [means[j][0] for j in known],
-            yerr=[means[j][1] or 0 for j in known],
+            yerr=[_half_width(results, name, counts[j]) for j in known],
             marker="o",
             ms=4,
             lw=2.2 if i == 0 else 1.2,
@@ -89,15 +92,29 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
         fontsize=8,
         frameon=False,
     )
+    # Intervals of few labels would else be all there is to see.
+    low, high = min(every), max(every)
+    margin = 0.25 * (high - low) or 0.1
+    axes.set_ylim(low - margin, high + margin)
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], rotation=45)
     axes.minorticks_off()
     axes.set_xlabel("labels to learn from")
     axes.set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
-    _add_title(figure, results, f"Mean and {_INTERVAL}. Thick: {results.reference}.")
+    _add_title(
+        figure,
+        results,
+        f"Mean and {_INTERVAL}, of {_FEWEST} or more. Thick: {results.reference}.",
+    )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
+
+
+def _half_width(results: Results, name: str, labels: Count) -> float:
+    """Of the interval of a mean; 0 of two splits, whose interval hides everything else."""
+    many = len(results.of(name, labels)) >= _FEWEST
+    return (results.mean(name, labels=labels)[1] or 0.0) if many else 0.0
 
 
 def _add_title(figure: Figure, results: Results, legend: str) -> None:

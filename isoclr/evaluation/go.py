@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_builders.labels.files import read_label_set
 from data_builders.labels.ontology import read_obo
-from data_builders.labels.splits import SEEDS
+from data_builders.labels.splits import SEEDS, make_splits
+from isoclr.evaluation.compare import Results, RunLog
 from isoclr.evaluation.controls import control_features, control_predictors
-from isoclr.evaluation.embed import embed_transcripts, load_model
-from isoclr.evaluation.figures import plot_probe
+from isoclr.evaluation.embeddings import features_of, model_names
 from isoclr.evaluation.figures_terms import plot_terms
-from isoclr.evaluation.probe import ProbeResult, probe
-from isoclr.evaluation.supervised import untrained
+from isoclr.evaluation.probe import fingerprint, probe, random_features, write_probe
 from isoclr.evaluation.terms import (
     Separation,
     frequent_terms,
@@ -24,49 +23,59 @@ from isoclr.evaluation.terms import (
 )
 
 
-def go_model(
-    model: str | os.PathLike,
-    labels: str | os.PathLike,
-    output: Path,
-    *,
-    terms: int = 10,
-    max_share: float = 0.1,
-    obo: str | os.PathLike | None = None,
-    level: int = 3,
-    aspect: str = "F",
-    seeds: Sequence[int] = SEEDS,
-    saluki: bool = False,
-) -> tuple[Separation, ProbeResult]:
-    """Do terms lie apart, and does a linear probe read them: a model and its controls.
+@dataclass(frozen=True, kw_only=True)
+class TermOptions:
+    """Which terms are looked at, and how they are probed.
 
-    Writes `go.json` and `go.png` (genes with one of the terms), `probe.json` and `probe.png` (all
-    genes, every term a class).
-
-    Args:
-        model: as `load_model` takes it.
-        labels: file of `write_label_set`, with classes.
-        output: folder to write into.
-        terms: as in `frequent_terms`.
+    Attributes:
+        terms: how many, the most frequent.
         max_share: as in `frequent_terms`.
         obo: ontology, for `terms_at_level` to choose the terms instead.
         level: as in `terms_at_level`.
         aspect: as in `terms_at_level`.
-        seeds: as in `probe`.
-        saluki: as in `probe_models`.
+        seeds: of the splits.
+        saluki: as in `ProbeOptions`.
+    """
+
+    terms: int = 10
+    max_share: float = 0.1
+    obo: str | os.PathLike | None = None
+    level: int = 3
+    aspect: str = "F"
+    seeds: Sequence[int] = SEEDS
+    saluki: bool = False
+
+
+def go_model(
+    model: str | os.PathLike,
+    labels: str | os.PathLike,
+    output: Path,
+    options: TermOptions | None = None,
+) -> tuple[Separation, Results]:
+    """Do terms lie apart, and does a linear probe read them: a model and its controls.
+
+    Writes `go.json` and `go.png` (genes with one of the terms), `probe.json` and `probe.png` (all
+    genes, every term a class), and with the network after Saluki `runs.jsonl`.
+
+    Args:
+        model: as `embed_with` takes it.
+        labels: file of `write_label_set`, with classes.
+        output: folder to write into.
+        options: terms and splits.
 
     Raises:
-        InputError: as these, `separate` and `probe`.
+        InputError: as in `frequent_terms`, `terms_at_level`, `separate` and `probe`.
     """
-    labelled, _ = read_label_set(labels)
-    if obo is None:
-        columns = frequent_terms(labelled, terms, max_share=max_share)
+    options = options or TermOptions()
+    labelled = read_label_set(labels)
+    if options.obo is None:
+        columns = frequent_terms(labelled, options.terms, max_share=options.max_share)
     else:
-        columns = terms_at_level(labelled, read_obo(obo), terms, level=level, aspect=aspect)
+        ontology, where = read_obo(options.obo), {"level": options.level, "aspect": options.aspect}
+        columns = terms_at_level(labelled, ontology, options.terms, **where)
     rows, term = single_term_genes(labelled, columns)
-    encoder, tokenizer = load_model(model)
-    features = {"IsoCLR": embed_transcripts(encoder, tokenizer, labelled.transcripts)}
-    random = untrained(encoder.config, 0)
-    features["random weights"] = embed_transcripts(random, tokenizer, labelled.transcripts)
+    features = features_of(model_names([model]), {}, labelled.transcripts)
+    features |= random_features([model], labelled)
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])
     separation = separate(features, labelled, columns)
@@ -78,8 +87,16 @@ def go_model(
         targets=labelled.targets[:, columns],
         classes=tuple(labelled.classes[column] for column in columns),
     )
-    predictors = control_predictors(features, of_terms, output / "saluki" if saluki else None)
-    probed = probe(features, of_terms, predictors=predictors, seeds=seeds)
-    probed.to_json(output / "probe.json")
-    plot_probe(probed, output / "probe.png")
-    return separation, probed
+    log = None
+    if options.saluki:
+        about = {"fingerprint": fingerprint(features, of_terms, "homology")}
+        log = RunLog(output / "runs.jsonl", about)
+    results = probe(
+        features,
+        of_terms,
+        make_splits(of_terms, seeds=options.seeds),
+        predictors=control_predictors(features, of_terms.transcripts, options.saluki),
+        log=log,
+    )
+    write_probe(results, output)
+    return separation, results

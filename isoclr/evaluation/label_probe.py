@@ -2,12 +2,13 @@
 
 import os
 
-from data_builders.groups.parquet import read_groups
-from data_builders.homology.homologous_genes import read_homology
-from data_builders.labels.label_set import read_labels
-from data_builders.labels.splits import SEEDS, homology_split
+from data_builders.labels.base import REGRESSION
+from data_builders.labels.source import LabelSource
+from data_builders.labels.splits import SEEDS, Split, homology_split
+from data_builders.records import InputError
+from isoclr.evaluation.compare import compare
 from isoclr.evaluation.embed import embed_transcripts
-from isoclr.evaluation.probe import ALPHAS, METRICS, fit_and_score
+from isoclr.evaluation.linear import Linear
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 
 
@@ -19,10 +20,13 @@ class LabelProbe:
     Args:
         tokenizer: of the encoder.
         labels: table, as `read_labels` takes it.
-        label: its column.
+        label: its column of numbers.
         groups: folder of isoform groups that has the transcripts, when the table has not.
         homology: table for `read_homology`, when it has.
         taxonomy: NCBI id of the species of labels without a column species.
+
+    Raises:
+        InputError: as in `LabelSource.read`, or labels that are no numbers.
     """
 
     def __init__(
@@ -36,23 +40,26 @@ class LabelProbe:
         taxonomy: int = 9606,
     ):
         self.tokenizer = tokenizer
-        self.labelled = read_labels(
-            labels,
-            label,
-            homology=None if homology is None else read_homology(homology),
-            isoform_groups=None if groups is None else read_groups(groups),
+        source = LabelSource(
+            path=labels,
+            label=label,
+            isoform_groups=groups,
+            homology=homology,
             species=str(taxonomy),
         )
-        self.train, self.validation, _ = homology_split(self.labelled.groups, SEEDS[0])
+        self.labelled = source.read()
+        if self.labelled.task != REGRESSION:
+            raise InputError(f"{labels}: {label}: got {self.labelled.task}, wanted {REGRESSION}")
+        train, validation, _ = homology_split(self.labelled.groups, SEEDS[0])
+        self.split = Split(train, validation[:0], validation, SEEDS[0])
 
     def __call__(self, encoder: IsoCLRModel) -> dict[str, float]:
-        """Scores of `encoder`, which is put into evaluation mode temporarily."""
+        """Return scores of `encoder`, which is put into evaluation mode temporarily."""
         encoder.eval()
         embeddings = embed_transcripts(
             encoder, self.tokenizer, self.labelled.transcripts, progress=False
         )
         encoder.train()
-        scores = fit_and_score(
-            "encoder", embeddings, self.labelled.targets, self.train, self.validation, ALPHAS
-        )
-        return {f"probe_{name}": score for name, score in zip(METRICS, scores, strict=True)}
+        predictors = {"probe": Linear(embeddings)}
+        (run,) = compare(predictors, self.labelled, [self.split], progress=False).runs
+        return {f"probe_{name}": value for name, value in (run.scores | run.choices).items()}

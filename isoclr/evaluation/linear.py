@@ -1,157 +1,203 @@
-"""Linear models on fixed features, and how well predictions fit what was measured."""
+"""The linear probe: ridge and logistic regression on fixed features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.stats import pearsonr, spearmanr
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 
+from data_builders.labels.base import MULTICLASS, REGRESSION
 from data_builders.records import InputError
+from isoclr.evaluation.compare import Fold, Prediction
 
 # Half a decade apart. The published 1e-3 ... 10 stops short: standardised codon frequencies were
 # best at 100 and thousands of k-mers at 10,000.
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 6, 19))
 # Of logistic regression, where every penalty costs a fit for each class.
 CLASS_ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
-METRICS = ("pearson", "spearman", "mse", "alpha")
-CLASS_METRICS = ("auroc_macro", "auroc_micro", "auprc_macro", "auprc_micro", "alpha")
+
+LEAST_SPREAD = 0.1
+"""Of a feature that a network's head gets, in units of the median over features."""
 
 
-def fit_and_score(
-    name: str,
-    matrix: np.ndarray,
-    targets: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-    alphas: Sequence[float],
-) -> tuple[float, ...]:
-    """One value for each of METRICS: those of a ridge on `train`, scored on `test`.
+@dataclass(frozen=True)
+class Linear:
+    """A linear model of fixed features, with one treatment for every feature set.
 
-    Args:
-        name: of the features, for errors.
-        matrix: (n, width); without a column that varies in train, the mean is predicted.
-        targets: float (n,).
-        train: row numbers.
-        test: row numbers.
-        alphas: the penalties to choose from.
+    Columns are put into standard units of the train rows; those constant there are dropped, and a
+    set of these alone predicts the mean. A number is predicted by ridge regression, whose penalty
+    has the least leave-one-out squared error within train; the validation rows stay unused. Classes
+    are predicted by logistic regression, of a multilabel task one against the rest, by softmax of a
+    multiclass one; all classes share the penalty with the least log loss on the validation rows.
 
-    Raises:
-        InputError: targets that do not vary, or features that are not finite.
-    """
-    if np.ptp(targets[train]) == 0 or np.ptp(targets[test]) == 0:
-        raise InputError("labels: got one value for all of train or test, wanted several")
-    z = _standardised(name, matrix, train, test)
-    predicted, alpha = _ridge(*z, targets[train], alphas)
-    return (*score_numbers(predicted, targets[test]), alpha)
-
-
-def fit_and_score_classes(
-    name: str,
-    matrix: np.ndarray,
-    targets: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
-    test: np.ndarray,
-    alphas: Sequence[float],
-) -> tuple[float, ...]:
-    """One value for each of CLASS_METRICS: those of a logistic regression for each class.
-
-    All classes share the penalty with the least log loss on the validation rows.
+    Standardising gives every column one vote. Blocks of very different width (thousands of k-mers
+    beside seven lengths) are better probed apart than side by side.
 
     Args:
-        name: of the features, for errors.
-        matrix: (n, width); without a column that varies in train, the mean is predicted.
-        targets: bool (n, classes), each with both values in train and in test.
-        train: row numbers to fit on.
-        validation: row numbers to choose the penalty by.
-        test: row numbers to score.
-        alphas: the penalties to choose from: alpha/2 times the squared norm of the weights, beside
-            the sum of the log losses over the rows.
-
-    Raises:
-        InputError: features that are not finite.
+        features: (n, width), or anything that an array of row numbers indexes to such rows.
+        alphas: penalties to choose from; None: `ALPHAS` or `CLASS_ALPHAS`. For classes alpha/2
+            times the squared norm of the weights stands beside the sum of the log losses.
+        least_spread: of a column's unit, see `spread_of`.
     """
-    z = _standardised(name, matrix, train, validation, test)
-    z_train, *others = _rotated(*z) if z[0].shape[1] > len(train) else z
-    # Strong to weak: each fit starts where the one before it ended.
-    alphas = sorted(alphas, reverse=True)
-    found = [np.empty((len(alphas), len(x), targets.shape[1])) for x in others]
-    for column, values in enumerate(targets[train].T):
-        model = LogisticRegression(max_iter=5000, warm_start=True)
-        for i, alpha in enumerate(alphas):
-            model.set_params(C=1 / alpha).fit(z_train, values)
-            for probabilities, x in zip(found, others, strict=True):
-                probabilities[i, :, column] = model.predict_proba(x)[:, 1]
-    on_validation, on_test = found
-    observed = targets[validation].ravel()
-    losses = [log_loss(observed, p.ravel(), labels=[False, True]) for p in on_validation]
-    best = int(np.argmin(losses))
-    return (*score_classes(on_test[best], targets[test]), float(alphas[best]))
+
+    features: np.ndarray
+    alphas: Sequence[float] | None = None
+    least_spread: float = 0.0
+
+    def __call__(self, fold: Fold) -> Prediction:
+        """Fit to a fold and predict it; "alpha" is the chosen penalty."""
+        model = self.fit(fold)
+        on_validation = None
+        if fold.task != REGRESSION:
+            on_validation = model.predict(self._rows(fold.validation))
+        on_test = model.predict(self._rows(fold.test))
+        return Prediction(test=on_test, validation=on_validation, choices={"alpha": model.alpha})
+
+    def fit(self, fold: Fold) -> "LinearModel":
+        """Fit to the train rows of a fold.
+
+        Raises:
+            InputError: features that are not finite, or no validation row to choose a penalty by.
+        """
+        units = _Units(self._rows(fold.train), self.least_spread)
+        if fold.task == REGRESSION:
+            return _fit_ridge(units, fold.train_targets, self.alphas or ALPHAS)
+        if not len(fold.validation):
+            raise InputError("got no validation row, wanted some to choose a penalty by")
+        known = units, fold, units.of(self._rows(fold.validation)), self.alphas or CLASS_ALPHAS
+        return _fit_softmax(*known) if fold.task == MULTICLASS else _fit_one_against_rest(*known)
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        matrix = np.asarray(self.features[rows])
+        finite = np.isfinite(matrix).all(axis=1)
+        if not finite.all():
+            row = rows[int(np.argmin(finite))]
+            raise InputError(f"features: row {row}: got NaN or infinity, wanted numbers")
+        return matrix
 
 
-def score_numbers(predicted: np.ndarray, observed: np.ndarray) -> tuple[float, float, float]:
-    """Pearson and Spearman correlation, 0 for predictions that do not vary, and mean squared error.
+@dataclass(frozen=True, kw_only=True)
+class LinearModel:
+    """A fitted linear model.
+
+    Attributes:
+        task: of what.
+        alpha: the chosen penalty.
+        units: of the columns.
+        rotation: of these, or None.
+        weights: of the columns so transformed, (width, outputs).
+        intercept: (outputs,).
+    """
+
+    task: str
+    alpha: float
+    units: "_Units"
+    rotation: "_Rotation | None"
+    weights: np.ndarray
+    intercept: np.ndarray
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Numbers (n,), probabilities of yes (n,), or of each class (n, classes)."""
+        z = self.units.of(x)
+        values = (z if self.rotation is None else self.rotation.of(z)) @ self.weights
+        values = values + self.intercept
+        if self.task == MULTICLASS:
+            return softmax(values, axis=1)
+        if self.task != REGRESSION:
+            values = expit(values)
+        return values[:, 0] if values.shape[1] == 1 and self.task != "multilabel" else values
+
+    def on_raw_features(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (width, outputs) and intercept (outputs,) for features as they were given.
+
+        Of classes these give logits.
+        """
+        weights = self.weights if self.rotation is None else self.rotation.undone(self.weights)
+        raw = self.units.undone(weights)
+        return raw, self.intercept - self.units.centre @ raw
+
+
+def spread_of(x: np.ndarray, least: float) -> np.ndarray:
+    """Standard deviations of columns, at least `least` times their median over those that vary.
+
+    A channel that is silent in few train rows may be loud in others: its own units would make those
+    outliers that decide every prediction.
 
     Args:
-        predicted: (n,).
-        observed: (n,), not all the same.
+        x: float64 (n, width).
+        least: 0 takes them as they are.
     """
-    varies = np.ptp(predicted) > 0
-    return (
-        float(pearsonr(predicted, observed).statistic) if varies else 0.0,
-        float(spearmanr(predicted, observed).statistic) if varies else 0.0,
-        float(np.mean((predicted - observed) ** 2)),
-    )
+    spread = x.std(axis=0)
+    if not least:
+        return spread
+    return np.maximum(spread, least * np.median(spread[spread > 0]) if spread.any() else 1.0)
 
 
-def score_classes(predicted: np.ndarray, observed: np.ndarray) -> tuple[float, ...]:
-    """Areas under the ROC and the precision-recall curve: macro and micro AUROC, then AUPRC.
+class _Units:
+    """The standard units of train rows, without the columns that are constant there."""
 
-    Macro is the mean over classes; micro pools the rows of all classes, so that it also rewards
-    knowing which classes are frequent.
+    def __init__(self, x: np.ndarray, least_spread: float = 0.0):
+        self.varies = np.ptp(x, axis=0) > 0
+        self.centre = x.mean(axis=0, dtype=np.float64)
+        of_varying = x[:, self.varies].astype(np.float64)
+        self.means, self.scale = of_varying.mean(axis=0), spread_of(of_varying, least_spread)
+        self.train = self.of(x)
 
-    Args:
-        predicted: (n, classes), higher for likelier, on one scale for all classes.
-        observed: bool (n, classes), both values in each.
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """Rows in these units: (n, varying columns), or a column of zeros if there is none."""
+        if not self.varies.any():  # codons of UTRs, an encoder that collapsed
+            return np.zeros((len(x), 1))
+        return (x[:, self.varies].astype(np.float64) - self.means) / self.scale
+
+    def undone(self, weights: np.ndarray) -> np.ndarray:
+        """Weights of raw columns: (width, outputs)."""
+        raw = np.zeros((len(self.varies), weights.shape[1]))
+        if self.varies.any():
+            raw[self.varies] = weights / self.scale[:, None]
+        return raw
+
+
+class _Rotation:
+    """The principal axes of train rows, as many as they span.
+
+    Penalised weights lie in the span of the rows they are fitted on, and a rotation keeps their
+    norm: fits are the same, and cost no more than rows or columns do, whichever are fewer.
     """
-    if observed.shape[1] == 1:
-        predicted, observed = predicted[:, 0], observed[:, 0]
-    return tuple(
-        float(score(observed, predicted, average=average))
-        for score in (roc_auc_score, average_precision_score)
-        for average in ("macro", "micro")
-    )
+
+    def __init__(self, z: np.ndarray):
+        is_wide = z.shape[1] > len(z)
+        values, vectors = eigh(z @ z.T if is_wide else z.T @ z)
+        spanned = values > values[-1] * len(values) * np.finfo(float).eps
+        self.axes = vectors[:, spanned]
+        self.rows = None
+        if is_wide:  # products with the rows of train do, of which there are fewer than columns
+            scale = np.sqrt(values[spanned])
+            self.rows, self.train = z, self.axes * scale
+            self.axes = self.axes / scale
+        else:
+            self.train = z @ self.axes
+
+    def of(self, z: np.ndarray) -> np.ndarray:
+        """Rows along the axes: (n, spanned)."""
+        return z @ self.axes if self.rows is None else z @ self.rows.T @ self.axes
+
+    def undone(self, weights: np.ndarray) -> np.ndarray:
+        """Weights of the columns before: (width, outputs)."""
+        weights = self.axes @ weights
+        return weights if self.rows is None else self.rows.T @ weights
 
 
-def _standardised(
-    name: str, matrix: np.ndarray, train: np.ndarray, *others: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """The rows of train and others, less the columns constant in train, in its standard units."""
-    finite = np.isfinite(matrix).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise InputError(f"features '{name}': row {row}: got NaN or infinity, wanted numbers")
-    x_train = matrix[train].astype(np.float64)
-    varies = np.ptp(x_train, axis=0) > 0
-    if not varies.any():  # codons of UTRs, an encoder that collapsed: the mean is all there is
-        return tuple(np.zeros((len(rows), 1)) for rows in (train, *others))
-    x_train = x_train[:, varies]
-    centre, scale = x_train.mean(axis=0), x_train.std(axis=0)
-    rest = ((matrix[rows][:, varies] - centre) / scale for rows in others)
-    return (x_train - centre) / scale, *rest
+def _fit_ridge(units: _Units, targets: np.ndarray, alphas: Sequence[float]) -> LinearModel:
+    """As sklearn's RidgeCV, at the cost of the smaller of rows and columns.
 
-
-def _ridge(
-    z_train: np.ndarray, z_test: np.ndarray, targets: np.ndarray, alphas: Sequence[float]
-) -> tuple[np.ndarray, float]:
-    """Predictions on test, and the penalty, which has the least leave-one-out squared error.
-
-    As sklearn's RidgeCV, at the cost of the smaller of rows and columns: one decomposition serves
-    all penalties, and that of a square matrix is far faster than one of many rows.
+    One decomposition serves all penalties, and that of a square matrix is far faster than one of
+    many rows.
     """
-    train, test = _rotated(z_train, z_test)
+    rotation = _Rotation(units.train)
+    train = rotation.train
     centre, lengths = targets.mean(), (train**2).sum(0)
     products = train.T @ (targets - centre)
 
@@ -161,20 +207,100 @@ def _ridge(
         return np.mean(((targets - centre - train @ shrunk) / (1 - leverage)) ** 2)
 
     alpha = min(alphas, key=left_out_error)
-    return centre + test @ (products / (lengths + alpha)), float(alpha)
+    return LinearModel(
+        task=REGRESSION,
+        alpha=float(alpha),
+        units=units,
+        rotation=rotation,
+        weights=(products / (lengths + alpha))[:, None],
+        intercept=np.array([centre]),
+    )
 
 
-def _rotated(z_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same points along the principal axes of train, as many as it spans.
+def _fit_one_against_rest(
+    units: _Units, fold: Fold, validation: np.ndarray, alphas: Sequence[float]
+) -> LinearModel:
+    """A logistic regression for each class; one of one value in train is predicted to be so."""
+    targets, observed = (
+        side.reshape(len(side), -1) for side in (fold.train_targets, fold.validation_targets)
+    )
+    learnt = np.flatnonzero(targets.any(axis=0) & ~targets.all(axis=0))
+    frequent = np.clip(targets.mean(axis=0), 1e-6, 1 - 1e-6)
 
-    Penalised weights lie in the span of the rows they are fitted on, and a rotation keeps their
-    norm: fits are the same, and cost no more than rows or columns do, whichever are fewer.
-    """
-    is_wide = z_train.shape[1] > len(z_train)
-    values, vectors = eigh(z_train @ z_train.T if is_wide else z_train.T @ z_train)
-    spanned = values > values[-1] * len(values) * np.finfo(float).eps
-    axes = vectors[:, spanned]
-    if is_wide:  # products with the rows of train do, of which there are fewer than columns
-        scale = np.sqrt(values[spanned])
-        return axes * scale, *(z @ z_train.T @ (axes / scale) for z in others)
-    return tuple(z @ axes for z in (z_train, *others))
+    def loss(weights, intercept):
+        probabilities = expit(rotated @ weights[:, learnt] + intercept[learnt])
+        return log_loss(observed[:, learnt].ravel(), probabilities.ravel(), labels=[False, True])
+
+    def fits(train):
+        found = [
+            (np.zeros((train.shape[1], len(frequent))), np.log(frequent / (1 - frequent)))
+            for _ in alphas
+        ]
+        for column in learnt:
+            path = _logistic_path(train, targets[:, column], alphas)
+            for (weights, intercept), (coefficients, constant) in zip(found, path, strict=True):
+                weights[:, column], intercept[column] = coefficients[0], constant[0]
+        return found
+
+    rotation, train = _rotated_if_wide(units)
+    rotated = validation if rotation is None else rotation.of(validation)
+    return _with_least_loss(fits(train), loss, alphas, fold.task, units, rotation)
+
+
+def _fit_softmax(
+    units: _Units, fold: Fold, validation: np.ndarray, alphas: Sequence[float]
+) -> LinearModel:
+    """One model of all classes; a class that train lacks has probability 0."""
+    present = np.unique(fold.train_targets)
+    every = np.arange(fold.classes)
+
+    def loss(weights, intercept):
+        probabilities = softmax(rotated @ weights + intercept, axis=1)
+        return log_loss(fold.validation_targets, probabilities, labels=every)
+
+    def fits(train):
+        for coefficients, constants in _logistic_path(train, fold.train_targets, alphas):
+            if len(present) == 2:  # sklearn has one logit, that of the second
+                coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+                constants = np.append(0.0, constants)
+            weights = np.zeros((train.shape[1], fold.classes))
+            intercept = np.full(fold.classes, -np.inf)
+            weights[:, present], intercept[present] = coefficients.T, constants
+            yield weights, intercept
+
+    rotation, train = _rotated_if_wide(units)
+    rotated = validation if rotation is None else rotation.of(validation)
+    return _with_least_loss(list(fits(train)), loss, alphas, fold.task, units, rotation)
+
+
+def _rotated_if_wide(units: _Units) -> tuple[_Rotation | None, np.ndarray]:
+    if units.train.shape[1] <= len(units.train):
+        return None, units.train
+    rotation = _Rotation(units.train)
+    return rotation, rotation.train
+
+
+def _logistic_path(train: np.ndarray, targets: np.ndarray, alphas: Sequence[float]):
+    """Coefficients and intercepts of each penalty, in the order of `alphas`."""
+    found = {}
+    model = LogisticRegression(max_iter=5000, warm_start=True)
+    for alpha in sorted(alphas, reverse=True):  # each fit starts where the one before it ended
+        model.set_params(C=1 / alpha).fit(train, targets)
+        found[alpha] = model.coef_.copy(), model.intercept_.copy()
+    return [found[alpha] for alpha in alphas]
+
+
+def _with_least_loss(
+    fits: list, loss: Callable, alphas: Sequence[float], task: str, units: _Units, rotation
+) -> LinearModel:
+    # Of equal losses the strongest penalty.
+    order = sorted(range(len(fits)), key=lambda i: (loss(*fits[i]), -alphas[i]))
+    weights, intercept = fits[order[0]]
+    return LinearModel(
+        task=task,
+        alpha=float(alphas[order[0]]),
+        units=units,
+        rotation=rotation,
+        weights=weights,
+        intercept=intercept,
+    )

@@ -227,6 +227,10 @@ class Results:
     def title(self) -> str:
         """What was measured, on how much."""
         grouped = f"{self.groups:,} {self.group_unit}, " if self.groups else ""
+        if self.about.get("cropped"):
+            grouped = (
+                f"{self.about['cropped']:,} cropped to {self.about['max_length']:,} nt, {grouped}"
+            )
         title = (
             f"{self.label}: {self.rows:,} {self.unit}, {grouped}{self.split} split, "
             f"{self._splits()}"

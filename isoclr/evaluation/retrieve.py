@@ -14,11 +14,13 @@ from tqdm import tqdm
 from data_builders.groups.parquet import read_groups
 from data_builders.homology.homologous_genes import taxon
 from data_builders.records import InputError, Transcript
+from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embeddings import model_names
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
+from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.statistics import aligned, standardised
-from isoclr.evaluation.supervised import untrained
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
 
 TYPES = PAIR_TYPES[1:]
@@ -394,7 +396,8 @@ def retrieve_model(
     """
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
-    encoders = {"IsoCLR": encoder, "random weights": untrained(encoder.config, seed)}
+    (name,) = model_names([model])
+    encoders = {name: encoder, RANDOM: untrained(encoder.config, seed)}
     embeddings = {}
     for name, weights in encoders.items():
         embeddings[name] = embed_transcripts(weights, tokenizer, sample.transcripts)

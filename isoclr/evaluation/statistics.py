@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import t as student
-from scipy.stats import ttest_rel
 
 INTERVAL = "a 95 % corrected resampled t interval (Nadeau & Bengio 2003)"
 """How tables, figures and JSON call the interval of `corrected_mean` and `corrected_gain`."""
@@ -83,25 +82,6 @@ def cluster_weights(clusters: Sequence[Sequence], resamples: int, seed: int = 0)
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
         weights *= draws[:, places]
     return weights
-
-
-def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % interval: 1.96·sd/√n."""
-    return float(np.mean(values)), float(1.96 * np.std(values, ddof=1) / len(values) ** 0.5)
-
-
-def paired_gain(values: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
-    """What `values` have over `reference`, pair by pair.
-
-    Returns:
-        Mean difference, half the width of its 95 % interval, and p of the paired t-test. Pairs that
-        are splits of the same rows share some, so the interval and p are optimistic (Nadeau &
-        Bengio 2003).
-    """
-    difference = np.subtract(values, reference)
-    # Without any difference the test statistic would be 0/0.
-    p = float(ttest_rel(values, reference).pvalue) if difference.any() else 1.0
-    return *mean_and_half_width(difference), p
 
 
 def plus_minus(mean: float | None, half_width: float | None, sign: str = "") -> str:

@@ -1,6 +1,5 @@
 """The model card: what the files of a model folder say, in the Hub's form."""
 
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from data_builders.records import InputError
 from data_builders.text import read_json
+from isoclr.evaluation.statistics import plus_minus
 from isoclr.objectives import DEFAULT, objective_class
 from isoclr.objectives.card import CardFacts
 from isoclr.training.curves import read_log
@@ -21,7 +21,7 @@ REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed 
 _TEMPLATE = "card_template.md"
 _BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
 _BUFFERS += (".running_mean", ".running_var")
-# Key in probe.json: identifier on the Hub, name; of a number, and of classes.
+# Key in probe.json: identifier on the Hub, name; of numbers, of classes, of yes and no.
 _METRICS = {
     "pearson": ("pearsonr", "Pearson r"),
     "spearman": ("spearmanr", "Spearman ρ"),
@@ -30,8 +30,14 @@ _METRICS = {
     "auroc_micro": ("roc_auc", "micro AUROC"),
     "auprc_macro": ("average_precision", "macro AUPRC"),
     "auprc_micro": ("average_precision", "micro AUPRC"),
+    "balanced_accuracy": ("balanced_accuracy", "balanced accuracy"),
+    "accuracy": ("accuracy", "accuracy"),
+    "f1_macro": ("f1", "macro F1"),
+    "auroc": ("roc_auc", "AUROC"),
+    "auprc": ("average_precision", "AUPRC"),
+    "mcc": ("matthews_correlation", "MCC"),
 }
-_PROBE = ("label", "split", "rows", "groups", "seeds", "summary")
+_PROBE = ("label", "task", "split", "rows", "groups", "seeds", "interval", "summary", "few_labels")
 _MODEL = "a model that train.py wrote"
 
 
@@ -51,8 +57,7 @@ def write_card(
     Args:
         folder: of config.json, model.safetensors and, from train.py, the rest.
         results: `probe.json` files that `isoclr probe` wrote about this model, each perhaps with
-            its figure, a few_labels.json and a low_data.json beside it; None: those in `results/*/`
-            of the folder.
+            its figures and a low_data.json beside it; None: those in `results/*/` of the folder.
         datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
             looks like `owner/name` there may be a folder that is gone.
 
@@ -109,7 +114,7 @@ def _environment(facts: CardFacts) -> jinja2.Environment:
     folders = [Path(__file__).parent, *([facts.template_folder] if facts.template_folder else [])]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders))
     environment.globals["n"] = "{:,}".format
-    environment.globals["interval"] = "{0[0]:.3f} ± {0[1]:.3f}".format
+    environment.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
     return environment
 
 
@@ -161,32 +166,34 @@ def _read_probe(path: Path, folder: Path) -> dict:
     """A probe, with what lies beside it: figures, what few labels gave, and a low-data curve."""
     what = "the probe.json of isoclr probe"
     probe = read_json(path, _PROBE, what)
-    few = path.with_name("few_labels.json")
     curve = path.with_name("low_data.json")
-    figures = [file.with_suffix(".png") for file in (path, few, curve)]
+    figures = [path.with_name(f"{name}.png") for name in ("probe", "few_labels", "low_data")]
     inside = folder.resolve() in path.resolve().parents
     return probe | {
         # Of one label there may be several sets: the folder says which.
         "name": path.parent.name if inside else probe["label"],
-        "few": json.loads(few.read_text())[:-1] if few.exists() else [],
         "curve": _read_curve(curve) if curve.exists() else {},
         "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
     }
 
 
 def _read_curve(path: Path) -> dict[str, dict[int, tuple[float, float]]]:
-    """Method -> labels -> mean Pearson r and half its 95 % interval, where several seeds say so."""
-    summary = read_json(path, ("summary",), "the low_data.json of isoclr low-data")["summary"]
-    return {
-        method: {point["labels"]: point["pearson"] for point in points if point["pearson"]}
-        for method, points in summary.items()
-    }
+    """Method -> labels -> mean of the first metric and half its interval, of several seeds."""
+    keys = ("summary", "train_rows", "few_labels")
+    found = read_json(path, keys, "the low_data.json of isoclr low-data")
+    curve: dict[str, dict[int, tuple[float, float]]] = {}
+    for point in (*found["few_labels"], found):
+        for method, scores in point["summary"].items():
+            mean, half_width = next(iter(scores.values()))
+            if half_width is not None:
+                curve.setdefault(method, {})[point["train_rows"]] = (mean, half_width)
+    return curve
 
 
 def _eval_results(probe: dict) -> list[EvalResult]:
     """Means of the first feature set, which is the model, over the splits."""
     scores = next(iter(probe["summary"].values()))
-    classes = probe.get("task") == "classification"
+    classes = probe["task"] != "regression"
     return [
         EvalResult(
             task_type="tabular-classification" if classes else "tabular-regression",

@@ -8,6 +8,7 @@ import pytest
 
 from data_builders.homology.homologous_genes import read_homology
 from data_builders.homology.tables import HomologyTable
+from data_builders.labels.label_set import Join
 from data_builders.labels.sets import (
     gene_ontology_annotations,
     gene_ontology_sets,
@@ -37,20 +38,20 @@ def homology(path, **options):
 
 
 def on_groups(builder, path):
-    builder(path, isoform_groups=GROUPS, species="human")
+    builder(path, join=Join(isoform_groups=GROUPS, species="human"))
 
 
 def gaf(path):
     obo = path.with_suffix(".obo")
     obo.write_text(OBO)
-    gene_ontology_annotations(path, obo, GROUPS)
+    gene_ontology_annotations(path, obo, join=Join(isoform_groups=GROUPS))
 
 
 def obo(path):
     annotations = path.with_suffix(".gaf")
     annotations.write_text(GAF)
     try:
-        gene_ontology_annotations(annotations, path, GROUPS)
+        gene_ontology_annotations(annotations, path, join=Join(isoform_groups=GROUPS))
     except InputError as error:
         # With terms gone, it is the annotations that have nothing to say.
         raise InputError(str(error).replace(str(annotations), str(path))) from error
@@ -75,7 +76,10 @@ CASES = {
         "gene_id\tn\tc\ng1\t1\t0\ng2\t0\t1\n",
         partial(on_groups, protein_localisation),
     ),
-    "gmt": ("T1\tx\tg1\tg2\nT2\tx\tg1\n", lambda path: gene_ontology_sets(path, GROUPS)),
+    "gmt": (
+        "T1\tx\tg1\tg2\nT2\tx\tg1\n",
+        lambda path: gene_ontology_sets(path, join=Join(isoform_groups=GROUPS)),
+    ),
     "gaf": (GAF, gaf),
     "obo": (OBO, obo),
 }

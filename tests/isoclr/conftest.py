@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from results import results_of
 
-from isoclr.evaluation.probe import ProbeResult
 from isoclr.objectives.isoforms.objective import IsoformObjective
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.training.checkpoints import save_checkpoint
@@ -38,10 +38,9 @@ def model_folder(groups_folder, tmp_path_factory) -> Path:
 def probe_file(tmp_path_factory) -> Path:
     """A probe.json: a model at r = 0.45, and k-mers at 0.56."""
     scores = {
-        name: {"pearson": r, "spearman": (0.5, 0.5), "mse": (1.5, 1.5), "alpha": (1.0, 1.0)}
+        name: [{"pearson": value, "spearman": 0.5, "mse": 1.5} for value in r]
         for name, r in (("IsoCLR", (0.4, 0.5)), ("k-mers", (0.5, 0.62)))
     }
-    result = ProbeResult("half_life", "homology", 1234, 56, (1, 2), (1.0,), scores)
     path = tmp_path_factory.mktemp("probe") / "probe.json"
-    result.to_json(path)
+    results_of("regression", scores).to_json(path)
     return path

@@ -8,8 +8,7 @@ import pytest
 from data_builders.genomes.fasta import read_fasta
 from data_builders.groups.parquet import read_groups
 from data_builders.labels.files import read_label_set
-from data_builders.labels.label_set import read_labels
-from data_builders.labels.splits import homology_split
+from data_builders.labels.label_set import Join, read_labels
 from file_server import FileServer, Served
 from isoclr.cli import main
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
@@ -138,10 +137,10 @@ def test_embed_of_a_label_set_is_in_its_order_and_goes_per_position(
 ):
     labels, out = tmp_path / "labels.parquet", tmp_path / "embeddings.parquet"
     words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
-    assert run("labels", "half-life", *words, "--output", labels) == 0
+    assert run("labels", "half-life-human", *words, "--output", labels) == 0
     words = ["embed", "--model", model_folder, "--table", labels, "--output", out]
     assert run(*words, "--per-position") == 0
-    labelled, table = read_label_set(labels)[0].transcripts, pl.read_parquet(out)
+    labelled, table = read_label_set(labels).transcripts, pl.read_parquet(out)
     assert table.columns == ["transcript_id", "gene_id", "species", "embeddings"]
     assert table["transcript_id"].to_list() == [t.transcript_id for t in labelled]
     assert table["embeddings"].list.len().to_list() == [-(-len(t.sequence) // 8) for t in labelled]
@@ -262,16 +261,24 @@ def test_homology_of_two_tables_and_their_options(clade, genome, tmp_path, capsy
 def test_probe_writes_scores_and_figures(clade, groups_folder, model_folder, tmp_path, capsys):
     words = ["--labels", clade.half_life, "--label", "half_life", "--groups", groups_folder]
     words += ["--kmers", "1-2,3-3", "--split", "k-mer", "--few-labels", 15]
+    theirs = tmp_path / "theirs.parquet"
+    embed = ["embed", "--model", model_folder, "--groups", groups_folder, "--output", theirs]
+    assert run(*embed) == 0
+    words += ["--embeddings", f"theirs={theirs}"]
     assert run("probe", "--model", model_folder, *words, "--output", tmp_path) == 0
-    scores = json.loads((tmp_path / "probe.json").read_text())["scores"]
-    models = [model_folder.name, "random weights"]
+    content = json.loads((tmp_path / "probe.json").read_text())
+    summary = content["summary"]
+    # The same encoder; in other batches it differs in the last digits.
+    assert summary["theirs"]["pearson"] == pytest.approx(
+        summary[model_folder.name]["pearson"], abs=1e-4
+    )
+    models = [model_folder.name, "theirs", "random weights"]
     controls = ["k-mers 1-2", "k-mers 3-3", "structure", "codons", "codons + structure"]
-    assert list(scores) == [*models, *controls, "codons + structure + k-mers 1-4", "boosting"]
+    assert list(summary) == [*models, *controls, "codons + structure + k-mers 1-4", "boosting"]
     for name in ("probe", "few_labels"):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
-    few, whole = json.loads((tmp_path / "few_labels.json").read_text())
-    assert few["train_rows"] == [15] * 10
-    assert whole["scores"] == scores
+    (few,) = content["few_labels"]
+    assert few["train_rows"] == 15 and list(few["summary"]) == list(summary)
     printed = capsys.readouterr().out
     assert model_folder.name in printed and "by labels to learn from" in printed
 
@@ -280,6 +287,9 @@ def test_probe_writes_scores_and_figures(clade, groups_folder, model_folder, tmp
     ("words", "message"),
     [
         (["--few-labels", "8,x"], "--few-labels: got '8,x', wanted whole numbers, such as 85,171"),
+        (["--embeddings", "a.parquet"], "--embeddings: got 'a.parquet', wanted NAME=FILE, such"),
+        (["--embeddings", "a=b", "--embeddings", "a=c"], "--embeddings: got the name 'a' twice"),
+        (["--task", "stability"], "task: got 'stability', wanted one of half-life-human, "),
         (["--kmers", "6-1"], "--kmers: got '6-1', wanted lengths up to 9, such as 1-6,3-7"),
         (["--kmers", "3"], "--kmers: got '3', wanted lengths up to 9"),
         (
@@ -323,15 +333,15 @@ def test_half_life_joined_with_groups_is_probed(
 ):
     out = tmp_path / "labels.parquet"
     words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
-    assert run("labels", "half-life", *words, "--seed", 3, "--output", out) == 0
-    labels, rows = read_label_set(out)
-    wanted = read_labels(clade.half_life, "half_life", isoform_groups=read_groups(groups_folder))
+    assert run("labels", "half-life-human", *words, "--output", out) == 0
+    labels = read_label_set(out)
+    wanted = read_labels(
+        clade.half_life, "half_life", join=Join(isoform_groups=read_groups(groups_folder))
+    )
     assert labels.transcripts == wanted.transcripts
     assert (labels.targets == wanted.targets).all() and labels.groups == wanted.groups
-    for name, part in zip(rows, homology_split(labels.groups, 3), strict=True):
-        assert (rows[name] == part).all()
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == f"{out}: half_life of {len(labels.transcripts)} transcripts, a number each"
+    assert printed[0] == f"{out}: half_life of {len(labels.transcripts)} transcripts, regression"
     assert {line.strip() for line in printed[1:]} == {
         f"{outcome}: {n}" for outcome, n in labels.report.items()
     }
@@ -357,7 +367,7 @@ def test_labels_of_sources_go_by_symbol_and_homology(clade, genome, tmp_path):
     words = ["--label", "x", "--species", clade.species[0], "--homology", clade.homology]
     words += ["--genome", clade.genomes[0], "--annotation", annotation]
     assert run("labels", "table", table, *words, "--output", tmp_path / "x.parquet") == 0
-    labels, _ = read_label_set(tmp_path / "x.parquet")
+    labels = read_label_set(tmp_path / "x.parquet")
     assert {t.gene_id: x for t, x in zip(labels.transcripts, labels.targets, strict=True)} == {
         gene: 1.5,
         **dict.fromkeys(others, 2),
@@ -369,12 +379,12 @@ def test_gene_ontology_by_sets_and_by_annotations(clade, go, genome, tmp_path, c
     gmt, gaf, obo = go
     out = tmp_path / "go.parquet"
     words = ["--min-genes", 5, *genome, "--species", "human", "--output", out]
-    assert run("labels", "go", gmt, *words) == 0
-    labels, _ = read_label_set(out)
+    assert run("labels", "go-mf", gmt, *words) == 0
+    labels = read_label_set(out)
     assert (labels.classes, labels.report["matched"]) == (("SOME",), 10)
-    assert "go of 10 transcripts, 1 classes" in capsys.readouterr().out
-    assert run("labels", "go", gaf, "--obo", obo, *words) == 0
-    labels, _ = read_label_set(out)
+    assert "go of 10 transcripts, multilabel, 1 classes" in capsys.readouterr().out
+    assert run("labels", "go-mf", gaf, "--obo", obo, *words) == 0
+    labels = read_label_set(out)
     assert labels.targets.sum(axis=0).tolist() == [12, 6]
     assert labels.report["annotations used"] == 12
 
@@ -387,22 +397,31 @@ def test_localisation_and_ribosome_load(clade, groups_folder, tmp_path):
     out = tmp_path / "labels.parquet"
     words = ["--groups", groups_folder, "--output", out]
     assert run("labels", "localisation", table, *words) == 0
-    labels, _ = read_label_set(out)
+    labels = read_label_set(out)
     assert labels.transcripts == tuple(transcripts) and labels.classes == ("nucleus",)
     assert labels.targets[:, 0].tolist() == [i % 2 == 1 for i in range(len(transcripts))]
     library = tmp_path / "library.tsv"
     library.write_text("utr\trl\n" + "".join(f"{b}{c}{b}\t1.5\n" for b in "ACGT" for c in "ACGT"))
     assert run("labels", "ribosome-load", library, "--output", out) == 0
-    assert len(read_label_set(out)[0].transcripts) == 16
+    assert len(read_label_set(out).transcripts) == 16
 
 
 def test_labels_that_cannot_be_made_are_one_line(go, genome, groups_folder, tmp_path, capsys):
     gmt, gaf, obo = go
     groups = ["--groups", groups_folder]
     cases = {
-        "sets.gmt: got no transcripts to label, wanted --groups or a source": ["go", gmt],
-        "--species x: wanted none, a GAF names": [
-            "go",
+        "sets.gmt: got no transcripts to label, wanted isoform groups or a": ["go-mf", gmt],
+        "task: got 'go', wanted one of half-life-human, ": ["go", gmt, *groups],
+        "--kind binary: wanted none, go-mf has its own": ["go-mf", gmt, "--kind", "binary"],
+        "table: wanted --label, and no option of Gene Ontology": ["table", gmt],
+        "half-life-human: got the option obo, wanted column": [
+            "half-life-human",
+            gmt,
+            "--obo",
+            obo,
+        ],
+        "species 'x': wanted none, a GAF names": [
+            "go-mf",
             gaf,
             "--obo",
             obo,
@@ -411,8 +430,8 @@ def test_labels_that_cannot_be_made_are_one_line(go, genome, groups_folder, tmp_
             *groups,
         ],
         "--species x,y: wanted one": ["localisation", gmt, "--species", "x,y"],
-        "wanted no sources and no homology": ["half-life", gmt, *groups, *genome],
-        "got no usable row": ["go", gmt, *groups],
+        "wanted no sources and no homology": ["half-life-human", gmt, *groups, *genome],
+        "got no usable row": ["go-mf", gmt, *groups],
         "nowhere.tsv": ["table", "nowhere.tsv", "--label", "x"],
     }
     for message, words in cases.items():
@@ -445,7 +464,7 @@ def test_go_separates_and_probes_terms(groups_folder, clade, model_folder, tmp_p
     sets = {"EVEN": genes[::2], "ODD": genes[1::2]}
     gmt.write_text("".join("\t".join([name, "-", *found]) + "\n" for name, found in sets.items()))
     species = ["--species", clade.species[0]]
-    assert run("labels", "go", gmt, *species, "--groups", groups_folder, "--output", labels) == 0
+    assert run("labels", "go-mf", gmt, *species, "--groups", groups_folder, "--output", labels) == 0
     words = ["go", "--model", model_folder, "--labels", labels, "--output", tmp_path / "out"]
     assert run(*words, "--max-share", 0.7, "--terms", 2, "--seeds", 2) == 0
     assert json.loads((tmp_path / "out" / "go.json").read_text())["terms"] == ["EVEN", "ODD"]
@@ -471,8 +490,9 @@ def supervised(clade, groups_folder, model_folder, tmp_path):
 def test_finetune_writes_scores_figure_and_model(supervised, tmp_path, capsys):
     assert run("finetune", *supervised) == 0
     content = json.loads((tmp_path / "out" / "finetune.json").read_text())
-    assert list(content["scores"]) == ["frozen", "fine-tuned", "from scratch"]
-    assert (content["max_length"], content["settings"]["fine_tuned"]["evaluations"]) == (600, 1)
+    assert list(content["summary"]) == ["from scratch", "frozen", "fine-tuned"]
+    about = content["about"]
+    assert (about["max_length"], about["settings"]["fine_tuned"]["evaluations"]) == (600, 1)
     there = {path.name for path in (tmp_path / "out").iterdir()}
     assert there == {"finetune.json", "finetune.png", "model"}
     assert "fine-tuned" in capsys.readouterr().out
@@ -483,8 +503,11 @@ def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsy
     assert run(*words, "--methods", "probe") == 0
     assert run(*words, "--methods", "structure,probe") == 0
     runs = json.loads((tmp_path / "out" / "low_data.json").read_text())["runs"]
-    assert [(r["method"], r["fraction"]) for r in runs] == [
-        (method, fraction) for method in ("probe", "structure") for fraction in (0.5, 0.5, 1.0, 1.0)
+    assert [(r["labels"], r["predictor"]) for r in runs] == [
+        (fraction, name)
+        for fraction in (0.5, 1.0)
+        for name in ("linear probe", "ridge, structure")
+        for _ in range(2)
     ]
     assert (tmp_path / "out" / "low_data.png").stat().st_size > 10_000
     assert "linear probe" in capsys.readouterr().out
@@ -492,7 +515,7 @@ def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsy
         "--seeds: got 1, wanted 2 to 10": ["--seeds", 1],
         "--max-length: got 0": ["--max-length", 0],
         "method: got 'magic'": ["--methods", "magic"],
-        "fraction: got 2.0": ["--fractions", 2],
+        "labels to learn from: got 2.0": ["--fractions", 2],
         "nowhere.yaml": ["--settings", "nowhere.yaml"],
         "split: got 'homology' in it, wanted 'random'": ["--split", "random"],
     }.items():
@@ -504,8 +527,8 @@ def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsy
 def test_explain_a_probe_or_a_similarity(clade, groups_folder, model_folder, tmp_path, capsys):
     labels, out = tmp_path / "half_life.parquet", tmp_path / "out"
     words = [clade.half_life, "--label", "half_life", "--groups", groups_folder]
-    assert run("labels", "half-life", *words, "--output", labels) == 0
-    one, other = (t.transcript_id for t in read_label_set(labels)[0].transcripts[:2])
+    assert run("labels", "half-life-human", *words, "--output", labels) == 0
+    one, other = (t.transcript_id for t in read_label_set(labels).transcripts[:2])
     words = ["explain", "--model", model_folder, "--transcript", one, "--output", out]
     capsys.readouterr()
     assert run(*words, "--labels", labels, "--window", "10:13") == 0

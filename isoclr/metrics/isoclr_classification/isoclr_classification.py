@@ -4,7 +4,8 @@ import datasets
 import evaluate
 import numpy as np
 
-from isoclr.evaluation.linear import CLASS_METRICS, score_classes
+from data_builders.labels.base import MULTILABEL
+from isoclr.evaluation.scores import score
 
 
 class IsoCLRClassification(evaluate.Metric):
@@ -25,5 +26,4 @@ class IsoCLRClassification(evaluate.Metric):
     def _compute(self, predictions, references):
         predicted, observed = np.array(predictions), np.array(references)
         rows = len(predicted)
-        scores = score_classes(predicted.reshape(rows, -1), observed.reshape(rows, -1))
-        return dict(zip(CLASS_METRICS, scores, strict=False))
+        return score(MULTILABEL, predicted.reshape(rows, -1), observed.reshape(rows, -1))

@@ -4,7 +4,8 @@ import datasets
 import evaluate
 import numpy as np
 
-from isoclr.evaluation.linear import METRICS, score_numbers
+from data_builders.labels.base import REGRESSION
+from isoclr.evaluation.scores import score
 
 
 class IsoCLRRegression(evaluate.Metric):
@@ -20,5 +21,4 @@ class IsoCLRRegression(evaluate.Metric):
         )
 
     def _compute(self, predictions, references):
-        scores = score_numbers(np.array(predictions), np.array(references))
-        return dict(zip(METRICS, scores, strict=False))
+        return score(REGRESSION, np.array(predictions), np.array(references))

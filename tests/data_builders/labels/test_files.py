@@ -3,9 +3,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data_builders.labels.files import SPLITS, read_label_set, write_label_set
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
+from data_builders.labels.files import read_label_set, write_label_set
 from data_builders.labels.label_set import LabelSet, read_labels
-from data_builders.labels.splits import homology_split
 from data_builders.records import InputError, Transcript
 
 N = 60
@@ -13,39 +13,49 @@ TRANSCRIPTS = tuple(
     Transcript(f"t{i}", f"g{i}", "human", "ATGTAA", 0, 6, [(), (3,), None][i % 3]) for i in range(N)
 )
 GROUPS = tuple(f"h{i // 4}" for i in range(N))
-NUMBERS = LabelSet("half_life", TRANSCRIPTS, np.arange(N) / 7, GROUPS, {"matched": N})
-CLASSES = LabelSet(
+
+
+def label_set(label, task, targets, classes=(), report=None):
+    return LabelSet(
+        label=label,
+        task=task,
+        targets=targets,
+        classes=classes,
+        transcripts=TRANSCRIPTS,
+        groups=GROUPS,
+        report=report or {"matched": N},
+    )
+
+
+NUMBERS = label_set("half_life", REGRESSION, np.arange(N) / 7)
+CLASSES = label_set(
     "go",
-    TRANSCRIPTS,
+    MULTILABEL,
     np.random.default_rng(0).random((N, 5)) < 0.3,
-    GROUPS,
-    {"matched": N, "unmatched": 3},
     ("a", "b", "never", "d", "e"),
+    {"matched": N, "unmatched": 3},
 )
 CLASSES.targets[:, 2] = False
+SETS = (
+    NUMBERS,
+    CLASSES,
+    label_set("coding", BINARY, np.arange(N) % 3 == 0),
+    label_set("organ", MULTICLASS, np.arange(N) % 3, ("liver", "lung", "skin")),
+    label_set("zero_or_one", REGRESSION, (np.arange(N) % 2).astype(float)),
+)
 
 
-@pytest.mark.parametrize("labels", [NUMBERS, CLASSES])
+@pytest.mark.parametrize("labels", SETS, ids=lambda labels: labels.label)
 def test_round_trip(tmp_path, labels):
     path = tmp_path / "labels.parquet"
-    write_label_set(labels, path, seed=3)
-    found, rows = read_label_set(path)
-    assert (found.label, found.transcripts, found.groups, found.classes, found.report) == (
-        *(labels.label, labels.transcripts, labels.groups, labels.classes, labels.report),
-    )
+    write_label_set(labels, path)
+    found = read_label_set(path)
+    for name in ("label", "task", "transcripts", "groups", "classes", "report"):
+        assert getattr(found, name) == getattr(labels, name)
     assert found.targets.dtype == labels.targets.dtype
     assert (found.targets == labels.targets).all()
-    for side, expected in zip(SPLITS, homology_split(GROUPS, 3), strict=True):
-        assert rows[side].tolist() == expected.tolist()
     assert [p.name for p in tmp_path.iterdir()] == ["labels.parquet"]
-
-
-def test_no_homology_group_on_two_sides(tmp_path):
-    path = tmp_path / "labels.parquet"
-    write_label_set(NUMBERS, path)
-    rows = read_label_set(path)[1]
-    sides = [{GROUPS[i] for i in rows[side]} for side in SPLITS]
-    assert sum(map(len, sides)) == len(set().union(*sides)) == len(set(GROUPS))
+    assert "split" not in pq.read_schema(path).names
 
 
 def test_a_file_is_a_label_table_with_its_groups(tmp_path):
@@ -65,8 +75,8 @@ def test_a_file_is_a_dataset(tmp_path):
 
 
 def test_a_label_may_not_be_named_like_another_column(tmp_path):
-    labels = LabelSet("split", TRANSCRIPTS, NUMBERS.targets, GROUPS, {})
-    with pytest.raises(InputError, match="label: got the name 'split', wanted none of trans"):
+    labels = label_set("sequence", REGRESSION, NUMBERS.targets)
+    with pytest.raises(InputError, match="label: got the name 'sequence', wanted none of trans"):
         write_label_set(labels, tmp_path / "labels.parquet")
 
 

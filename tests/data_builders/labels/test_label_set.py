@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from data_builders.homology.homologous_genes import Homology, read_homology
-from data_builders.labels.label_set import read_labels
+from data_builders.labels.label_set import Join, read_labels
 from data_builders.records import InputError, IsoformGroup, Transcript
 
 HOMOLOGY = Homology({("9606", "g3"): "7"}, {("9606", "ABC1"): "12"})
@@ -33,7 +33,9 @@ def written(folder, frame):
 
 
 def test_table_that_carries_transcripts(tmp_path):
-    found = read_labels(written(tmp_path, table()), "half_life", homology=HOMOLOGY, species="human")
+    found = read_labels(
+        written(tmp_path, table()), "half_life", join=Join(homology=HOMOLOGY, species="human")
+    )
     assert found.label == "half_life"
     assert found.transcripts == (
         Transcript("t1", "g1", "human", "CCATGTAAGG", 2, 8, (3, 5)),
@@ -46,7 +48,9 @@ def test_table_that_carries_transcripts(tmp_path):
 
 def test_row_without_homology_is_its_own_group(tmp_path):
     found = read_labels(
-        written(tmp_path, table()), "half_life", homology=Homology({("unknown", "ABC1"): "12"})
+        written(tmp_path, table()),
+        "half_life",
+        join=Join(homology=Homology({("unknown", "ABC1"): "12"})),
     )
     assert found.groups == ("12", "unknown:g3")
     assert found.report == {"matched": 2, "label missing": 1, "without homology": 1}
@@ -91,7 +95,7 @@ human\tg4\tt4\t2
 def test_join_with_isoform_groups(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(gzip.compress(TSV.encode()) if name.endswith("gz") else TSV.encode())
-    found = read_labels(path, "half_life", isoform_groups=iter(GROUPS))
+    found = read_labels(path, "half_life", join=Join(isoform_groups=iter(GROUPS)))
     assert found.transcripts == (GROUPS[1].transcripts[0], GROUPS[0].transcripts[0])
     assert found.targets.tolist() == [0.25, 10.0]
     assert found.groups == ("h2", "h1")
@@ -150,8 +154,7 @@ def test_real_human_half_lives(real_data):
     found = read_labels(
         real_data / "rna_property" / "half_life_human.parquet",
         "half_life_pc1",
-        homology=homology,
-        species="human",
+        join=Join(homology=homology, species="human"),
     )
     assert found.report == {
         "matched": 3225,
@@ -167,3 +170,38 @@ def test_real_yeast_coding_sequences_end_in_stop_codons(real_data):
     found = read_labels(path, "log_half_life_min")
     ends = {t.sequence[t.cds_end - 3 : t.cds_end] for t in found.transcripts}
     assert (len(found.transcripts), ends) == (3838, {"TAA", "TAG", "TGA"})
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "expected", "targets"),
+    [
+        ([0, 1, 1], None, "binary", [False, True, True]),
+        ([0, 1, 1], "regression", "regression", [0.0, 1.0, 1.0]),
+        ([0, 1, 2], None, "regression", [0.0, 1.0, 2.0]),
+        (["0", "1", "NA"], None, "binary", [False, True]),
+        (["skin", "liver", "skin"], "multiclass", "multiclass", [1, 0, 1]),
+        (["skin", "", "liver"], "multiclass", "multiclass", [1, 0]),
+    ],
+)
+def test_the_task_follows_from_the_values_or_is_given(tmp_path, values, task, expected, targets):
+    path = written(tmp_path, table(half_life=values))
+    found = read_labels(path, "half_life", task=task)
+    assert found.task == expected
+    assert found.targets.tolist() == targets
+    assert (
+        found.targets.dtype.kind == {"binary": "b", "regression": "f", "multiclass": "i"}[expected]
+    )
+    assert found.classes == (("liver", "skin") if expected == "multiclass" else ())
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "message"),
+    [
+        ([0, 1, 2], "binary", "half_life: got 2, wanted 0 or 1"),
+        ([0, 1, 2], "multilabel", "task: got 'multilabel', wanted regression, binary or multi"),
+        (["skin", "skin", "lung"], None, "row 1: half_life: got 'skin', wanted a number"),
+    ],
+)
+def test_a_task_that_the_values_do_not_have(tmp_path, values, task, message):
+    with pytest.raises(InputError, match=message):
+        read_labels(written(tmp_path, table(half_life=values)), "half_life", task=task)

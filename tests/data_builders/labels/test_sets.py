@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from data_builders.homology.homologous_genes import Homology, read_homology
-from data_builders.labels.label_set import read_labels
+from data_builders.labels.label_set import Join, read_labels
 from data_builders.labels.sets import (
     gene_ontology_annotations,
     gene_ontology_sets,
@@ -56,7 +56,7 @@ def test_a_gene_is_represented_by_its_longest_cds_whatever_version_and_species_n
     path = write(
         tmp_path, "gene_id\thalf_life\nENSG00000000001\t2.5\nENSG00000000002.9\tNA\nno\t1\n"
     )
-    labels = half_life(path, isoform_groups=GROUPS, species="9606")
+    labels = half_life(path, join=Join(isoform_groups=GROUPS, species="9606"))
     assert [t.transcript_id for t in labels.transcripts] == ["a3"]
     assert (labels.groups, labels.targets.tolist()) == (("h1",), [2.5])
     assert labels.report == {"matched": 1, "unmatched": 1, "label missing": 1}
@@ -66,7 +66,7 @@ def test_genes_by_symbol_and_what_is_ambiguous(tmp_path):
     rows = "ABC1\t1\nDEF2\t2\nENSG00000000002\t3\nTWO\t4\nMUS\t5\n"
     path = write(tmp_path, "gene\tx\n" + rows)
     labels = read_labels(
-        path, "x", isoform_groups=GROUPS, gene_symbols=SYMBOLS, species="Homo sapiens"
+        path, "x", join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS, species="Homo sapiens")
     )
     assert [t.transcript_id for t in labels.transcripts] == ["a3"]
     # DEF2 and its id label one gene; TWO means two; MUS is of the mouse.
@@ -80,20 +80,22 @@ def test_genes_by_symbol_and_what_is_ambiguous(tmp_path):
 
 def test_the_second_gene_column_helps_where_the_first_is_unknown(tmp_path):
     path = write(tmp_path, "gene_id,gene_symbol,x\nold,ABC1,1\nENSG00000000002,,2\n", "labels.csv")
-    labels = read_labels(path, "x", isoform_groups=GROUPS, gene_symbols=SYMBOLS, species="human")
+    labels = read_labels(
+        path, "x", join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS, species="human")
+    )
     assert [t.transcript_id for t in labels.transcripts] == ["a3", "b1"]
 
 
 def test_a_table_without_a_transcript_or_gene(tmp_path):
     with pytest.raises(InputError, match="got the columns name, x, species, wanted transcript_id"):
-        read_labels(write(tmp_path, "name\tx\na\t1\n"), "x", isoform_groups=GROUPS)
+        read_labels(write(tmp_path, "name\tx\na\t1\n"), "x", join=Join(isoform_groups=GROUPS))
 
 
 def test_a_gene_column_that_is_no_text(tmp_path):
     path = tmp_path / "labels.parquet"
     pl.DataFrame({"gene_id": ["g3"], "gene_symbol": [["TWO"]], "x": [1.0]}).write_parquet(path)
     with pytest.raises(InputError, match=r"column 'gene_symbol': got List\(String\), wanted text"):
-        read_labels(path, "x", isoform_groups=GROUPS, species="human")
+        read_labels(path, "x", join=Join(isoform_groups=GROUPS, species="human"))
 
 
 def test_saluki_as_published(tmp_path):
@@ -102,7 +104,9 @@ def test_saluki_as_published(tmp_path):
     text = header + "ENSG1\t-0.5\t2\t6\t0\t3\t.5\t.5\t.5\t1.00\tCC\tATGTAA\tGGG\n"
     path = tmp_path / "all_HLs_human_featTable.txt.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    labels = half_life(path, homology=Homology({("9606", "ENSG1"): "7"}), species="human")
+    labels = half_life(
+        path, join=Join(homology=Homology({("9606", "ENSG1"): "7"}), species="human")
+    )
     assert labels.transcripts == (Transcript("ENSG1", "ENSG1", "human", "CCATGTAAGGG", 2, 8, None),)
     assert (labels.label, labels.targets.tolist(), labels.groups) == ("HALFLIFE", [-0.5], ("7",))
 
@@ -110,8 +114,8 @@ def test_saluki_as_published(tmp_path):
 def test_homology_that_knows_no_gene_is_an_error(tmp_path):
     path = write(tmp_path, "gene_id\tsequence\thalf_life\ng1\tACG\t1\n")
     with pytest.raises(InputError, match="got no gene that the homology knows.* 'g1' of 'mouse'"):
-        half_life(path, homology=Homology({("9606", "g1"): "H"}), species="mouse")
-    assert half_life(path, species="mouse").groups == ("mouse:g1",)
+        half_life(path, join=Join(homology=Homology({("9606", "g1"): "H"}), species="mouse"))
+    assert half_life(path, join=Join(species="mouse")).groups == ("mouse:g1",)
 
 
 def test_ribosome_load_of_a_library_as_published(tmp_path):
@@ -127,7 +131,7 @@ def test_ribosome_load_of_a_library_as_published(tmp_path):
 
 def test_ribosome_load_of_isoforms(tmp_path):
     path = write(tmp_path, "transcript_id\tmrl\na1\t1\na2\t2\nx\t3\n")
-    labels = mean_ribosome_load(path, isoform_groups=GROUPS, species="human")
+    labels = mean_ribosome_load(path, join=Join(isoform_groups=GROUPS, species="human"))
     assert [t.transcript_id for t in labels.transcripts] == ["a1", "a2"]
     assert labels.groups == ("h1", "h1")
 
@@ -137,14 +141,14 @@ def test_localisation_of_indicators(tmp_path):
         tmp_path,
         "gene_id\tnucleus\tcytosol\nENSG00000000001\t1\t0\nENSG00000000002\t1\t1\ng3\t\t1\n",
     )
-    labels = protein_localisation(path, isoform_groups=GROUPS, species="human")
+    labels = protein_localisation(path, join=Join(isoform_groups=GROUPS, species="human"))
     assert labels.classes == ("nucleus", "cytosol")
     assert labels.targets.dtype == bool
     assert labels.targets.tolist() == [[True, False], [True, True]]
     assert outcomes(labels) == {"matched": 2, "label missing": 1, "unmatched": 0, "ambiguous": 0}
     path.write_text("gene_id\tnucleus\ng3\t2\n")
     with pytest.raises(InputError, match="row 1: nucleus: got 2, wanted 0 or 1"):
-        protein_localisation(path, isoform_groups=GROUPS, species="human")
+        protein_localisation(path, join=Join(isoform_groups=GROUPS, species="human"))
 
 
 def test_localisation_as_the_protein_atlas_publishes_it(tmp_path):
@@ -153,25 +157,29 @@ def test_localisation_as_the_protein_atlas_publishes_it(tmp_path):
     rows += "ENSG00000000002\tDEF2\tUncertain\tCytosol\t\n"
     rows += "g3\tTWO\tApproved\tCytosol\t\n"
     path = write(tmp_path, header + rows)
-    labels = protein_localisation(path, isoform_groups=GROUPS, gene_symbols=SYMBOLS)
+    labels = protein_localisation(path, join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS))
     assert labels.classes == ("Cytosol", "Nucleoplasm", "Vesicles")
     assert labels.targets.tolist() == [[True, True, True], [True, False, False]]
     assert outcomes(labels) == {"matched": 2, "label missing": 1, "unmatched": 0, "ambiguous": 0}
-    some = protein_localisation(path, ("Vesicles",), isoform_groups=GROUPS)
+    some = protein_localisation(path, ("Vesicles",), join=Join(isoform_groups=GROUPS))
     assert some.targets.tolist() == [[True], [False]]
 
 
 def test_gene_ontology_sets(tmp_path):
     path = write(tmp_path, "T2\t\tABC1\tGONE\tTWO\nT1\t\tABC1\tDEF2\nT3\t\tGONE\n")
-    labels = gene_ontology_sets(path, GROUPS, gene_symbols=SYMBOLS)
+    labels = gene_ontology_sets(path, join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS))
     assert labels.classes == ("T1", "T2")
     assert [t.gene_id for t in labels.transcripts] == ["ENSG00000000001.4", "ENSG00000000002"]
     assert labels.targets.tolist() == [[True, True], [True, False]]
     assert outcomes(labels) == {"matched": 2, "unmatched": 1, "ambiguous": 1, "label missing": 0}
-    often = gene_ontology_sets(path, GROUPS, gene_symbols=SYMBOLS, min_genes=2)
+    often = gene_ontology_sets(
+        path, min_genes=2, join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS)
+    )
     assert (often.classes, often.targets.tolist()) == (("T1",), [[True], [True]])
     with pytest.raises(InputError, match="got no term of 3 matched genes, wanted some"):
-        gene_ontology_sets(path, GROUPS, gene_symbols=SYMBOLS, min_genes=3)
+        gene_ontology_sets(
+            path, min_genes=3, join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS)
+        )
 
 
 def test_gene_ontology_annotations(tmp_path):
@@ -191,7 +199,9 @@ def test_gene_ontology_annotations(tmp_path):
         + line.format("P4", "TWO", "NOT|enables", "GO:0000001", ""),
         "a.gaf",
     )
-    labels = gene_ontology_annotations(gaf, obo, GROUPS, gene_symbols=SYMBOLS)
+    labels = gene_ontology_annotations(
+        gaf, obo, join=Join(isoform_groups=GROUPS, gene_symbols=SYMBOLS)
+    )
     assert labels.classes == ("GO:0000001", "GO:0000002")
     assert [t.transcript_id for t in labels.transcripts] == ["a3", "b1"]
     assert labels.targets.tolist() == [[True, True], [True, False]]
@@ -213,7 +223,7 @@ def test_gene_ontology_annotations(tmp_path):
 )
 def test_real_half_lives(real_data, name, column, rows):
     path = real_data / "rna_property" / f"{name}.parquet"
-    labels = half_life(path, species=name.rpartition("_")[2])
+    labels = half_life(path, join=Join(species=name.rpartition("_")[2]))
     frame = pl.read_parquet(path).filter(pl.col(column).is_finite())
     assert labels.label == column
     assert labels.targets.tolist() == frame[column].to_list()
@@ -265,7 +275,7 @@ def test_real_gene_ontology_sets(real_data, human, aspect, rows):
     claimed = Counter(next(iter(ids)) for ids in means.values() if len(ids) == 1)
     one = {g: next(iter(ids)) for g, ids in means.items() if len(ids) == 1}
     matched = {gene: found for gene, found in one.items() if claimed[found] == 1}
-    labels = gene_ontology_sets(path, groups, gene_symbols=symbols)
+    labels = gene_ontology_sets(path, join=Join(isoform_groups=groups, gene_symbols=symbols))
     assert outcomes(labels) == {
         "matched": len(matched),
         "unmatched": sum(not ids for ids in means.values()),

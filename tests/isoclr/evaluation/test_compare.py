@@ -224,10 +224,10 @@ def test_classes_of_one_value_are_left_out_of_a_multilabel_task_and_counted():
 
     def predictor(fold):
         widths.append((fold.classes, fold.train_targets.shape[1]))
-        return targets[fold.test][:, :2] + rng.normal(size=(len(fold.test), 2))
+        return targets[fold.test] + rng.normal(size=(len(fold.test), 3))
 
     results = run({"a": predictor}, labels)
-    assert set(widths) == {(2, 2)}
+    assert set(widths) == {(3, 3)}  # which are scored is none of a predictor's business
     assert [r.classes_left_out for r in results.runs] == [1, 1, 1]
     assert "2 of 3 classes" in results.title()
 
@@ -335,9 +335,30 @@ def test_errors_name_what_was_wrong():
         ({"a": good}, labels, rows_of_splits((1, 1)), (1.0,), "2 splits of 1 seeds"),
         ({"a": good}, labels, None, (37,), "got 37, 37 of 36 rows"),
         ({"a": good}, labels, None, (0.01,), "got 0.01, 0 of 36 rows"),
-        ({"a": good}, same, None, (1.0,), "one value for all of train or test"),
-        ({"a": lambda f: np.zeros(3)}, labels, None, (1.0,), r"'a': test: got shape \(3,\)"),
+        ({"a": good}, same, None, (1.0,), "no two values in 36 rows of train and 12 of test"),
+        (
+            {"a": lambda f: np.zeros(3)},
+            labels,
+            None,
+            (1.0,),
+            r"a: predictions of test: got shape \(3,\)",
+        ),
         ({"a": lambda f: np.full(12, np.nan)}, labels, None, (1.0,), "finite"),
     ):
         with pytest.raises(InputError, match=match):
             run(predictors, of, splits, counts)
+
+
+@pytest.mark.parametrize(
+    ("task", "targets", "message"),
+    [
+        ("magic", np.zeros(3), "task: got 'magic', wanted one of regression, binary"),
+        (REGRESSION, np.zeros(3, bool), r"got bool \(3,\), wanted numbers \(3,\) of a regression"),
+        (BINARY, np.zeros(3), r"got float64 \(3,\), wanted bool \(3,\) of a binary task"),
+        (MULTILABEL, np.zeros((3, 2), bool), r"got bool \(3, 2\), wanted bool \(3, 0\)"),
+        (MULTICLASS, np.arange(3), "got classes 0 to 2, wanted 0 to -1"),
+    ],
+)
+def test_targets_are_those_of_their_task(task, targets, message):
+    with pytest.raises(InputError, match=f"y: .*{message}"):
+        Labels(label="y", task=task, targets=targets)

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from data_builders.groups.parquet import read_groups
+from data_builders.labels.files import write_label_set
+from data_builders.labels.label_set import Join, read_labels
 from isoclr.evaluation.embed import embed_transcripts, load_model
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "EVALUATION.md"
@@ -98,3 +100,30 @@ def test_metrics_as_documented(monkeypatch):
     monkeypatch.setattr("socket.socket.connect", None)
     (code,) = code_of("Metrics")
     exec(code, {})
+
+
+def test_labels_as_documented(clade, groups_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "groups").symlink_to(groups_folder)
+    (tmp_path / "half_life.tsv").symlink_to(clade.half_life)
+    text = (DOCS.parent / "LABELS.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert len(names["labels"].targets) > 10
+
+
+def test_models_of_your_own_as_documented(clade, groups_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    join = Join(isoform_groups=read_groups(groups_folder))
+    write_label_set(read_labels(clade.half_life, "half_life", join), "half_life.parquet")
+    arrays, function = code_of("Linear probe")
+    exec(arrays, {"my_embeddings": lambda transcripts: np.eye(len(transcripts), 3)})
+    exec(function.replace("[0.1, 1.0]", "[0.5, 1.0]"), {})  # of 28 train rows
+    printed = capsys.readouterr().out
+    assert "mine" in printed and "forest" in printed and "k-NN" in printed
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "half_life.parquet",
+        "probe.json",
+        "probe.png",
+    }

@@ -13,7 +13,7 @@ from torch import nn
 
 from data_builders.groups.build import GenomeSource, build
 from data_builders.groups.parquet import read_groups
-from data_builders.labels.label_set import read_labels
+from data_builders.labels.label_set import Join, read_labels
 from data_builders.records import InputError, Transcript
 from data_builders.simulate.clade import WEIGHTS, half_life_signals, simulate_clade
 from data_builders.simulate.evolution import MOTIFS
@@ -30,7 +30,7 @@ from isoclr.evaluation.explain import (
     similarity_score,
 )
 from isoclr.evaluation.figures_explain import strongest
-from isoclr.evaluation.supervised import tokenize
+from isoclr.evaluation.networks import tokenize
 from modeling_isoclr import (
     IsoCLRConfig,
     IsoCLRForSequenceClassification,
@@ -283,7 +283,9 @@ def test_the_strongest_stretch():
 
 @pytest.fixture(scope="module")
 def labels(groups_folder, clade):
-    return read_labels(clade.half_life, "half_life", isoform_groups=read_groups(groups_folder))
+    return read_labels(
+        clade.half_life, "half_life", join=Join(isoform_groups=read_groups(groups_folder))
+    )
 
 
 @pytest.mark.parametrize("kind", ["number", "classes"])
@@ -293,7 +295,7 @@ def test_a_probe_reads_its_own_prediction_off_the_embedding(tokenizer, labels, k
     if kind == "classes":
         above = labels.targets > np.median(labels.targets)
         targets = np.stack([above, ~above], 1)
-        labels = replace(labels, targets=targets, classes=("long", "short"))
+        labels = replace(labels, task="multilabel", targets=targets, classes=("long", "short"))
         name = "short"
     score = probe_score(encoder, tokenizer, labels, name, progress=False)
     assert score.name == f"linear probe of {name or 'half_life'}"
@@ -447,7 +449,7 @@ def test_a_probe_of_simulated_half_lives_goes_by_their_causes(tokenizer, tmp_pat
     sources = map(GenomeSource, clade.genomes, clade.annotations, clade.species)
     build(list(sources), tmp_path / "groups", homology=clade.homology)
     labels = read_labels(
-        clade.half_life, "half_life", isoform_groups=read_groups(tmp_path / "groups")
+        clade.half_life, "half_life", join=Join(isoform_groups=read_groups(tmp_path / "groups"))
     )
     weights = json.loads(clade.truth.read_text())["codon_weights"]
     torch.manual_seed(0)

@@ -1,14 +1,14 @@
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
 
 from data_builders.groups.parquet import read_groups
+from data_builders.labels.base import MULTILABEL
 from data_builders.labels.files import write_label_set
 from data_builders.labels.label_set import LabelSet
 from data_builders.records import InputError
-from isoclr.evaluation.go import go_model
+from isoclr.evaluation.go import TermOptions, go_model
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,14 @@ def labels(groups_folder):
     groups, transcripts = zip(*first, strict=True)
     even = np.arange(len(groups)) % 2 == 0
     targets = np.stack([even, ~even, np.ones_like(even)], 1)
-    return LabelSet("go", transcripts, targets, groups, Counter(), ("GO:1", "GO:2", "GO:3"))
+    return LabelSet(
+        label="go",
+        task=MULTILABEL,
+        targets=targets,
+        classes=("GO:1", "GO:2", "GO:3"),
+        transcripts=transcripts,
+        groups=groups,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +55,26 @@ def test_terms_are_separated_and_probed_beside_the_controls(
 ):
     how = {"max_share": 0.6} if by == "share" else {"obo": obo, "level": 1, "saluki": True}
 
-    def network(rows, targets, train, validation, test, seed):
-        assert targets.shape == (len(rows), 2)
-        return targets[test].astype(np.float32)  # it knows all
+    def network(self, fold):
+        assert fold.train_targets.shape == (len(fold.train), 2)
+        return labels.targets[fold.test, :2].astype(np.float32)  # it knows all
 
-    monkeypatch.setattr("isoclr.evaluation.controls.fit_and_predict", network)
-    separation, probed = go_model(model_folder, labels_file, tmp_path / "out", seeds=(1, 2), **how)
+    monkeypatch.setattr("isoclr.evaluation.finetune.Saluki.__call__", network)
+    options = TermOptions(seeds=(1, 2), **how)
+    separation, probed = go_model(model_folder, labels_file, tmp_path / "out", options)
     assert separation.terms == ("GO:1", "GO:2")  # neither what all genes have nor what is deeper
     assert separation.genes == tuple(labels.targets[:, :2].sum(axis=0))
     controls = ["structure", "codons", "codons + structure", "codons + structure + k-mers 1-4"]
-    features = ["IsoCLR", "random weights", "k-mers 1-6", *controls]
+    features = [model_folder.name, "random weights", "k-mers 1-6", *controls]
     assert list(separation.scores) == features
     networks = ["Saluki-like network"] if by == "level" else []
-    assert list(probed.scores) == [*features, "boosting", *networks]
-    assert all(set(probed.scores[name]["auroc_macro"]) == {1.0} for name in networks)
-    assert probed.classes == 2 and probed.seeds == (1, 2)
+    assert list(probed.predictors) == [*features, "boosting", *networks]
+    assert all(probed.values(name, "auroc_macro") == [1.0, 1.0] for name in networks)
+    assert probed.classes == 2
     out = tmp_path / "out"
-    files = {"go.json", "go.png", "probe.json", "probe.png"} | ({"saluki"} if networks else set())
+    files = {"go.json", "go.png", "probe.json", "probe.png"} | (
+        {"runs.jsonl"} if networks else set()
+    )
     assert {path.name for path in out.iterdir()} == files
     assert json.loads((out / "go.json").read_text())["scores"] == separation.scores
     assert json.loads((out / "probe.json").read_text())["rows"] == len(labels.transcripts)

@@ -4,20 +4,11 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
 from data_builders.records import InputError
-from isoclr.evaluation.linear import (
-    ALPHAS,
-    CLASS_ALPHAS,
-    CLASS_METRICS,
-    METRICS,
-    _ridge,
-    _rotated,
-    _standardised,
-    fit_and_score,
-    fit_and_score_classes,
-    score_classes,
-    score_numbers,
-)
+from isoclr.evaluation.compare import Fold
+from isoclr.evaluation.linear import ALPHAS, CLASS_ALPHAS, Linear, _Rotation, _Units
+from isoclr.evaluation.scores import score
 
 TRAIN, VALIDATION, TEST = np.arange(60), np.arange(60, 100), np.arange(100, 160)
 
@@ -30,15 +21,28 @@ def planted(width, classes, seed=0):
     return x * rng.lognormal(size=width), rng.random((160, classes)) < expit(logits)
 
 
-def classes_scored(x, targets, alphas=CLASS_ALPHAS):
-    return fit_and_score_classes("x", x, targets, TRAIN, VALIDATION, TEST, alphas)
+def fold_of(task, targets, classes=0):
+    return Fold(
+        task=task,
+        classes=classes,
+        train=TRAIN,
+        validation=VALIDATION,
+        test=TEST,
+        train_targets=targets[TRAIN],
+        validation_targets=targets[VALIDATION],
+        seed=0,
+    )
+
+
+def multilabel(targets):
+    return fold_of(MULTILABEL, targets, targets.shape[1])
 
 
 @pytest.mark.parametrize("width", [20, 300])  # less than train has rows, and more
 def test_classes_are_those_of_logistic_regressions_by_sklearn(width):
     x, targets = planted(width, 3)
     z = (x - x[TRAIN].mean(0)) / x[TRAIN].std(0)
-    losses, scores = [], []
+    losses, predicted = [], []
     for alpha in CLASS_ALPHAS:
         found = np.empty((160, 3))
         for column in range(3):
@@ -46,19 +50,33 @@ def test_classes_are_those_of_logistic_regressions_by_sklearn(width):
             model.fit(z[TRAIN], targets[TRAIN, column])
             found[:, column] = model.predict_proba(z)[:, 1]
         losses.append(log_loss(targets[VALIDATION].ravel(), found[VALIDATION].ravel()))
-        scores.append(
-            [
-                score(targets[TEST], found[TEST], average=average)
-                for score in (roc_auc_score, average_precision_score)
-                for average in ("macro", "micro")
-            ]
-        )
+        predicted.append(found)
     best = int(np.argmin(losses))
     assert 0 < best < len(CLASS_ALPHAS) - 1
-    *found, alpha = classes_scored(x, targets)
-    assert alpha == CLASS_ALPHAS[best]
-    assert found == pytest.approx(scores[best], abs=0.002)  # sklearn's default tolerance
-    assert found != pytest.approx(scores[-1], abs=0.002)
+    found = Linear(x)(multilabel(targets))
+    assert found.choices == {"alpha": CLASS_ALPHAS[best]}
+    np.testing.assert_allclose(found.test, predicted[best][TEST], atol=2e-3)  # sklearn's tolerance
+    np.testing.assert_allclose(found.validation, predicted[best][VALIDATION], atol=2e-3)
+    assert np.abs(found.test - predicted[-1][TEST]).max() > 0.02
+    alone = Linear(x, [CLASS_ALPHAS[best]])(fold_of(BINARY, targets[:, 1]))
+    np.testing.assert_allclose(alone.test, found.test[:, 1], atol=2e-3)
+
+
+@pytest.mark.parametrize("width", [20, 300])
+def test_one_of_several_classes_is_that_of_sklearn(width):
+    x, _ = planted(width, 1)
+    targets = np.digitize(x[:, 0] / x[:, 0].std() + x[:, 1] / x[:, 1].std(), [-0.5, 0.5])
+    z = (x - x[TRAIN].mean(0)) / x[TRAIN].std(0)
+    model = LogisticRegression(C=0.1, max_iter=10_000, tol=1e-8).fit(z[TRAIN], targets[TRAIN])
+    found = Linear(x, [10.0])(fold_of(MULTICLASS, targets, 3))
+    np.testing.assert_allclose(found.test, model.predict_proba(z[TEST]), atol=2e-3)
+    # A class that only test has gets no probability; two in train are the logistic regression.
+    rare = np.where(targets == 2, 0, targets)
+    rare[TEST[:3]] = 2
+    found = Linear(x, [10.0])(fold_of(MULTICLASS, rare, 3))
+    model = LogisticRegression(C=0.1, max_iter=10_000, tol=1e-8).fit(z[TRAIN], rare[TRAIN])
+    np.testing.assert_allclose(found.test[:, :2], model.predict_proba(z[TEST]), atol=2e-3)
+    assert (found.test[:, 2] == 0).all()
 
 
 @pytest.mark.parametrize("width", [8, 59, 60, 61, 300])
@@ -69,35 +87,61 @@ def test_ridge_is_that_of_sklearn(width, collinear):
     if collinear:
         x = np.hstack([x, x[:, :4] + x[:, 1:5], x[:, :1]])
     targets = x[:, :5] @ rng.normal(size=5) + rng.normal(size=160) + 7
-    z_train, z_test = _standardised("x", x, TRAIN, TEST)
-    model = RidgeCV(ALPHAS).fit(z_train, targets[TRAIN])
-    predicted, alpha = _ridge(z_train, z_test, targets[TRAIN], ALPHAS)
-    assert alpha == model.alpha_
-    np.testing.assert_allclose(predicted, model.predict(z_test), rtol=1e-8)
+    z = (x - x[TRAIN].mean(0)) / x[TRAIN].std(0)
+    model = RidgeCV(ALPHAS).fit(z[TRAIN], targets[TRAIN])
+    found = Linear(x)(fold_of(REGRESSION, targets))
+    assert found.choices == {"alpha": model.alpha_}
+    np.testing.assert_allclose(found.test, model.predict(z[TEST]), rtol=1e-8)
+
+
+@pytest.mark.parametrize("width", [8, 300])
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTILABEL, MULTICLASS])
+def test_weights_on_raw_features_give_the_same_predictions(task, width):
+    x, classes = planted(width, 3)
+    x[:, 2] = 4.0  # constant
+    targets = {
+        REGRESSION: x[:, 0],
+        BINARY: classes[:, 0],
+        MULTILABEL: classes,
+        MULTICLASS: classes[:, 0] + classes[:, 1].astype(int),
+    }[task]
+    model = Linear(x, [10.0]).fit(fold_of(task, targets, 3))
+    weights, intercept = model.on_raw_features()
+    values = x @ weights + intercept
+    expected = {
+        REGRESSION: values[:, 0],
+        BINARY: expit(values[:, 0]),
+        MULTILABEL: expit(values),
+        MULTICLASS: np.exp(values) / np.exp(values).sum(axis=1, keepdims=True),
+    }[task]
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-9)
+    assert (weights[2] == 0).all()
 
 
 @pytest.mark.parametrize(("width", "spanned"), [(20, 20), (300, 59)])
 def test_rotated_points_keep_every_product_with_train(width, spanned):
     x, _ = planted(width, 1)
-    z_train, z_test = _standardised("x", x, TRAIN, TEST)
-    train, test = _rotated(z_train, z_test)
+    units = _Units(x[TRAIN])
+    rotation = _Rotation(units.train)
+    z_test = units.of(x[TEST])
+    train, test = rotation.train, rotation.of(z_test)
     # Of sixty rows 59, as the mean is taken out.
     assert train.shape == (60, spanned) and test.shape == (60, spanned)
-    np.testing.assert_allclose(train @ train.T, z_train @ z_train.T, atol=1e-9)
-    np.testing.assert_allclose(test @ train.T, z_test @ z_train.T, atol=1e-9)
+    np.testing.assert_allclose(train @ train.T, units.train @ units.train.T, atol=1e-9)
+    np.testing.assert_allclose(test @ train.T, z_test @ units.train.T, atol=1e-9)
 
 
 @pytest.mark.parametrize("width", [8, 300])
-def test_test_rows_do_not_choose_the_penalty_nor_validation_rows_the_weights(width):
+def test_validation_rows_choose_the_penalty_and_not_the_weights(width):
     x, targets = planted(width, 2)
-    honest = classes_scored(x, targets)
-    spoilt = targets.copy()
-    spoilt[TEST] = ~spoilt[TEST]
-    assert classes_scored(x, spoilt)[-1] == honest[-1]
+    honest = Linear(x)(multilabel(targets))
     spoilt = targets.copy()
     spoilt[VALIDATION] = ~spoilt[VALIDATION]
-    assert classes_scored(x, spoilt)[-1] == max(CLASS_ALPHAS)  # the weaker, the better
-    assert classes_scored(x, spoilt, (10.0,)) == classes_scored(x, targets, (10.0,))
+    found = Linear(x)(multilabel(spoilt))
+    assert found.choices["alpha"] == max(CLASS_ALPHAS)  # the weaker, the better
+    assert found.choices != honest.choices
+    alone = [Linear(x, [10.0])(multilabel(each)).test for each in (spoilt, targets)]
+    assert (alone[0] == alone[1]).all()
 
 
 def test_features_that_do_not_vary_predict_the_mean():
@@ -105,32 +149,42 @@ def test_features_that_do_not_vary_predict_the_mean():
     numbers, (_, classes) = rng.normal(size=160), planted(5, 2)
     constant = np.ones((160, 3))
     constant[TEST] = rng.normal(size=(60, 3))  # train has nothing to say about it
-    scores = dict(
-        zip(METRICS, fit_and_score("x", constant, numbers, TRAIN, TEST, [1.0]), strict=True)
-    )
-    mse = np.mean((numbers[TEST] - numbers[TRAIN].mean()) ** 2)
-    assert scores == {"pearson": 0, "spearman": 0, "mse": pytest.approx(mse), "alpha": 1}
-    scores = dict(zip(CLASS_METRICS, classes_scored(constant, classes), strict=True))
-    assert scores["auroc_macro"] == 0.5
+    predicted = Linear(constant, [1.0])(fold_of(REGRESSION, numbers)).test
+    assert predicted == pytest.approx(np.full(60, numbers[TRAIN].mean()))
+    predicted = Linear(constant)(multilabel(classes)).test
+    assert (np.ptp(predicted, axis=0) == 0).all()
+    assert predicted[0] == pytest.approx(classes[TRAIN].mean(0), abs=1e-3)
+
+
+def test_a_class_of_one_value_in_train_is_predicted_to_be_so():
+    x, targets = planted(8, 3)
+    targets[TRAIN, 1], targets[TRAIN, 2] = False, True
+    found = Linear(x)(multilabel(targets))
+    assert (found.test[:, 1] < 1e-5).all() and (found.test[:, 2] > 1 - 1e-5).all()
+    alone = Linear(x)(multilabel(targets[:, :1]))
+    np.testing.assert_allclose(found.test[:, 0], alone.test[:, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_number_that_is_none_is_named(value):
     x, targets = planted(8, 1)
     x[130, 2] = value
-    message = "features 'x': row 130: got NaN or infinity, wanted numbers"
-    with pytest.raises(InputError, match=message):
-        fit_and_score("x", x, targets[:, 0].astype(float), TRAIN, TEST, [1.0])
-    with pytest.raises(InputError, match=message):
-        classes_scored(x, targets)
+    message = "features: row 130: got NaN or infinity, wanted numbers"
+    for fold in (fold_of(REGRESSION, targets[:, 0] * 1.0), multilabel(targets)):
+        with pytest.raises(InputError, match=message):
+            Linear(x)(fold)
+
+
+# --- Scores
 
 
 def test_scores_of_numbers_of_a_known_case():
     predicted, observed = np.array([1.0, 2, 3, 10]), np.array([1.0, 2, 4, 3])
-    assert score_numbers(predicted, observed) == pytest.approx(
-        (np.corrcoef(predicted, observed)[0, 1], 0.8, (1 + 49) / 4)
-    )
-    assert score_numbers(np.ones(4), observed) == (0, 0, (0 + 1 + 9 + 4) / 4)
+    r = np.corrcoef(predicted, observed)[0, 1]
+    expected = {"pearson": r, "spearman": 0.8, "mse": (1 + 49) / 4}
+    assert score(REGRESSION, predicted, observed) == pytest.approx(expected)
+    expected = {"pearson": 0, "spearman": 0, "mse": (0 + 1 + 9 + 4) / 4}
+    assert score(REGRESSION, np.ones(4), observed) == expected
 
 
 def test_scores_of_classes_of_a_known_case():
@@ -138,8 +192,18 @@ def test_scores_of_classes_of_a_known_case():
     # of a true and a false, 0.9 wins all and 0.2 one (of 0.1, 0.3, 0.4, 0.8).
     predicted = np.array([[0.9, 0.3], [0.1, 0.2], [0.4, 0.8]])
     observed = np.array([[True, False], [False, True], [False, False]])
-    macro, micro, precision, micro_precision = score_classes(predicted, observed)
-    assert (macro, micro) == (0.5, 5 / 8)
-    assert precision == pytest.approx((1 + 1 / 3) / 2)
-    assert micro_precision == pytest.approx((1 + 2 / 5) / 2)
-    assert score_classes(predicted[:, :1], observed[:, :1]) == (1, 1, 1, 1)
+    assert score(MULTILABEL, predicted, observed) == pytest.approx(
+        {
+            "auroc_macro": 0.5,
+            "auroc_micro": 5 / 8,
+            "auprc_macro": (1 + 1 / 3) / 2,
+            "auprc_micro": (1 + 2 / 5) / 2,
+        }
+    )
+    assert set(score(MULTILABEL, predicted[:, :1], observed[:, :1]).values()) == {1}
+    for average in ("macro", "micro"):
+        areas = [f(observed, predicted, average=average) for f in _AREAS]
+        assert [score(MULTILABEL, predicted, observed)[f"{n}_{average}"] for n in _NAMES] == areas
+
+
+_AREAS, _NAMES = (roc_auc_score, average_precision_score), ("auroc", "auprc")

@@ -286,7 +286,9 @@ def test_identity_of_known_changes():
 def test_a_model_beside_random_weights_and_kmers(groups_folder, model_folder, tmp_path):
     result = retrieve_model(model_folder, groups_folder, tmp_path / "out", queries=8, candidates=60)
     encoders = [
-        f"{name}{how}" for name in ("IsoCLR", "random weights") for how in ("", ", whitened")
+        f"{name}{how}"
+        for name in (model_folder.name, "random weights")
+        for how in ("", ", whitened")
     ]
     assert list(result.ranks) == [*encoders, "6-mers"]
     read = json.loads((tmp_path / "out" / "retrieve.json").read_text())
@@ -300,12 +302,10 @@ def test_a_model_beside_random_weights_and_kmers(groups_folder, model_folder, tm
     assert lines[0].startswith(f"{read['transcripts']:,} transcripts; pairs: ")
     assert lines[2].split("  ")[0] == "pairs" and lines[2].endswith("chance")
     first, whole = lines[3], read["summary"][0]
-    value, low, high = whole["scores"]["IsoCLR"]["recall@1"]
+    value, low, high = whole["scores"][model_folder.name]["recall@1"]
     assert first.startswith(f"{whole['pairs']}")
-    assert (
-        f"{value:.3f} [{low:.3f}, {high:.3f}] {whole['scores']['IsoCLR']['recall@10'][0]:.3f} "
-        in first
-    )
+    at_ten = whole["scores"][model_folder.name]["recall@10"][0]
+    assert f"{value:.3f} [{low:.3f}, {high:.3f}] {at_ten:.3f} " in first
     assert len(lines) == 3 + len(read["summary"])
     image = imread(tmp_path / "out" / "retrieve.png")
     assert all((edge == 1).all() for edge in (image[0], image[-1], image[:, 0], image[:, -1]))

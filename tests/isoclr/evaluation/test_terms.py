@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ from matplotlib.image import imread
 from scipy.spatial.distance import pdist
 from sklearn.metrics import silhouette_samples
 
+from data_builders.labels.base import MULTILABEL, REGRESSION
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.ontology import Ontology
 from data_builders.records import InputError, Transcript
@@ -25,12 +25,12 @@ from isoclr.evaluation.terms import (
 def labelled(targets, groups=None, classes=None):
     n, width = targets.shape
     return LabelSet(
-        "go",
-        tuple(Transcript(f"t{i}", f"g{i}", "s", "A") for i in range(n)),
-        targets,
-        tuple(groups or map(str, range(n))),
-        Counter(),
-        classes or tuple(f"GO:{i}" for i in range(width)),
+        label="go",
+        task=MULTILABEL,
+        targets=targets,
+        classes=classes or tuple(f"GO:{i}" for i in range(width)),
+        transcripts=tuple(Transcript(f"t{i}", f"g{i}", "s", "A") for i in range(n)),
+        groups=tuple(groups or map(str, range(n))),
     )
 
 
@@ -191,7 +191,10 @@ def test_result_is_written_and_drawn(tmp_path):
 def test_bad_input_is_named():
     matrix, labels, _ = clustered(np.random.default_rng(0), n=50)
     with pytest.raises(InputError, match="got the number 'half_life', wanted classes"):
-        frequent_terms(LabelSet("half_life", (), np.arange(3.0), (), Counter()))
+        numbers = np.arange(3.0)
+        frequent_terms(
+            LabelSet(label="half_life", task=REGRESSION, targets=numbers, transcripts=(), groups=())
+        )
     with pytest.raises(InputError, match="got 0 terms of at most 1% of the genes, wanted two"):
         frequent_terms(labels, max_share=0.01)
     with pytest.raises(InputError, match="got 9 genes of 2 terms with no other of them, wanted"):

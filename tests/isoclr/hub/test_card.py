@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 from huggingface_hub import ModelCard
+from results import results_of
 
+from data_builders.labels.base import MULTILABEL, REGRESSION
 from data_builders.records import InputError
-from isoclr.evaluation.linear import CLASS_METRICS
-from isoclr.evaluation.probe import ProbeResult
+from isoclr.evaluation.scores import METRICS
 from isoclr.hub.card import REPOSITORY, count_parameters, write_card
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 
@@ -95,9 +96,11 @@ def test_results_are_in_the_table_and_in_the_metadata(folder, probe_file):
     path = write_card(folder, results=[probe_file], datasets=["someone/groups"])
     text = path.read_text()
     assert "**half_life**: 1,234 transcripts, 56 homology groups, homology split, 2 seeds." in text
-    scores = "0.450 ± 0.098 | 0.500 ± 0.000 | 1.500 ± 0.000"
+    # Two splits of 200 test and 800 train rows: 12.706 * (1/2 + 200/800) ** 0.5 * s.
+    scores = "0.450 ± 0.778 | 0.500 ± 0.000 | 1.500 ± 0.000"
     assert f"| IsoCLR | {scores} |  |" in text
-    assert "| k-mers | 0.560 ± 0.118 | 0.500 ± 0.000 | 1.500 ± 0.000 | +0.110 ± 0.020 |" in text
+    assert "| k-mers | 0.560 ± 0.934 | 0.500 ± 0.000 | 1.500 ± 0.000 | +0.110 ± 0.156 |" in text
+    assert "half of\na 95 % corrected resampled t interval (Nadeau & Bengio 2003)" in text
     data = ModelCard.load(path).data
     assert (data.license, data.library_name, data.datasets, data.model_name) == (
         "apache-2.0",
@@ -118,31 +121,36 @@ def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
     shutil.copy(probe_file, results)
     (results / "probe.png").touch()
     probe = json.loads(probe_file.read_text())
-    few = probe | {"train_rows": [85, 85]}
-    few["summary"] = {"IsoCLR": probe["summary"]["IsoCLR"]}  # of a run with fewer controls
-    (results / "few_labels.json").write_text(json.dumps([few, probe]))
-    points = [{"labels": 1_715, "pearson": [0.5, 0.01]}, {"labels": 85, "pearson": [0.25, 0.125]}]
-    curve = {"from scratch": points, "fine-tuned": [{"labels": 11, "pearson": None}, points[0]]}
-    (results / "low_data.json").write_text(json.dumps({"summary": curve}))
+    few = {"train_rows": 85, "summary": {"IsoCLR": probe["summary"]["IsoCLR"]}}  # fewer controls
+    (results / "probe.json").write_text(json.dumps(probe | {"few_labels": [few]}))
+    (results / "few_labels.png").touch()
+    scores = [{"pearson": 0.5 + x, "spearman": 0.5, "mse": 1.5} for x in (-0.1, 0.1)]
+    curve = results_of(
+        REGRESSION,
+        {"scratch": scores, "fine-tuned": scores},
+        {85: {"scratch": scores}, 11: {"scratch": scores, "fine-tuned": scores[:1]}},
+    )
+    curve.to_json(results / "low_data.json")
     (results / "low_data.png").touch()
     (folder / "NOTES.md").write_text("## How it was made\n\nBy hand.\n")
     text = text_of(folder)
     assert "## How it was made\n\nBy hand.\n\n## How to use it" in text
     assert "![mouse](results/mouse/probe.png)" in text
     assert "**mouse**: 1,234 transcripts" in text
-    assert "| features | 85 labels |\n|---|---|\n| IsoCLR | 0.450 ± 0.098 |\n\n" in text
-    assert "\n| method | 85 labels | 1,715 labels |\n|---|---|---|\n" in text
-    assert "| from scratch | 0.250 ± 0.125 | 0.500 ± 0.010 |" in text
-    assert "| fine-tuned | | 0.500 ± 0.010 |" in text
+    cell = "0.450 ± 0.778"
+    assert f"| features | 85 labels |\n|---|---|\n| IsoCLR | {cell} |\n\n" in text
+    cell = "0.500 ± 1.556"
+    assert "\n| method | 11 labels | 85 labels | 800 labels |\n|---|---|---|---|\n" in text
+    assert f"| scratch | {cell} | {cell} | {cell} |" in text
+    assert f"| fine-tuned | | | {cell} |" in text
+    assert "![mouse](results/mouse/few_labels.png)" in text
     assert "![mouse](results/mouse/low_data.png)" in text
 
 
 def test_classes_have_their_own_metrics(folder, tmp_path):
-    scores = {m: (0.5, 0.75) for m in CLASS_METRICS}
+    scores = {"IsoCLR": [dict.fromkeys(METRICS[MULTILABEL], value) for value in (0.5, 0.75)]}
     path = tmp_path / "probe.json"
-    ProbeResult(
-        "GO", "homology", 9, 9, (1, 2), (1.0,), {"IsoCLR": scores}, "classification", classes=2
-    ).to_json(path)
+    results_of(MULTILABEL, scores, classes=2).to_json(path)
     card = write_card(folder, results=[path])
     heads = "| features | macro AUROC | micro AUROC | macro AUPRC | micro AUPRC | Δ |"
     assert heads in card.read_text()

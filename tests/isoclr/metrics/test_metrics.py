@@ -2,7 +2,9 @@ import evaluate
 import numpy as np
 import pytest
 
-from isoclr.evaluation.linear import CLASS_METRICS, METRICS, score_classes, score_numbers
+from data_builders.labels.base import MULTILABEL
+from data_builders.labels.base import REGRESSION as NUMBER
+from isoclr.evaluation.scores import score
 from isoclr.metrics import CLASSIFICATION, REGRESSION
 
 
@@ -18,8 +20,7 @@ def test_numbers_are_scored_as_the_probe_does(load):
     observed = rng.normal(size=50)
     predicted = observed + rng.normal(size=50)
     found = load(REGRESSION).compute(predictions=predicted, references=observed)
-    expected = score_numbers(predicted, observed)
-    assert found == dict(zip(METRICS[:3], expected, strict=True))
+    assert found == score(NUMBER, predicted, observed)
 
 
 def test_classes_are_scored_as_the_probe_does(load):
@@ -27,7 +28,7 @@ def test_classes_are_scored_as_the_probe_does(load):
     observed = rng.random((50, 3)) < 0.4
     predicted = observed + rng.normal(size=(50, 3))
     found = load(CLASSIFICATION).compute(predictions=predicted, references=observed)
-    assert found == dict(zip(CLASS_METRICS[:4], score_classes(predicted, observed), strict=True))
+    assert found == score(MULTILABEL, predicted, observed)
     assert found["auroc_macro"] != found["auroc_micro"]
 
 
@@ -37,5 +38,5 @@ def test_one_class_needs_no_lists_and_batches_add_up(load):
     metric = load(CLASSIFICATION)
     metric.add_batch(predictions=predicted[:3], references=observed[:3])
     metric.add_batch(predictions=predicted[3:], references=observed[3:])
-    expected = score_classes(predicted[:, None], observed[:, None])
-    assert metric.compute() == dict(zip(CLASS_METRICS[:4], expected, strict=True))
+    expected = score(MULTILABEL, predicted[:, None], observed[:, None])
+    assert metric.compute() == expected
