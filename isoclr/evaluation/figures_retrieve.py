@@ -1,6 +1,7 @@
 """The figure of retrieval."""
 
 import os
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,8 @@ def plot_retrieval(
     """
     kinds = list(dict.fromkeys(row["pairs"] for row in summary))
     # No pyplot: it would keep the figure, and choose a backend for the whole process.
-    figure = Figure(figsize=(1.2 + 3.9 * len(kinds), 3.8), layout="constrained")
+    inches = 1.2 + 3.9 * len(kinds)
+    figure = Figure(figsize=(inches, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for axes, kind in zip(panels, kinds, strict=True):
@@ -56,8 +58,10 @@ def plot_retrieval(
     panels[0].set_ylabel(metric)
     panels[0].set_ylim(0, 1)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    figure.suptitle(
-        f"{title}\nLines: 95 % interval of a bootstrap over queries.", fontsize=9, x=0.01, ha="left"
-    )
+    columns = len(kinds)  # as many as fit beside each other, with long names too
+    place = "outside lower center"
+    figure.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9)
+    note = "Lines: 95 % interval of a bootstrap over queries."
+    title = textwrap.fill(title, int(13 * inches))
+    figure.suptitle(f"{title}\n{note}", fontsize=9, x=0.01, ha="left")
     figure.savefig(path, dpi=150)

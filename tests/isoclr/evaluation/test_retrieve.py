@@ -10,6 +10,7 @@ from matplotlib.image import imread
 from data_builders.groups.parquet import read_groups, write_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.evaluation.features import kmer_frequencies
+from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.retrieve import (
     TYPES,
     Retrieval,
@@ -326,3 +327,20 @@ def test_bad_input_is_named(families, sample, tmp_path):
     for wrong in (np.ones(n), np.full((n, 2), np.nan)):
         with pytest.raises(InputError, match=r"embeddings: got shape .*, wanted \(n, width\)"):
             whitened(wrong)
+
+
+@pytest.mark.parametrize("kinds", [("splice",), ("splice", "paralog", "ortholog")])
+def test_the_figure_stays_within_its_edges(kinds, tmp_path):
+    names = ["isoclr-small-of-a-long-name", "isoclr-small-of-a-long-name, whitened"]
+    names += ["random weights", "random weights, whitened", "6-mers"]
+    scores = {name: {"recall@1": (0.5, 0.4, 0.6)} for name in names}
+    chance = {"recall@1": 0.01}
+    summary = [
+        {"pairs": kind, "identity": "all", "queries": 10, "chance": chance, "scores": scores}
+        for kind in kinds
+    ]
+    title = "5,085 transcripts; pairs: 1,000 splice, 637 paralog, 1,000 ortholog; seed 0"
+    plot_retrieval(summary, title, tmp_path / "r.png")
+    image = imread(tmp_path / "r.png")
+    edges = (image[0], image[-1], image[:, 0], image[:, -1])
+    assert all((edge == 1).all() for edge in edges)  # white: nothing is cut off
