@@ -6,8 +6,7 @@ whole: they gather.
 
 import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
-
-from modeling_isoclr import IsoCLRForPreTraining
+from transformers import PreTrainedModel
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
@@ -15,7 +14,7 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_model(model: IsoCLRForPreTraining, device: torch.device) -> IsoCLRForPreTraining:
+def whole_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """The model itself or, where its weights are shared out, a copy on `device` that has them."""
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model
