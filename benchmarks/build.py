@@ -26,8 +26,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from measure import Workload, machine, print_machine, race, serve
 
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups.build import GenomeSource, build
-from data_builders.groups.parquet import SCHEMA
 
 INPUTS = "ISOCLR_BENCHMARK_INPUTS"  # tells the processes of a race where the files are
 CHROMOSOME = 5_000_000  # nt
@@ -184,9 +184,9 @@ def pyfaidx_gffutils(chromosomes: int, annotated: int) -> Workload:
                 record = _spliced(transcript, database, sequences[transcript.seqid])
                 groups[f"x:{record['gene_id']}"].append(record)
         columns = {"group_id": list(groups)}
-        for name in SCHEMA.names[1:]:
+        for name in GROUP_SCHEMA.names[1:]:
             columns[name] = [[record[name] for record in group] for group in groups.values()]
-        table = pa.table(columns, schema=SCHEMA)
+        table = pa.table(columns, schema=GROUP_SCHEMA)
         pq.write_table(table, output / "data" / "train.parquet", compression="zstd")
 
     return _workload(run, output)

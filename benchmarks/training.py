@@ -18,7 +18,6 @@ from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -34,7 +33,8 @@ from measure import (
 )
 from torch import nn
 
-from data_builders.groups.parquet import SCHEMA, TRACKS, write_groups
+from data_builders.codec import table_of_groups
+from data_builders.groups.parquet import write_groups
 from data_builders.records import IsoformGroup
 from isoclr.objectives import read_recipe
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
@@ -130,9 +130,7 @@ def pair_batches(
 ) -> PairBatches:
     """An epoch of some steps over transcripts with these lengths, as training makes its batches."""
     groups = paired(lengths)
-    columns = {name: [[getattr(t, name) for t in g.transcripts] for g in groups] for name in TRACKS}
-    columns["group_id"] = [group.group_id for group in groups]
-    table = pa.table(columns, schema=SCHEMA)
+    table = table_of_groups(groups)
     source = MappedGroups(
         ArrowGroups(table.to_batches(), IsoCLRTokenizer()),
         [len(groups)],

@@ -1,9 +1,14 @@
-"""What every builder speaks: one transcript, one isoform group, one kind of error.
+"""The records of every builder: a transcript, an isoform group, and the error for bad input.
 
 Coordinates are 0-based and half-open, on the spliced transcript, 5'→3'.
 """
 
 from dataclasses import dataclass
+
+AMBIGUOUS = "RYSWKMBDHV"
+"""IUPAC's codes of several nucleotides, which are read as N."""
+
+STOP_CODONS = frozenset({"TAA", "TAG", "TGA"})
 
 
 class InputError(ValueError):
@@ -21,7 +26,7 @@ class Transcript:
     Attributes:
         transcript_id: unique within its species.
         gene_id: the gene it is spliced from.
-        species: free text, the same for all transcripts of one genome.
+        species: any text, the same for all transcripts of one genome.
         sequence: upper-case A C G T N, 5'→3'.
         cds_start: first base of the coding sequence, -1 when there is none.
         cds_end: one past the last base of the stop codon, -1 when there is none.
@@ -40,7 +45,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class IsoformGroup:
-    """Transcripts that biology made alike: a gene's isoforms, or those of homologous genes.
+    """Related transcripts: the isoforms of a gene, or those of homologous genes.
 
     Attributes:
         group_id: the homology group, else `species:gene_id`.

@@ -17,6 +17,9 @@ Shard = tuple[int, int]
 MAX_SHARDS = 99_999
 """What five digits of a file's name hold."""
 
+ROWS_PER_FILE = 10_000
+"""Rows of a Parquet file of a dataset, unless another number is asked for."""
+
 REPORTS = ("report.json", "report.png", "homology.png")
 """What tells of the whole of `data`, and goes when that changes."""
 

@@ -6,24 +6,18 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from data_builders.genomes.fasta import AMBIGUOUS
-from data_builders.records import InputError, Transcript
+from data_builders.codec import TRANSCRIPT_SCHEMA
+from data_builders.records import AMBIGUOUS, STOP_CODONS, InputError, Transcript
 from data_builders.text import Tally, decode, numbered_lines
 
 _REQUIRED = ("transcript_id", "gene_id", "sequence")
-_INT = pl.Int64
+_INT = pl.Int64  # wide enough to see numbers that are too large
 _COLUMNS = {
-    "transcript_id": pl.String,
-    "gene_id": pl.String,
-    "species": pl.String,
-    "sequence": pl.String,
-    "cds_start": _INT,
-    "cds_end": _INT,
-    "exon_junctions": pl.List(_INT),
+    name: {pl.Int32: _INT, pl.List(pl.Int32): pl.List(_INT)}.get(kind, kind)
+    for name, kind in pl.from_arrow(TRANSCRIPT_SCHEMA.empty_table()).schema.items()
 }
 ROW = "row"
 """Column that numbers the rows of a file, from 1, for errors."""
-_STOP_CODONS = ["TAA", "TAG", "TGA"]
 _LIST = r"^\[?\s*(\d{1,18}(\s*,\s*\d{1,18})*)?\s*\]?$"
 _NOT_IN_NAMES = r'"|\p{Cc}|\p{Zl}|\p{Zp}'
 _SHOWN = 200
@@ -77,13 +71,21 @@ def transcripts_of_frame(
         yield Transcript(**row, exon_junctions=None if junctions is None else tuple(junctions))
 
 
-def read_gene_symbols(path: str | os.PathLike) -> dict[str, str]:
-    """gene_id -> symbol, from the column gene_symbol of a transcript table; empty without it."""
+def read_names(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return gene_id -> symbol, and gene_id -> transcripts, of a table of transcripts.
+
+    Symbols are those of the column gene_symbol; without it there are none.
+    """
     table = read_table(path)
-    if not {"gene_id", "gene_symbol"} <= set(table.columns):
-        return {}
-    named = table.filter(pl.col("gene_symbol").fill_null("") != "")
-    return dict(named.select("gene_id", "gene_symbol").iter_rows())
+    symbols: dict[str, str] = {}
+    if {"gene_id", "gene_symbol"} <= set(table.columns):
+        named = table.filter(pl.col("gene_symbol").fill_null("") != "")
+        symbols = dict(named.select("gene_id", "gene_symbol").iter_rows())
+    transcripts: dict[str, list[str]] = {}
+    if {"gene_id", "transcript_id"} <= set(table.columns):
+        for gene, transcript in table.select("gene_id", "transcript_id").iter_rows():
+            transcripts.setdefault(gene, []).append(transcript)
+    return symbols, transcripts
 
 
 def read_table(path: str | os.PathLike) -> pl.DataFrame:
@@ -253,7 +255,7 @@ def _printable(value: str | None) -> str:
 def _full_codons(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:
     start, end = pl.col("cds_start"), pl.col("cds_end")
     partial = (end - start) % 3
-    ends_in_stop = pl.col("sequence").str.slice(end - 3, 3).is_in(_STOP_CODONS)
+    ends_in_stop = pl.col("sequence").str.slice(end - 3, 3).is_in(sorted(STOP_CODONS))
     table = table.with_columns(at_start=(start == 0) & ends_in_stop, partial=partial)
     for at_start, reason in ((True, "first"), (False, "last")):
         cut = table.filter((pl.col("partial") > 0) & (pl.col("at_start") == at_start)).height

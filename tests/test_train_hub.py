@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from data_builders.groups.build import GenomeSource, build
+from data_builders.groups.grouping import Grouping
 from loopback_hub import run_client
 
 SESSION = """
@@ -29,8 +30,8 @@ for name, words in {
 def test_streamed_from_the_hub_and_shared_there(request, hub, clade, tmp_path):
     groups = tmp_path / "clade"  # the name of its configuration
     sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
-    options = {"homology": clade.homology, "rows_per_file": 5}
-    build([GenomeSource(*source) for source in sources], groups, **options)
+    sources = [GenomeSource(*source) for source in sources]
+    build(sources, groups, Grouping(rows_per_file=5), homology=clade.homology)
     recipe = {
         "data": [{"path": "tester/groups", "config": "clade"}],
         "output": "",

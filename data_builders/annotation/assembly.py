@@ -5,12 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from data_builders.annotation.models import Annotation, TranscriptModel
-from data_builders.genomes.fasta import read_fasta
 from data_builders.genomes.genome import read_genome
-from data_builders.records import InputError, Transcript
+from data_builders.records import STOP_CODONS, InputError, Transcript
 from data_builders.text import Tally
 
-STOP_CODONS = frozenset({"TAA", "TAG", "TGA"})
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 _MITOCHONDRION = {"m", "mt", "mtdna", "mito", "mitochondrion"}
 _NAMES_SHOWN = 3
@@ -23,7 +21,7 @@ def assemble(
     tally: Tally | None = None,
     aliases: Mapping[str, str] | None = None,
 ) -> Iterator[Transcript]:
-    """Splices the transcripts of an annotation out of its genome, which is read once.
+    """Splice the transcripts of an annotation out of its genome, which is read once.
 
     The CDS follows `splice_coordinates`; where it lacks its stop codon and the next codon is one
     (GTF without stop_codon lines), it is extended by that and counted. A chromosome that the
@@ -79,11 +77,11 @@ def assemble(
                     f"{model.exons[-1][1]}, wanted at most {len(sequence)}, the length of "
                     f"'{sequence_name}' in {genome_path}"
                 )
-            yield _transcript(model, _splice(model, sequence), species, tally)
+            yield spliced_transcript(model, _splice(model, sequence), species, tally)
     if not found and on_chromosome:
         raise InputError(
             f"{genome_path}: got no chromosome of {annotation.path}: "
-            f"{_some(sequences)} against {_some(on_chromosome)}"
+            f"{some(sequences)} against {some(on_chromosome)}"
         )
     for chromosome, models in on_chromosome.items():
         if chromosome not in found:
@@ -94,67 +92,10 @@ def assemble(
             )
 
 
-def transcripts_from_fasta(
-    fasta_path: str | os.PathLike,
-    annotation: Annotation | None,
-    species: str,
-    tally: Tally | None = None,
-) -> Iterator[Transcript]:
-    """Reads transcripts from their own FASTA, their structure from an annotation if there is one.
-
-    Without an annotation each transcript is a gene of its own, named as itself, of unknown exon
-    structure and without a CDS.
-
-    Args:
-        fasta_path: spliced transcripts, 5'→3', plain or gzip.
-        annotation: genes, exons and CDS of the transcripts; its genome is not needed.
-        species: given to every transcript.
-        tally: where transcripts are counted: as read those that the annotation's own tally has
-            not; as skipped those that only one of the files has, or whose length is not that of
-            their exons.
-
-    Yields:
-        Transcripts, in the order of the FASTA.
-
-    Raises:
-        InputError: as in `read_fasta`, or the files have no transcript in common.
-    """
-    tally = Tally() if tally is None else tally
-    if annotation is None:
-        for name, sequence in read_fasta(fasta_path, tally):
-            tally.read += 1
-            yield Transcript(name, name, species, sequence)
-        return
-    models = {model.transcript_id: model for model in annotation.transcripts}
-    in_annotation, names = len(models), []
-    for name, sequence in read_fasta(fasta_path, tally):
-        names.append(name)
-        model = models.pop(name, None)
-        if model is None:
-            tally.read += 1
-            tally.skip("not in the annotation", f"{fasta_path}: '{name}'")
-        elif len(sequence) != sum(end - start for start, end in model.exons):
-            tally.skip("length is not that of the exons", f"{fasta_path}: '{name}'")
-        else:
-            yield _transcript(model, sequence, species, tally)
-    if len(models) == in_annotation:
-        raise InputError(
-            f"{fasta_path}: got no transcript of {annotation.path}: "
-            f"{_some(names)} against {_some(models)}"
-        )
-    if models:
-        first = next(iter(models.values()))
-        tally.skip(
-            "not in the transcript FASTA",
-            f"{annotation.path}:{first.line}: '{first.transcript_id}', wanted in {fasta_path}",
-            len(models),
-        )
-
-
 def splice_coordinates(
     model: TranscriptModel, tally: Tally | None = None
 ) -> tuple[int, int, tuple[int, ...]]:
-    """Takes a transcript's structure from the genome onto the spliced transcript, 5'→3'.
+    """Map the structure of a transcript from the genome onto the spliced transcript, 5'→3'.
 
     The CDS is made of full codons: one that starts out of frame (5' incomplete: the phase of its
     first piece is 1 or 2) starts at its first full codon, one that ends in a partial codon
@@ -194,7 +135,13 @@ def _full_codons(model: TranscriptModel, tally: Tally) -> tuple[int, int]:
     return start, start + bases - bases % 3
 
 
-def _transcript(model, sequence, species, tally) -> Transcript:
+def spliced_transcript(
+    model: TranscriptModel, sequence: str, species: str, tally: Tally
+) -> Transcript:
+    """Return a transcript of a model and its spliced sequence.
+
+    A CDS that lacks its stop codon is extended by it where it follows, counted as adjusted.
+    """
     start, end, junctions = splice_coordinates(model, tally)
     following = sequence[end : end + 3]
     if start >= 0 and following in STOP_CODONS and sequence[end - 3 : end] not in STOP_CODONS:
@@ -209,7 +156,7 @@ def _splice(model: TranscriptModel, chromosome: str) -> str:
 
 
 class _Names:
-    """Finds a sequence's name among the annotation's: as it is, by aliases, or by the rule."""
+    """Finds the name of a sequence in the annotation: the same name, an alias, or by the rule."""
 
     def __init__(self, chromosomes: Iterable[str], aliases: Mapping[str, str]):
         self.aliases = aliases
@@ -222,13 +169,13 @@ class _Names:
             self.by_key[_key(name)].append(name)
 
     def find(self, name: str) -> tuple[list[str], str | None]:
-        """The annotation's names for a sequence, and what to count if it is another."""
+        """Return the annotation's names for a sequence, and what to count if it is another."""
         if name in self.exact:
             return [name], None
         if alike := self.by_alias.get(self.aliases.get(name, ""), []):
             return alike, "chromosome found by its alias"
         alike = self.by_key.get(_key(name), [])
-        if name in self.aliases:  # which knows better of the names that are in it too
+        if name in self.aliases:  # the table, not the rule, says what its own names mean
             alike = [other for other in alike if other not in self.aliases]
         return alike, "chromosome found under another name"
 
@@ -238,6 +185,7 @@ def _key(name: str) -> str:
     return "mt" if short in _MITOCHONDRION else short
 
 
-def _some(names) -> str:
+def some(names: Iterable[str]) -> str:
+    """Return the first few of some names, for an error."""
     names = list(names)
     return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")

@@ -214,6 +214,11 @@ class Models(Sequence[TranscriptModel]):
     def __init__(self, models: Sequence[TranscriptModel], runs: Sequence[Run | None]):
         self._models, self._runs = models, runs
 
+    @property
+    def without_parts(self) -> Sequence[TranscriptModel]:
+        """The models, of which some have no exons and CDS yet."""
+        return self._models
+
     def __len__(self) -> int:
         return len(self._models)
 

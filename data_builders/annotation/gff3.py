@@ -22,9 +22,19 @@ _PREFIX = re.compile(rb"\A(?:transcript:|gene:|rna-|gene-|cds-)(?=.)")  # Ensemb
 _OF_TRANSCRIPTS = UTRS | {b"CDS"}  # what a gene may have itself without being a transcript
 _SYMBOLS = (b"gene", b"Name")
 _GENE_IDS = (b"geneID", b"gene_id", b"gene")
+_GENE_NAMES = (b"locus", b"sequence_name", b"locus_tag")  # WormBase's, NCBI's
 _TRANS_SPLICING = b"trans-splicing"
 # Databases whose accessions are names of genes in tables of homology.
-_GENE_DATABASES = (b"GeneID:", b"HGNC:", b"MGI:", b"RGD:", b"FLYBASE:", b"WormBase:", b"ZFIN:")
+_GENE_DATABASES = (
+    b"GeneID:",
+    b"EntrezGene:",
+    b"HGNC:",
+    b"MGI:",
+    b"RGD:",
+    b"FLYBASE:",
+    b"WormBase:",
+    b"ZFIN:",
+)
 _GENE_DATABASES += (b"Xenbase:", b"SGD:", b"Ensembl:")
 
 _ONLY_TRANSCRIPT = "CDS of a gene given to its only transcript"
@@ -191,6 +201,9 @@ class _Tree:
             self.transcript_of_gene[key] = node if other.is_gene else other
 
     def _add_gene_names(self, key: bytes, attributes: bytes) -> None:
+        for name in _GENE_NAMES:
+            if value := gff3_value(name, attributes):
+                self.gene_names.setdefault(key, {})[value] = None
         for reference in gff3_values(b"Dbxref", attributes):
             if reference.startswith(_GENE_DATABASES):
                 database, _, accession = reference.partition(b":")

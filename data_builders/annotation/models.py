@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +65,12 @@ class Annotation:
     tally: Tally
     gene_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     preferences: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+def transcript_genes(annotation: Annotation) -> Iterator[tuple[str, str]]:
+    """Yield transcript_id and gene_id of each transcript, whose exons need not be made for it."""
+    for model in getattr(annotation.transcripts, "without_parts", annotation.transcripts):
+        yield model.transcript_id, model.gene_id
 
 
 class SkipTranscript(Exception):

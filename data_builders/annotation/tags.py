@@ -41,7 +41,7 @@ def preference_of(tag: bytes) -> str | None:
     return f"APPRIS {kind.decode()}" + (f" {number.decode()}" if number else "")
 
 
-def best_preference(preferences: Collection[str], selection: str) -> tuple[int, str]:
+def best_preference(preferences: Collection[str], selection: str) -> tuple[int, str] | None:
     """Return the best preference of a transcript.
 
     Args:
@@ -49,10 +49,9 @@ def best_preference(preferences: Collection[str], selection: str) -> tuple[int, 
         selection: one of `SELECTIONS`.
 
     Returns:
-        Its rank, 0 for the best, and its name; the last rank and `LONGEST` where none counts.
+        Its rank, 0 for the best, and its name; None where none counts.
     """
-    order = _ORDER[selection]
-    for rank, name in enumerate(order):
+    for rank, name in enumerate(_ORDER[selection]):
         if name in preferences:
             return rank, name
-    return len(order), LONGEST
+    return None

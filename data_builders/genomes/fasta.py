@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterator
 
-from data_builders.records import InputError
+from data_builders.records import AMBIGUOUS, InputError
 from data_builders.text import Tally, decode, line_blocks
 
-AMBIGUOUS = "RYSWKMBDHV"
 _TO_BASES = bytes.maketrans(
     b"acgtnUu" + AMBIGUOUS.encode() + AMBIGUOUS.lower().encode(),
     b"ACGTNTT" + b"N" * (2 * len(AMBIGUOUS)),
@@ -16,15 +15,23 @@ _GREATER = ord(">")
 
 
 def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[tuple[str, str]]:
-    """Reads a FASTA file, plain or gzip (told apart by content), sequentially.
+    """Read names and sequences of a FASTA file, as `read_fasta_records` has them."""
+    for name, _, sequence in read_fasta_records(path, tally):
+        yield name, sequence
+
+
+def read_fasta_records(
+    path: str | os.PathLike, tally: Tally | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Read a FASTA file, plain or gzip (told apart by content), one sequence at a time.
 
     Args:
         path: the file.
         tally: where the bases that became N are counted, as adjusted.
 
     Yields:
-        The name (first word of the header) and the sequence: upper-case A C G T N, with U read
-        as T and the IUPAC ambiguity codes as N.
+        The name (first word of the header), the rest of the header, and the sequence: upper-case
+        A C G T N, with U read as T and the IUPAC ambiguity codes as N.
 
     Raises:
         InputError: sequence before the first header, a header without a name or without a
@@ -33,7 +40,7 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
     """
     tally = Tally() if tally is None else tally
     names: set[str] = set()
-    name, header_line, sequence = None, 0, bytearray()
+    name, description, header_line, sequence = None, "", 0, bytearray()
     for number, line in _headers_and_bases(path):
         if line[0] != _GREATER:
             sequence += line
@@ -41,7 +48,7 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
                 raise InputError(f"{path}:{number}: header: got {_excerpt(line)}, wanted '>name'")
             continue
         if name is not None:
-            yield name, _bases(sequence, path, header_line, name, tally)
+            yield name, description, _bases(sequence, path, header_line, name, tally)
         header = line[1:].rstrip()
         if b"\r" in header:
             raise InputError(
@@ -52,12 +59,13 @@ def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[
         if not words:
             raise InputError(f"{path}:{number}: header: got no name, wanted '>name'")
         name, header_line, sequence = decode(words[0], path, number), number, bytearray()
+        description = words[1].decode("utf-8", "replace") if len(words) > 1 else ""
         if name in names:
             raise InputError(f"{path}:{number}: name: got '{name}' again, wanted unique names")
         names.add(name)
     if name is None:
         raise InputError(f"{path}: got an empty file, wanted FASTA")
-    yield name, _bases(sequence, path, header_line, name, tally)
+    yield name, description, _bases(sequence, path, header_line, name, tally)
 
 
 def _headers_and_bases(path) -> Iterator[tuple[int, bytes]]:

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from data_builders.genomes.download import PublishedFile
-from data_builders.groups.build import GenomeSource
-from data_builders.homology.homologous_genes import taxon
+from data_builders.names import taxon
 from data_builders.records import InputError
+from data_builders.sources import GenomeSource
 
 SHIPPED = Path(__file__).with_name("species.yaml")
 _PROVIDER = frozenset({"genome", "annotation", "checksums"})

@@ -13,18 +13,14 @@ from datasets.builder import Key
 from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.table import table_cast
 
-from data_builders.groups.build import (
-    FastaSource,
-    GenomeSource,
-    Source,
-    TableSource,
-    build,
-    files_of,
-)
-from data_builders.groups.parquet import MAX_LENGTH, SCHEMA
+from data_builders.codec import GROUP_SCHEMA
+from data_builders.groups.build import build
+from data_builders.groups.grouping import MAX_LENGTH, Grouping
 from data_builders.homology.homologous_genes import Tables, homology_tables
 from data_builders.homology.tables import HomologyTable
 from data_builders.records import InputError
+from data_builders.sources import FastaSource, GenomeSource, Source, TableSource, files_of
+from data_builders.staging import Shard
 from data_builders.text import sha256_of
 
 _LOG = logging.getLogger(__name__)
@@ -40,8 +36,7 @@ class IsoformPairsConfig(datasets.BuilderConfig):
         version: raised whenever the same inputs give other rows; caches of the old one stay.
         species: of each source; None: a table that says so itself.
         homology: of each table, what its file leaves unsaid: species, query, level.
-        merge: as in `build`.
-        max_length: as in `build`.
+        merge, max_length, select: as in `Grouping`.
     """
 
     version: str = "1.0.0"
@@ -49,6 +44,7 @@ class IsoformPairsConfig(datasets.BuilderConfig):
     homology: tuple[tuple[str | None, ...], ...] = ()
     merge: str = "across"
     max_length: int = MAX_LENGTH
+    select: str | None = None
 
 
 class IsoformPairs(datasets.ArrowBasedBuilder):
@@ -112,38 +108,35 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         )
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(SCHEMA))
+        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(GROUP_SCHEMA))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         # A list is what datasets cuts into shards.
         return [datasets.SplitGenerator(datasets.Split.TRAIN, {"shards": self._shards()})]
 
-    def _shards(self) -> list[tuple[int, ...]]:
-        """Numbers of the sources that must be grouped together."""
+    def _shards(self) -> list[Shard | None]:
+        """Return the shards of `build`: one a species, or None, the whole."""
         species = self.config.species
         crossing = self.config.homology and self.config.merge == "across"
         if crossing or None in species:
-            return [tuple(range(len(species)))]
-        return [
-            tuple(number for number, other in enumerate(species) if other == name)
-            for name in dict.fromkeys(species)
-        ]
+            return [None]
+        total = len(set(species))
+        return [(number, total) for number in range(total)]
 
-    def _generate_tables(self, shards: list[tuple[int, ...]]) -> Iterator[tuple[Key, pa.Table]]:
-        homology = self._homology()
-        for shard, numbers in enumerate(shards):
+    def _generate_tables(self, shards: list[Shard | None]) -> Iterator[tuple[Key, pa.Table]]:
+        sources = [self._source(number) for number in range(len(self.config.species))]
+        grouping = Grouping(
+            merge=self.config.merge,
+            max_length=self.config.max_length,
+            select=self.config.select,
+        )
+        for number, shard in enumerate(shards):
             with tempfile.TemporaryDirectory(prefix="isoform_pairs-") as folder:
-                report = build(
-                    [self._source(number) for number in numbers],
-                    folder,
-                    homology=homology,
-                    merge=self.config.merge,
-                    max_length=self.config.max_length,
-                )
+                report = build(sources, folder, grouping, homology=self._homology(), shard=shard)
                 _log(report)
                 for index, batch in enumerate(_batches(os.path.join(folder, "data"))):
                     table = pa.Table.from_batches([batch])
-                    yield Key(shard, index), table_cast(table, self.info.features.arrow_schema)
+                    yield Key(number, index), table_cast(table, self.info.features.arrow_schema)
 
     def _homology(self) -> list[HomologyTable] | None:
         files = {role: paths[0] for role, paths in self.config.data_files.items()}
@@ -170,6 +163,8 @@ def _batches(folder: str) -> Iterator[pa.RecordBatch]:
 
 
 def _log(report: dict) -> None:
+    for warning in report["warnings"]:
+        _LOG.warning("%s", warning)
     named = [(source["species"] or "table", source) for source in report["sources"]]
     for name, counts in [*named, ("all", report["grouping"])]:
         for what in ("skipped", "adjusted"):

@@ -1,4 +1,4 @@
-"""Isoform groups as Parquet: their schema, their files, writing and reading."""
+"""Isoform groups as Parquet files: writing and reading."""
 
 import os
 import re
@@ -10,31 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_builders.records import InputError, IsoformGroup, Transcript
-from data_builders.staging import Shard, replacing, shard_name, unfinished
+from data_builders.codec import GROUP_SCHEMA, ROWS_AT_ONCE, groups_of_table, table_of_groups
+from data_builders.records import InputError, IsoformGroup
+from data_builders.staging import ROWS_PER_FILE, Shard, replacing, shard_name, unfinished
 
-MAX_LENGTH = 12_288
-"""Longest transcript kept, in nt (IsoCLR, arXiv 2310.08738)."""
-
-SCHEMA = pa.schema(
-    [
-        pa.field("group_id", pa.string(), nullable=False),
-        ("transcript_id", pa.list_(pa.string())),
-        ("gene_id", pa.list_(pa.string())),
-        ("species", pa.list_(pa.string())),
-        ("sequence", pa.list_(pa.string())),
-        ("cds_start", pa.list_(pa.int32())),
-        ("cds_end", pa.list_(pa.int32())),
-        ("exon_junctions", pa.list_(pa.list_(pa.int32()))),
-    ]
-)
-"""One row a group: every column but the first has one entry a transcript."""
-
-TRACKS = SCHEMA.names[1:]
-"""The columns with one entry a transcript, named as the fields of `Transcript`."""
-
-ROWS_PER_FILE = 10_000
-_ROWS_PER_ROW_GROUP = 1_000
 # datasets takes the last '-ddddd-of-ddddd' for the end of the split's name, so parts have less.
 _FILE = re.compile(r"train-(\d{5})-of-(\d{5})(?:-part-(\d{4})-of-(\d{4}))?\.parquet")
 
@@ -58,9 +37,9 @@ def write_groups(
         InputError: no groups.
     """
     groups = iter(groups)
-    batches = iter(lambda: list(islice(groups, _ROWS_PER_ROW_GROUP)), [])
+    batches = iter(lambda: list(islice(groups, ROWS_AT_ONCE)), [])
     with replacing(folder) as partial:
-        files = write_tables(map(_table, batches), partial / "data", rows_per_file)
+        files = write_tables(map(table_of_groups, batches), partial / "data", rows_per_file)
         if not pq.read_metadata(files[0]).num_rows:
             raise InputError(f"{folder}: got no isoform group to write, wanted at least one")
     return [Path(folder) / "data" / path.name for path in files]
@@ -72,7 +51,7 @@ def write_tables(
     rows_per_file: int = ROWS_PER_FILE,
     shard: Shard | None = None,
 ) -> list[Path]:
-    """Writes tables of `SCHEMA` to Parquet files whose names say how many there are.
+    """Writes tables of `GROUP_SCHEMA` to Parquet files whose names say how many there are.
 
     Args:
         tables: their rows make at least one file, if an empty one.
@@ -90,14 +69,14 @@ def write_tables(
         written.append(data / str(number))
         with pq.ParquetWriter(
             written[-1],
-            SCHEMA,
+            GROUP_SCHEMA,
             compression="zstd",
             use_dictionary=["species.list.element", "gene_id.list.element"],
         ) as writer:
             for _, piece in pieces:
                 if not piece.num_rows:
                     continue  # datasets fails on an empty row group, not on a file without any
-                writer.write_table(piece, row_group_size=_ROWS_PER_ROW_GROUP)
+                writer.write_table(piece, row_group_size=ROWS_AT_ONCE)
     return [
         path.rename(data / _file_name(number, len(written), shard))
         for number, path in enumerate(written)
@@ -114,14 +93,8 @@ def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
         yield from groups_of_table(table)
 
 
-def groups_of_table(table: pa.Table) -> Iterator[IsoformGroup]:
-    """The rows of a table of `SCHEMA`."""
-    for batch in table.to_batches(_ROWS_PER_ROW_GROUP):
-        yield from map(_group, batch.to_pylist())
-
-
 def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
-    """Reads a dataset as tables of `SCHEMA`, of at most a thousand groups.
+    """Reads a dataset as tables of `GROUP_SCHEMA`, of at most a thousand groups.
 
     Raises:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
@@ -135,14 +108,14 @@ def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: got '{reason}', wanted Parquet") from error
         if [(field.name, field.type) for field in schema] != [
-            (field.name, field.type) for field in SCHEMA
+            (field.name, field.type) for field in GROUP_SCHEMA
         ]:
             raise InputError(
                 f"{path}: columns: got {', '.join(schema.names)}, wanted isoform groups "
-                f"({', '.join(SCHEMA.names)})"
+                f"({', '.join(GROUP_SCHEMA.names)})"
             )
         with file:
-            for batch in file.iter_batches(batch_size=_ROWS_PER_ROW_GROUP):
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 yield pa.Table.from_batches([batch])
 
 
@@ -158,7 +131,7 @@ def _placed(tables: Iterable[pa.Table], rows_per_file: int) -> Iterator[tuple[in
             at += piece.num_rows
             placed += piece.num_rows
     if not placed:
-        yield 0, SCHEMA.empty_table()
+        yield 0, GROUP_SCHEMA.empty_table()
 
 
 def _file_name(number: int, files: int, shard: Shard | None) -> str:
@@ -220,17 +193,3 @@ def _wanted(found: list[re.Match]) -> list[str]:
         for files in [int(parts.get(shard) or 1)]
         for part in range(files)
     ]
-
-
-def _table(groups: list[IsoformGroup]) -> pa.Table:
-    columns = {"group_id": [group.group_id for group in groups]}
-    for track in TRACKS:
-        columns[track] = [[getattr(t, track) for t in group.transcripts] for group in groups]
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _group(row: dict) -> IsoformGroup:
-    row["exon_junctions"] = [None if j is None else tuple(j) for j in row["exon_junctions"]]
-    members = zip(*(row[track] for track in TRACKS), strict=True)
-    transcripts = (Transcript(**dict(zip(TRACKS, m, strict=True))) for m in members)
-    return IsoformGroup(row["group_id"], tuple(transcripts))

@@ -40,7 +40,7 @@ class Summary:
     genes: int = 0
 
     def add(self, table: pa.Table) -> None:
-        """Counts the groups of a table of `SCHEMA`."""
+        """Counts the groups of a table of `GROUP_SCHEMA`."""
         flat = {name: pc.list_flatten(table[name]) for name in table.column_names[1:]}
         lengths, has_cds = (
             pc.binary_length(flat["sequence"]),

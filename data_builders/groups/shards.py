@@ -39,18 +39,27 @@ def merge_reports(folder: str | os.PathLike) -> dict:
             "in data/*.parquet"
         )
     first = reports[0]
+    homology = first["homology"]
+    if homology is not None and not _reads_all(first):
+        matches = [match for report in reports for match in report["homology"]["matches"]]
+        tables = list(dict.fromkeys(match["table"] for match in matches))
+        matches.sort(key=lambda match: (tables.index(match["table"]), match["species"]))
+        homology = homology | {"matches": matches}
     sources = [source for report in reports for source in report["sources"]]
     groupings = [report["grouping"] for report in reports]
     merged = {
         "shard": None,
+        "warnings": sorted({warning for report in reports for warning in report["warnings"]}),
         "sources": first["sources"] if _reads_all(first) else sources,
-        "homology": first["homology"],
+        "homology": homology,
         "grouping": {
             "max_length": first["grouping"]["max_length"],
+            "select": first["grouping"]["select"],
             "read": sum(grouping["read"] for grouping in groupings),
             "kept": sum(grouping["kept"] for grouping in groupings),
             "skipped": _added(grouping["skipped"] for grouping in groupings),
             "adjusted": _added(grouping["adjusted"] for grouping in groupings),
+            "selected": _added(grouping["selected"] for grouping in groupings),
         },
         "dataset": summary.as_dict(),
     }
@@ -81,16 +90,20 @@ def _read_shards(folder: Path) -> list[dict]:
 
 
 def _shared(report: dict) -> dict:
-    """What the shards of a build have in common."""
+    """Return what the shards of a build have in common."""
+    homology = report["homology"]
+    if homology is not None and not _reads_all(report):
+        homology = {key: value for key, value in homology.items() if key != "matches"}
     return {
-        "homology": report["homology"],
+        "homology": homology,
         "max_length": report["grouping"]["max_length"],
+        "select": report["grouping"]["select"],
         "sources": report["sources"] if _reads_all(report) else None,
     }
 
 
 def _reads_all(report: dict) -> bool:
-    """Whether each shard read all sources, and not those of its own species, as `build` says."""
+    """Return whether each shard read all sources, not only those of its own species (`build`)."""
     homology = report["homology"]
     crossing = homology is not None and homology["merge"] == "across"
     return crossing or any(source["species"] is None for source in report["sources"])

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from data_builders.genomes.fasta import AMBIGUOUS
+from data_builders.records import AMBIGUOUS
 
 GAPS = "-.~_"
 _GAP_BYTES = GAPS.encode()

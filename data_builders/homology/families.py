@@ -15,11 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_builders.groups.parquet import ROWS_PER_FILE
-from data_builders.groups.parquet import SCHEMA as GROUPS
+from data_builders.codec import GROUP_SCHEMA as GROUPS
 from data_builders.homology.alphabets import ALPHABETS
 from data_builders.records import InputError
-from data_builders.staging import replacing, shard_name, unfinished
+from data_builders.staging import ROWS_PER_FILE, replacing, shard_name, unfinished
 
 SCHEMA = pa.schema(
     [

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from data_builders.homology.homologous_genes import taxon, without_version
+from data_builders.names import taxon, without_version
 from data_builders.records import IsoformGroup, Transcript
 
 Match = tuple[Transcript, str]

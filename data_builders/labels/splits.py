@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from data_builders.homology.homologous_genes import without_version
 from data_builders.labels.label_set import LabelSet, filled
+from data_builders.names import without_version
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
 

@@ -1,5 +1,6 @@
 """isoclr build: annotation to isoform groups."""
 
+import sys
 from typing import Annotated, Literal
 
 from isoclr.cli.options import Homology, Option, Registry, Sources, pair_of, print_reasons
@@ -15,6 +16,13 @@ def build(
         Option(help="homologous genes of all species make a group, or of each species (the paper)"),
     ] = "across",
     max_length: Annotated[int, Option(help="longest transcript, nt")] = 12288,
+    select: Annotated[
+        Literal["mane", "appris", "longest"] | None,
+        Option(
+            help="one transcript a gene: that which annotators prefer (MANE Select, APPRIS "
+            "principal), without one and with 'longest' that with the longest CDS; none: all"
+        ),
+    ] = None,
     shard: Annotated[
         tuple | None,
         Option(
@@ -31,15 +39,15 @@ def build(
     isoclr build --genome fly.fa.gz --annotation fly.gff3.gz --species fly --output groups
     isoclr build --species human,mouse --homology homologene.tsv.gz --output groups
     """
+    from data_builders.groups.build import Grouping
     from data_builders.groups.build import build as build_groups
     from data_builders.staging import shard_name
 
     report = build_groups(
         [*registry.made(sources.named), *sources.made()],
         output,
+        Grouping(merge=merge, max_length=max_length, select=select),
         homology=homology.made(),
-        merge=merge,
-        max_length=max_length,
         shard=shard,
         strict=sources.strict,
         overwrite=overwrite,
@@ -47,6 +55,15 @@ def build(
     for source in [*report["sources"], {"species": "all", **report["grouping"]}]:
         print(f"{source['species'] or 'table'}: {source['kept']} of {source['read']} transcripts")
         print_reasons(source)
+    for reason, n in report["grouping"]["selected"].items():
+        print(f"  selected {n}: {reason}")
+    for match in report["homology"]["matches"] if report["homology"] else ():
+        print(
+            f"{match['table']}: has {match['matched']} of {match['genes']} genes of "
+            f"{match['species']}"
+        )
+    for warning in report["warnings"]:
+        print(f"isoclr build: warning: {warning}", file=sys.stderr)
     dataset = report["dataset"]
     name = "report" if shard is None else f"reports/{shard_name(shard)}"
     print(

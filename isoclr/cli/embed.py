@@ -69,6 +69,7 @@ def transcripts_to_embed(
     sources: Sources, registry: Registry, tally, *, groups: str | None, config: str | None = None
 ) -> list:
     """Return the transcripts of isoform groups or of sources, whichever is given."""
+    from data_builders.groups.transcripts import read_source
     from isoclr.evaluation.embed import read_dataset
 
     made = [*registry.made(sources.named), *sources.made(species="unknown")]
@@ -82,4 +83,4 @@ def transcripts_to_embed(
         ]
     if not made:
         raise InputError("wanted --genome, --transcripts, --table, --species or --groups")
-    return [transcript for source in made for transcript in source.read(tally, {})]
+    return [transcript for source in made for transcript in read_source(source, tally)]

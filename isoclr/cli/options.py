@@ -69,7 +69,7 @@ class Sources:
 
     def made(self, species: str | None = None) -> list:
         """Return the sources; `species` stands in where none is named."""
-        from data_builders.groups.build import FastaSource, GenomeSource, TableSource
+        from data_builders.sources import FastaSource, GenomeSource, TableSource
 
         made = []
         for source in self.begun:

@@ -18,7 +18,8 @@ from huggingface_hub.errors import HTTPError
 from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from data_builders.groups.parquet import SCHEMA, groups_of_table, read_groups
+from data_builders.codec import GROUP_SCHEMA, groups_of_table
+from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.repositories import check_source
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
@@ -188,10 +189,10 @@ def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Itera
         table = load_dataset(str(dataset), config, split="train").data.table
     except (HTTPError, OSError, ValueError) as error:
         raise InputError(f"{dataset}: {str(error).strip().splitlines()[0]}") from error
-    if table.column_names != SCHEMA.names:
+    if table.column_names != GROUP_SCHEMA.names:
         raise InputError(
             f"{dataset}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
-            f"({', '.join(SCHEMA.names)})"
+            f"({', '.join(GROUP_SCHEMA.names)})"
         )
     yield from groups_of_table(table)
 

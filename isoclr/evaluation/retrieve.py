@@ -12,7 +12,7 @@ import polars as pl
 from tqdm import tqdm
 
 from data_builders.groups.parquet import read_groups
-from data_builders.homology.homologous_genes import taxon
+from data_builders.names import taxon
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embed import embed_transcripts, load_model

@@ -22,8 +22,9 @@ from data_builders.annotation.models import TranscriptModel
 from data_builders.annotation.reader import read_annotation
 from data_builders.genomes.aliases import read_aliases
 from data_builders.genomes.genome import read_genome
-from data_builders.homology.homologous_genes import read_homology, taxon
+from data_builders.homology.homologous_genes import read_homology
 from data_builders.labels.label_set import read_labels
+from data_builders.names import taxon
 from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
 from data_builders.text import Tally

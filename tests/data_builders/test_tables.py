@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from data_builders.records import InputError, Transcript
-from data_builders.tables import read_gene_symbols, read_transcript_table
+from data_builders.tables import read_names, read_transcript_table
 from data_builders.text import Tally
 
 ROWS = {
@@ -120,8 +120,10 @@ def test_missing_file(tmp_path):
 
 
 def test_gene_symbols(tmp_path):
-    assert read_gene_symbols(parquet(tmp_path)) == {}
-    assert read_gene_symbols(parquet(tmp_path, gene_symbol=["ABC", "", None])) == {"g": "ABC"}
+    assert read_names(parquet(tmp_path))[0] == {}
+    symbols, transcripts = read_names(parquet(tmp_path, gene_symbol=["ABC", "", None]))
+    assert symbols == {"g": "ABC"}
+    assert transcripts == {"g": ["a", "b"], "h": ["c"]}
 
 
 def test_real_table_row_by_row(real_data):

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_builders.groups.parquet import SCHEMA
+from data_builders.codec import GROUP_SCHEMA
 
 SPECIES = ("human", "mouse", "fly")
 
@@ -24,7 +24,7 @@ def group_table(*groups):
     columns["transcript_id"] = [
         [f"t{g}.{m}" for m in range(len(group))] for g, group in enumerate(groups)
     ]
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=GROUP_SCHEMA)
 
 
 def random_groups(n, seed=0):

@@ -38,7 +38,7 @@ class ArrowGroups:
     Transcripts are numbered through, in the order of the rows.
 
     Args:
-        batches: of the columns that `data_builders.groups.parquet.SCHEMA` describes.
+        batches: of the columns that `data_builders.codec.GROUP_SCHEMA` describes.
         tokenizer: makes the tokens.
         source: what an error calls the data.
 

@@ -64,7 +64,7 @@ def members_of(groups: pa.Table, source: str) -> Members:
     """The members of a table of groups.
 
     Args:
-        groups: rows of `data_builders.groups.parquet.SCHEMA`, of which `COLUMNS` are read.
+        groups: rows of `data_builders.codec.GROUP_SCHEMA`, of which `COLUMNS` are read.
         source: what an error calls the table.
 
     Raises:
@@ -97,7 +97,7 @@ def flat_column(
     """A column of lists as its entries, one after the other.
 
     Args:
-        groups: rows of `data_builders.groups.parquet.SCHEMA`.
+        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
         name: of the column.
         source: what an error calls the table.
         nullable: whether an entry may be null.
@@ -129,7 +129,7 @@ def junction_lists(groups: pa.Table, source: str, offsets: np.ndarray) -> pa.Lis
     """The exon junctions of every transcript of some groups, null where they are not known.
 
     Args:
-        groups: rows of `data_builders.groups.parquet.SCHEMA`.
+        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
         source: what an error calls the table.
         offsets: those of `sequence`.
 

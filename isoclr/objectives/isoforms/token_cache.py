@@ -97,7 +97,7 @@ def tokenize_groups(groups: pa.Table, tokenizer: IsoCLRTokenizer, source: str) -
     """All transcripts of some groups to tokens, as `IsoCLRTokenizer.tokenize_transcript` does.
 
     Args:
-        groups: rows of `data_builders.groups.parquet.SCHEMA`.
+        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
         tokenizer: what makes the tokens wherever a transcript is not plain and sound.
         source: what an error calls the table.
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_builders.annotation.assembly import assemble, splice_coordinates, transcripts_from_fasta
+from data_builders.annotation.assembly import assemble, splice_coordinates
 from data_builders.annotation.models import Annotation, TranscriptModel
 from data_builders.annotation.reader import read_annotation
+from data_builders.annotation.transcript_fasta import transcripts_from_fasta
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
 from genome_writers import twobit

@@ -12,8 +12,9 @@ from data_builders.genomes import download as transfers
 from data_builders.genomes.download import BsdSum
 from data_builders.genomes.registry import default_cache, read_registry, sources
 from data_builders.groups.build import GenomeSource, build
+from data_builders.groups.grouping import Grouping
 from data_builders.groups.parquet import read_groups
-from data_builders.homology.homologous_genes import taxon
+from data_builders.names import taxon
 from data_builders.records import InputError
 from file_server import FileServer, Served
 
@@ -381,7 +382,7 @@ class TestSources:
     @pytest.mark.parametrize("merge", ["within", "across"])
     def test_a_shard_downloads_what_it_reads(self, mirror, clade, tmp_path, merge):
         found = sources(clade.species, cache=tmp_path / "cache", registry=mirror.table)
-        options = {"homology": clade.homology, "merge": merge}
+        options = {"homology": clade.homology, "grouping": Grouping(merge=merge)}
         build(found, tmp_path / "groups", shard=(1, 2), **options)
         species = {request.path.split("/")[2] for request in mirror.requests}
         assert species == set(clade.species[1:] if merge == "within" else clade.species)

@@ -7,9 +7,11 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups import grouping
 from data_builders.groups.build import FastaSource, GenomeSource, TableSource, build, group_sources
-from data_builders.groups.parquet import SCHEMA, read_groups
+from data_builders.groups.grouping import Grouping
+from data_builders.groups.parquet import read_groups
 from data_builders.homology.homologous_genes import read_homology
 from data_builders.homology.report import report_homology
 from data_builders.homology.tables import HomologyTable
@@ -55,7 +57,7 @@ def sources(folder):
 
 def test_build_writes_groups_and_a_report_that_adds_up(inputs):
     output = inputs / "out"
-    report = build(sources(inputs), output, homology=inputs / "h.tsv", max_length=9 + 1)
+    report = build(sources(inputs), output, Grouping(max_length=9 + 1), homology=inputs / "h.tsv")
     found = {g.group_id: [t.transcript_id for t in g.transcripts] for g in read_groups(output)}
     assert found == {"H": ["t1", "m1"], "mouse:m2": ["m2"], "cow:c": ["c1"]}
     t1 = next(g.transcripts[0] for g in read_groups(output) if g.group_id == "H")
@@ -74,11 +76,25 @@ def test_build_writes_groups_and_a_report_that_adds_up(inputs):
     assert (fasta["read"], table["read"]) == (2, 2)
     assert report["grouping"] == {
         "max_length": 10,
+        "select": None,
         "read": 6,
         "kept": 4,
         "skipped": {"duplicate in its group": 1, "longer than 10 nt": 1},
         "adjusted": {},
+        "selected": {},
     }
+    assert report["warnings"] == [
+        "cow: no table of homology has this species; they have 10090, 9606"
+    ]
+    assert report["homology"]["matches"] == [
+        {"table": "h.tsv", "species": species, "taxon": taxon, "genes": genes}
+        | {"matched": matched, "in_table": in_table}
+        for species, taxon, genes, matched, in_table in (
+            ("cow", "9913", 1, 0, 0),
+            ("human", "9606", 1, 1, 1),
+            ("mouse", "10090", 2, 1, 1),
+        )
+    ]
     assert report["homology"]["read"] == 2
     partition = report_homology(read_homology(inputs / "h.tsv"))
     assert report["homology"]["partition"] == partition and partition["groups"] == 1
@@ -136,7 +152,7 @@ def test_unusable_inputs(inputs):
     with pytest.raises(InputError, match=r"no\.tsv: got no such file"):
         build(sources(inputs), inputs / "out", homology=inputs / "no.tsv")
     with pytest.raises(InputError, match="got no transcript to write, .*: 6 longer than 1 nt"):
-        build(sources(inputs), inputs / "out", max_length=1)
+        build(sources(inputs), inputs / "out", Grouping(max_length=1))
     assert not (inputs / "out").exists()
 
 
@@ -171,7 +187,7 @@ def test_strict_makes_every_skip_an_error(inputs, no_figure):
             build([source], inputs / "out", overwrite=True, strict=True)
         assert (inputs / "out" / "report.json").read_bytes() == before
     with pytest.raises(InputError, match="mouse m2: longer than 5 nt"):
-        build([fasta], inputs / "out", overwrite=True, strict=True, max_length=5)
+        build([fasta], inputs / "out", Grouping(max_length=5), overwrite=True, strict=True)
     assert build([fasta], inputs / "out", overwrite=True, strict=True)["dataset"]["groups"] == 2
 
 
@@ -295,9 +311,9 @@ def rows(folder):
 
 
 MODES = {
-    "genes": {},
-    "within": {"homology": "groups.tsv", "merge": "within"},
-    "across": {"homology": "groups.tsv", "merge": "across"},
+    "genes": ("across", None),
+    "within": ("within", "groups.tsv"),
+    "across": ("across", "groups.tsv"),
 }
 
 
@@ -306,14 +322,14 @@ MODES = {
 @pytest.mark.parametrize("named", [True, False])
 def test_shards_make_the_dataset(inputs, no_figure, mode, shards, named):
     found = mixed(inputs) if named else [*mixed(inputs), TableSource(inputs / "t.tsv")]
-    keywords = dict(MODES[mode], max_length=7, rows_per_file=2)
-    if "homology" in keywords:
-        keywords["homology"] = inputs / keywords["homology"]
-    whole = build(found, inputs / "whole", **keywords)
+    merge, homology = MODES[mode]
+    how = Grouping(merge=merge, max_length=7, rows_per_file=2)
+    homology = homology and inputs / homology
+    whole = build(found, inputs / "whole", how, homology=homology)
     merged, reports = inputs / "merged", []
     for number in range(shards):
         folder = inputs / f"shard{number}"
-        reports.append(build(found, folder, shard=(number, shards), **keywords))
+        reports.append(build(found, folder, how, homology=homology, shard=(number, shards)))
         assert not (folder / "report.json").exists()
         shutil.copytree(folder, merged, dirs_exist_ok=True)
     assert rows(merged) == rows(inputs / "whole")
@@ -351,7 +367,7 @@ def test_a_shard_needs_only_the_files_of_its_species(inputs, no_figure):
 def test_shards_may_share_a_folder(inputs, no_figure):
     found, output = mixed(inputs), inputs / "out"
     for number in (2, 0):
-        build(found, output, shard=(number, 3), rows_per_file=1)
+        build(found, output, Grouping(rows_per_file=1), shard=(number, 3))
     missing = r"data: got 6 of 7 files, wanted train-00001-of-00003-part-0000-of-0001\.parquet too"
     with pytest.raises(InputError, match=missing):
         list(read_groups(output))
@@ -362,7 +378,7 @@ def test_shards_may_share_a_folder(inputs, no_figure):
     ):
         build(found, output, shard=(0, 4), overwrite=True)
     build(found, output, shard=(1, 3))
-    build(found, output, shard=(0, 3), rows_per_file=9, overwrite=True)
+    build(found, output, Grouping(rows_per_file=9), shard=(0, 3), overwrite=True)
     assert {g.group_id for g in read_groups(output)} == {
         *("human:ABC", "human:DEF", "human:XYZ", "mouse:m1", "mouse:m2", "rat:r1", "rat:r2"),
         "fly:f1",
@@ -379,7 +395,7 @@ def test_a_shard_without_groups_is_a_valid_file(inputs, no_figure):
         build(mixed(inputs), inputs / "out", shard=(number, 11))
     path = inputs / "out" / "data" / "train-00009-of-00011-part-0000-of-0001.parquet"
     assert pq.read_table(path).num_rows == 0
-    assert pq.read_schema(path).equals(SCHEMA)
+    assert pq.read_schema(path).equals(GROUP_SCHEMA)
     opened = datasets.load_dataset(str(inputs / "out"), streaming=True)["train"]
     assert len(list(opened)) == 8
 
@@ -400,8 +416,9 @@ def test_shards_of_real_data(real_data, tmp_path, merge):
         for name in names
     ]
     homology = real_data / "homology" / "homologene_build68.tsv.gz"
-    whole = build(found, tmp_path / "whole", homology=homology, merge=merge)
+    how = Grouping(merge=merge)
+    whole = build(found, tmp_path / "whole", how, homology=homology)
     for number in range(4):
-        build(found, tmp_path / "parts", homology=homology, merge=merge, shard=(number, 4))
+        build(found, tmp_path / "parts", how, homology=homology, shard=(number, 4))
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert len(rows(tmp_path / "whole")) == whole["dataset"]["groups"] > 400

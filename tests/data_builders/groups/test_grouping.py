@@ -2,10 +2,12 @@ import random
 
 import pytest
 
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups import grouping
-from data_builders.groups.grouping import group_hash, group_tables
-from data_builders.groups.parquet import SCHEMA
+from data_builders.groups.grouping import GroupCounts, Grouping, group_hash, group_tables
+from data_builders.groups.transcripts import GeneNames
 from data_builders.homology.homologous_genes import Homology
+from data_builders.homology.matches import MatchCounter
 from data_builders.records import InputError, Transcript
 from data_builders.text import Tally
 
@@ -22,11 +24,19 @@ SYMBOLS = {("human", "g2"): "G2SYM", ("mouse", "m2"): "G2SYM"}
 def grouped(tmp_path_factory):
     """group_id -> transcripts, of what `group_tables` yields."""
 
-    def run(transcripts, *args, **keywords):
+    def run(transcripts, homology=None, *, symbols=None, tally=None, shard=(0, 1), **keywords):
         workspace = tmp_path_factory.mktemp("workspace")
         groups = {}
-        for table in group_tables(transcripts, workspace, *args, **keywords):
-            assert table.schema.equals(SCHEMA)
+        for table in group_tables(
+            transcripts,
+            workspace,
+            Grouping(**keywords),
+            matches=None if homology is None else MatchCounter(homology),
+            names=GeneNames(symbols=symbols or {}),
+            shard=shard,
+            counts=GroupCounts(tally=tally or Tally()),
+        ):
+            assert table.schema.equals(GROUP_SCHEMA)
             table.validate(full=True)
             for row in table.to_pylist():
                 group_id = row.pop("group_id")
@@ -82,15 +92,17 @@ def test_a_gene_is_a_group(grouped):
 
 def test_homologous_genes_across_and_within_species(grouped):
     def found(merge):
-        return members(grouped([A, B, C, D, E], HOMOLOGY, merge, gene_symbols=SYMBOLS))
+        return members(grouped([A, B, C, D, E], HOMOLOGY, merge=merge, symbols=SYMBOLS))
 
     assert found("across") == {"H": "abcd", "mouse:m2": "e"}
     assert found("within") == {"H:human": "abc", "H:mouse": "d", "mouse:m2": "e"}
 
 
 def test_unknown_merge(grouped):
-    with pytest.raises(ValueError, match="merge: got 'all', wanted 'across' or 'within'"):
-        grouped([A], HOMOLOGY, "all")
+    with pytest.raises(InputError, match="merge: got 'all', wanted 'across' or 'within'"):
+        Grouping(merge="all")
+    with pytest.raises(InputError, match="select: got 'all', wanted one of mane, appris, longest"):
+        Grouping(select="all")
 
 
 def test_duplicates_and_long_transcripts_are_dropped_and_counted(grouped):
@@ -155,12 +167,17 @@ def test_groups_of_equal_hash_stay_apart(grouped, monkeypatch):
 @pytest.mark.parametrize("merge", ["across", "within"])
 def test_shards_are_a_partition(grouped, merge, shards):
     transcripts, whole_tally = [*many(60), A, B, C, D, E], Tally()
-    whole = grouped(transcripts, HOMOLOGY, merge, max_length=20, tally=whole_tally)
+    whole = grouped(transcripts, HOMOLOGY, merge=merge, max_length=20, tally=whole_tally)
     union, tallies = {}, Tally()
     for number in range(shards):
         tally = Tally()
         part = grouped(
-            transcripts, HOMOLOGY, merge, max_length=20, shard=(number, shards), tally=tally
+            transcripts,
+            HOMOLOGY,
+            merge=merge,
+            max_length=20,
+            shard=(number, shards),
+            tally=tally,
         )
         assert not union.keys() & part.keys()
         union |= part

@@ -11,9 +11,11 @@ import pytest
 from datasets import load_dataset
 from datasets.exceptions import DatasetGenerationError
 
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups.build import FastaSource, GenomeSource, TableSource, build
+from data_builders.groups.grouping import Grouping
 from data_builders.groups.isoform_pairs import IsoformPairs
-from data_builders.groups.parquet import SCHEMA, read_groups
+from data_builders.groups.parquet import read_groups
 from data_builders.homology.tables import HomologyTable
 from data_builders.records import InputError
 from loopback_hub import run_client
@@ -65,7 +67,7 @@ def stream(builder):
 
 def rows_of(folder):
     """What `build` wrote, as `datasets` gives rows."""
-    tracks = SCHEMA.names[1:]
+    tracks = GROUP_SCHEMA.names[1:]
     rows = []
     for group in read_groups(folder):
         row = {track: [getattr(t, track) for t in group.transcripts] for track in tracks}
@@ -76,15 +78,17 @@ def rows_of(folder):
 
 @pytest.mark.parametrize("merge", ["across", "within"])
 def test_rows_are_those_of_build(sources, clade, tmp_path, merge):
-    homology = {"homology": clade.homology, "merge": merge}
-    build(sources, tmp_path / "built", **homology)
+    homology, how = {"homology": clade.homology}, Grouping(merge=merge)
+    build(sources, tmp_path / "built", how, **homology)
     pooled = wanted = rows_of(tmp_path / "built")
     if merge == "within":  # species after species
         wanted = []
         for source in sources:
-            build([source], tmp_path / source.species, **homology)
+            build([source], tmp_path / source.species, how, **homology)
             wanted += rows_of(tmp_path / source.species)
-    builder = IsoformPairs.from_sources(sources, cache_dir=str(tmp_path / "cache"), **homology)
+    builder = IsoformPairs.from_sources(
+        sources, cache_dir=str(tmp_path / "cache"), merge=merge, **homology
+    )
     streamed = builder.as_streaming_dataset(split="train")
     assert streamed.num_shards == (1 if merge == "across" else 2)
     assert list(streamed) == wanted
@@ -113,7 +117,7 @@ def test_two_processes_give_the_rows_of_one_in_the_same_order(sources, tmp_path)
 
 def test_features_are_those_of_groups(inputs):
     features = pairs(inputs, "a").info.features
-    assert features == datasets.Features.from_arrow_schema(SCHEMA)
+    assert features == datasets.Features.from_arrow_schema(GROUP_SCHEMA)
     assert features["exon_junctions"] == datasets.List(datasets.List(datasets.Value("int32")))
     (row,) = [row for row in stream(pairs(inputs, "t")) if row["species"] == ["a"]]
     assert row == {
@@ -206,9 +210,10 @@ def test_whatever_decides_the_rows_decides_the_cache(inputs):
 
 def test_what_is_left_out_is_logged(inputs, caplog):
     assert len(stream(pairs(inputs, "b", max_length=10))) == 1
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert record.getMessage() == "all: skipped 1: longer than 10 nt"
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}
+    assert [record.getMessage() for record in caplog.records] == [
+        "all: skipped 1: longer than 10 nt",
+    ]
 
 
 def test_bad_inputs(inputs):

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_builders.groups.parquet import SCHEMA, read_groups, write_groups, write_tables
+from data_builders.codec import GROUP_SCHEMA
+from data_builders.groups.parquet import read_groups, write_groups, write_tables
 from data_builders.records import InputError, IsoformGroup, Transcript
 
 A = Transcript("a", "g1", "human", "ACGTACGT", 0, 6, (3, 5))
@@ -23,7 +24,7 @@ def test_round_trip(tmp_path, rows, shards):
     assert [path.name for path in paths] == names
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == names
     assert list(read_groups(tmp_path)) == GROUPS
-    assert pq.read_schema(paths[0]).equals(SCHEMA)
+    assert pq.read_schema(paths[0]).equals(GROUP_SCHEMA)
 
 
 def test_datasets_opens_it(tmp_path):
@@ -74,10 +75,10 @@ def test_files_have_as_many_rows_however_tables_are_cut(tmp_path, rows_in_tables
 
 
 def table(names):
-    columns = {name: [["x"]] * len(names) for name in SCHEMA.names[1:5]}
-    numbers = {name: [[1]] * len(names) for name in SCHEMA.names[5:7]}
+    columns = {name: [["x"]] * len(names) for name in GROUP_SCHEMA.names[1:5]}
+    numbers = {name: [[1]] * len(names) for name in GROUP_SCHEMA.names[5:7]}
     junctions = {"exon_junctions": [[None]] * len(names)}
-    return pa.table({"group_id": list(names)} | columns | numbers | junctions, schema=SCHEMA)
+    return pa.table({"group_id": list(names)} | columns | numbers | junctions, schema=GROUP_SCHEMA)
 
 
 SHARDS = ["abc", "", "de"]  # group_ids, at two a file

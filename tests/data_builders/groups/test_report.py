@@ -6,14 +6,14 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from data_builders.groups.parquet import SCHEMA
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups.report import Summary, draw_report, read_report
 from data_builders.records import InputError
 
 
 def table(rows, seed=0):
     rng = random.Random(seed)
-    columns = {name: [] for name in SCHEMA.names}
+    columns = {name: [] for name in GROUP_SCHEMA.names}
     for row in range(rows):
         n = rng.randrange(1, 30)
         coding = [rng.random() < 0.5 for _ in range(n)]
@@ -26,7 +26,7 @@ def table(rows, seed=0):
         columns["cds_end"].append([3 if c else -1 for c in coding])
         junctions = [rng.choice([None, [], [1], [1, 2]]) for _ in range(n)]
         columns["exon_junctions"].append(junctions)
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=GROUP_SCHEMA)
 
 
 def by_hand(rows):
@@ -61,7 +61,7 @@ def test_counts_add_up_table_by_table(rows_at_once):
 
 def test_nothing():
     summary = Summary()
-    summary.add(SCHEMA.empty_table())
+    summary.add(GROUP_SCHEMA.empty_table())
     assert summary == Summary()
     assert summary.as_dict() == by_hand([])
 

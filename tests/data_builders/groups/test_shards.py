@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from data_builders.groups.build import TableSource, build
+from data_builders.groups.grouping import Grouping
 from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError
 
@@ -29,8 +30,11 @@ def options(tmp_path):
     table = tmp_path / "homology.tsv"
     lines = ["group_id\tspecies\tgene_id", *("\t".join(row) for row in HOMOLOGY)]
     table.write_text("\n".join(lines) + "\n")
-    merged = {mode: {"homology": table, "merge": mode} for mode in ("within", "across")}
-    return {mode: {"max_length": 6, **merged.get(mode, {})} for mode in MODES}
+    merged = {
+        mode: {"homology": table, "grouping": Grouping(merge=mode, max_length=6)}
+        for mode in ("within", "across")
+    }
+    return {mode: {"grouping": Grouping(max_length=6), **merged.get(mode, {})} for mode in MODES}
 
 
 def sources(folder):

@@ -4,8 +4,9 @@ from collections import defaultdict
 
 import pytest
 
-from data_builders.homology.homologous_genes import Homology, read_homology, taxon, without_version
+from data_builders.homology.homologous_genes import Homology, read_homology
 from data_builders.homology.tables import HomologyTable
+from data_builders.names import taxon, without_version
 from data_builders.records import InputError
 from data_builders.text import Tally
 
@@ -173,7 +174,8 @@ def test_versions_of_ensembl_ids_do_not_count():
     assert homology.group("human", "ENSG00000000001.x") is None
     assert homology.group("human", "g.2") is None
     assert without_version("ENSMUST00000000012.3") == "ENSMUST00000000012"
-    assert without_version("NM_000014.6") == "NM_000014.6"
+    assert without_version("NM_000014.6") == "NM_000014"
+    assert without_version("AT1G01010.1") == "AT1G01010.1"
 
 
 def test_groups_depend_on_no_hash_seed_or_row_order(tmp_path):

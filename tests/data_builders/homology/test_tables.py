@@ -189,7 +189,7 @@ def test_what_is_no_homology(tmp_path, text, options, message):
 def test_what_is_no_table_of_orthodb_genes(tmp_path, line):
     genes = tmp_path / "genes.tab"
     genes.write_text(line)
-    with pytest.raises(InputError, match=r"genes\.tab:1: got \d columns, the first '.*', wanted"):
+    with pytest.raises(InputError, match=r"genes\.tab.*: got .*'.*', wanted"):
         read(tmp_path, ORTHODB, genes=genes)
 
 

@@ -16,7 +16,7 @@ from data_builders.labels.sets import (
     protein_localisation,
 )
 from data_builders.records import InputError, IsoformGroup, Transcript
-from data_builders.tables import read_gene_symbols, read_transcript_table
+from data_builders.tables import read_names, read_transcript_table
 
 GROUPS = [
     IsoformGroup(
@@ -245,7 +245,7 @@ def human(real_data):
     """Groups and symbols of the human transcripts, and symbol -> gene ids, counted apart."""
     path = real_data / "transcripts" / "transcripts.parquet"
     frame = pl.read_parquet(path).filter(pl.col("species") == "human")
-    symbols = {("human", g): s for g, s in read_gene_symbols(path).items()}
+    symbols = {("human", g): s for g, s in read_names(path)[0].items()}
     homology = read_homology(real_data / "homology" / "homologene_build68.tsv.gz")
     members = defaultdict(list)
     for transcript in read_transcript_table(path):

@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import DatasetCard
 
 from data_builders.groups.build import GenomeSource, build
+from data_builders.groups.grouping import Grouping
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError
 from isoclr.hub.dataset import is_dataset, push_dataset
@@ -44,7 +45,7 @@ def species_folders(clade, tmp_path_factory):
     """A folder of two datasets, a species each."""
     folder = tmp_path_factory.mktemp("species")
     for source in zip(clade.genomes, clade.annotations, clade.species, strict=True):
-        build([GenomeSource(*source)], folder / source[2], rows_per_file=10)
+        build([GenomeSource(*source)], folder / source[2], Grouping(rows_per_file=10))
     return folder
 
 
@@ -162,7 +163,7 @@ def test_a_second_push_adds_nothing_and_a_changed_one_leaves_nothing_old(
     one, two = sorted(species_folders.iterdir())
     changed = tmp_path / one.name
     source = GenomeSource(clade.genomes[0], clade.annotations[0], one.name)
-    build([source], changed, max_length=4_000)
+    build([source], changed, Grouping(max_length=4_000))
     both = [one, two], "tester/again"
     push(hub, both, both, ([changed], "tester/again"))
     _, before, after = (commit.files for commit in dataset(hub, "tester/again").commits)
@@ -206,7 +207,9 @@ def test_a_hub_that_is_away_for_a_while_is_tried_again(hub, groups_folder):
 @pytest.mark.slow
 def test_a_push_that_broke_off_sends_nothing_twice(hub, clade, tmp_path):
     source = GenomeSource(clade.genomes[1], clade.annotations[1], "once")
-    build([source], tmp_path / "groups", rows_per_file=10)  # content that the Hub has not seen
+    build(
+        [source], tmp_path / "groups", Grouping(rows_per_file=10)
+    )  # content that the Hub has not seen
     hub.faults.append(("/commit/", 503))
     start = len(hub.requests)
     first, second = push(hub, *[(tmp_path / "groups", "tester/resumed")] * 2).stdout.splitlines()

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
+from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups.loading import content_checksum, load_groups
-from data_builders.groups.parquet import SCHEMA
 from data_builders.records import InputError
 from isoclr.objectives.isoforms import sources
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
@@ -47,7 +47,7 @@ ROWS = [group(i, *[10 + j for j in range(i % 3 + 1)]) for i in range(60)]
 
 
 def mapped(rows=ROWS, sizes=None, weights=(1,), **overrides):
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=GROUP_SCHEMA)
     groups = ArrowGroups(table.to_batches(max_chunksize=7), IsoCLRTokenizer())
     return MappedGroups(groups, sizes or [len(rows)], weights, **{**OPTIONS, **overrides})
 
@@ -55,7 +55,7 @@ def mapped(rows=ROWS, sizes=None, weights=(1,), **overrides):
 @pytest.fixture
 def files(tmp_path):
     """Sixty groups in two files, in pieces of six rows."""
-    table = pa.Table.from_pylist(ROWS, schema=SCHEMA)
+    table = pa.Table.from_pylist(ROWS, schema=GROUP_SCHEMA)
     for number, part in enumerate((table[:36], table[36:])):
         pq.write_table(part, tmp_path / f"{number}.parquet", row_group_size=6)
     return [partial(open, tmp_path / f"{number}.parquet", "rb") for number in (0, 1)]
@@ -166,7 +166,7 @@ def test_groups_too_long_make_a_streams_batches_smaller(files):
 
 
 def test_one_piece_cannot_be_streamed(tmp_path):
-    pq.write_table(pa.Table.from_pylist(ROWS, schema=SCHEMA), tmp_path / "one.parquet")
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=GROUP_SCHEMA), tmp_path / "one.parquet")
     with pytest.raises(InputError, match="got one row group, wanted two"):
         streamed([partial(open, tmp_path / "one.parquet", "rb")])
 
@@ -259,7 +259,7 @@ def folder(tmp_path):
 
 def write_dataset(folder, rows, files=2):
     (folder / "data").mkdir(parents=True)
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    table = pa.Table.from_pylist(rows, schema=GROUP_SCHEMA)
     for number in range(files):
         part = table.slice(number * len(rows) // files, len(rows) // files)
         name = f"train-{number:05d}-of-{files:05d}.parquet"
@@ -378,7 +378,7 @@ def test_a_copy_with_flipped_bytes_is_refused(folder, copies):
 
 
 def test_the_checksum_is_of_the_values_however_they_are_cut():
-    table = pa.Table.from_pylist(ROWS, schema=SCHEMA)
+    table = pa.Table.from_pylist(ROWS, schema=GROUP_SCHEMA)
     whole = content_checksum(table.to_batches())
     for size in (1, 7, 60):
         assert content_checksum(table.to_batches(max_chunksize=size)) == whole
@@ -408,7 +408,7 @@ def test_the_checksum_is_of_the_values_however_they_are_cut():
 def test_the_checksum_sees_every_change(columns):
     rows = [*ROWS[:4], {**ROWS[4], **columns}, *ROWS[5:]]
     found = {
-        content_checksum(pa.Table.from_pylist(one, schema=SCHEMA).to_batches())
+        content_checksum(pa.Table.from_pylist(one, schema=GROUP_SCHEMA).to_batches())
         for one in (ROWS, rows, ROWS[:-1], ROWS[::-1])
     }
     assert len(found) == 4
