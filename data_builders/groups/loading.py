@@ -21,7 +21,8 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HTTPError
 from tqdm import tqdm
 
-from data_builders.groups.parquet import SCHEMA, dataset_files
+from data_builders.codec import GROUP_SCHEMA
+from data_builders.groups.parquet import dataset_files
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import sha256_of
@@ -86,10 +87,10 @@ def checksum_of_files(files: Sequence[Path]) -> str:
 
 
 def content_checksum(batches: Iterable[pa.RecordBatch]) -> str:
-    """One SHA-256 of the values of the columns of `SCHEMA`, however they are cut into batches."""
+    """Return one SHA-256 of the values of all columns, however they are cut into batches."""
     digests: dict[str, hashlib._Hash] = {}
     for batch in tqdm(batches, desc="checksum of rows", unit=" batches", delay=2, leave=False):
-        for name in SCHEMA.names:
+        for name in GROUP_SCHEMA.names:
             if name in batch.schema.names:
                 _add(digests, name, batch.column(name))
     total = hashlib.sha256()
@@ -134,10 +135,10 @@ def _loaded(source: str, *arguments: str, **keywords) -> pa.Table:
     except (HTTPError, OSError, ValueError, DatasetsError, pa.ArrowException) as error:
         cause = error.__cause__ if isinstance(error, DatasetsError) and error.__cause__ else error
         raise InputError(f"{source}: cannot be loaded: {reason_of(cause)[:300]}") from error
-    if table.column_names != SCHEMA.names:
+    if table.column_names != GROUP_SCHEMA.names:
         raise InputError(
             f"{source}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
-            f"({', '.join(SCHEMA.names)})"
+            f"({', '.join(GROUP_SCHEMA.names)})"
         )
     return table
 

@@ -29,7 +29,8 @@ def genome(folder, name, species, gene, more=""):
     start = 1 + "ab".index(name)
     (folder / "genome.fa").write_text(">chr1\n" + "ACGTTGCA" * 100 + "\n")
     lines = "".join(
-        f'chr1\tx\t{kind}\t{start}\t300\t.\t+\t0\tgene_id "{gene}"; transcript_id "T{gene}";{more}\n'
+        f"chr1\tx\t{kind}\t{start}\t300\t.\t+\t0\t"
+        f'gene_id "{gene}"; transcript_id "T{gene}";{more}\n'
         for kind in ("exon", "CDS")
     )
     (folder / f"{name}.gtf").write_text(lines)
