@@ -195,6 +195,7 @@ def compare(
             runs[run.key], rescore[run.key] = run, scorer.on_weighted_rows
             if log:
                 log.write(run)
+    names = list(dict.fromkeys([*predictors, *(run.predictor for run in runs.values())]))
     return Results(
         label=labels.label,
         task=labels.task,
@@ -204,7 +205,7 @@ def compare(
         classes=len(labels.classes),
         unit=labels.unit,
         group_unit=labels.group_unit,
-        runs=_in_order(runs.values(), list(predictors), keys),
+        runs=tuple(sorted(runs.values(), key=lambda run: names.index(run.predictor))),
         about=log.about if log else {},
         rescore=rescore,
     )
@@ -329,20 +330,3 @@ def _checked(name: str, side: str, predicted: np.ndarray, shape: tuple[int, ...]
             "numbers"
         )
     return predicted
-
-
-def _in_order(runs, predictors: list[str], splits: list[tuple[int, int]]) -> tuple[Run, ...]:
-    """Runs by label count, predictor and split; what only a log has comes last."""
-    runs = list(runs)
-    counts: dict[Count, list[int]] = {}
-    for run in runs:
-        counts.setdefault(run.labels, []).append(run.train)
-    names = list(dict.fromkeys([*predictors, *(run.predictor for run in runs)]))
-    places = {key: i for i, key in enumerate(splits)}
-
-    def place(run: Run):
-        split = (run.seed, run.fold)
-        by_split = places.get(split, len(places))
-        return np.mean(counts[run.labels]), names.index(run.predictor), by_split, split
-
-    return tuple(sorted(runs, key=place))

@@ -14,7 +14,7 @@ from data_builders.labels.label_set import numbers
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
 from isoclr.evaluation.embed import embed_transcripts, load_model
-from isoclr.hub.push import check_source
+from isoclr.repositories import check_source
 
 _VECTOR_COLUMNS = ("embedding", "vector")
 _NAMES = {"transcript_id", "id", "gene_id", "gene", "gene_symbol", "species"}

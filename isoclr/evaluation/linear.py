@@ -1,11 +1,12 @@
 """The linear probe: ridge and logistic regression on fixed features."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
@@ -18,6 +19,7 @@ from isoclr.evaluation.compare import Fold, Prediction
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 6, 19))
 # Of logistic regression, where every penalty costs a fit for each class.
 CLASS_ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+_RARE = 1e-6  # probability of a class that train lacks
 
 LEAST_SPREAD = 0.1
 """Of a feature that a network's head gets, in units of the median over features."""
@@ -67,8 +69,8 @@ class Linear:
             return _fit_ridge(units, fold.train_targets, self.alphas or ALPHAS)
         if not len(fold.validation):
             raise InputError("got no validation row, wanted some to choose a penalty by")
-        known = units, fold, units.of(self._rows(fold.validation)), self.alphas or CLASS_ALPHAS
-        return _fit_softmax(*known) if fold.task == MULTICLASS else _fit_one_against_rest(*known)
+        validation = units.of(self._rows(fold.validation))
+        return _fit_classes(units, fold, validation, self.alphas or CLASS_ALPHAS)
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         matrix = np.asarray(self.features[rows])
@@ -217,90 +219,50 @@ def _fit_ridge(units: _Units, targets: np.ndarray, alphas: Sequence[float]) -> L
     )
 
 
-def _fit_one_against_rest(
+def _fit_classes(
     units: _Units, fold: Fold, validation: np.ndarray, alphas: Sequence[float]
 ) -> LinearModel:
-    """A logistic regression for each class; one of one value in train is predicted to be so."""
-    targets, observed = (
-        side.reshape(len(side), -1) for side in (fold.train_targets, fold.validation_targets)
-    )
-    learnt = np.flatnonzero(targets.any(axis=0) & ~targets.all(axis=0))
-    frequent = np.clip(targets.mean(axis=0), 1e-6, 1 - 1e-6)
+    """Logistic regressions of one class against the rest, or one of all classes.
 
-    def loss(weights, intercept):
-        probabilities = expit(rotated @ weights[:, learnt] + intercept[learnt])
-        return log_loss(observed[:, learnt].ravel(), probabilities.ravel(), labels=[False, True])
-
-    def fits(train):
-        found = [
-            (np.zeros((train.shape[1], len(frequent))), np.log(frequent / (1 - frequent)))
-            for _ in alphas
-        ]
-        for column in learnt:
-            path = _logistic_path(train, targets[:, column], alphas)
-            for (weights, intercept), (coefficients, constant) in zip(found, path, strict=True):
-                weights[:, column], intercept[column] = coefficients[0], constant[0]
-        return found
-
-    rotation, train = _rotated_if_wide(units)
-    rotated = validation if rotation is None else rotation.of(validation)
-    return _with_least_loss(fits(train), loss, alphas, fold.task, units, rotation)
-
-
-def _fit_softmax(
-    units: _Units, fold: Fold, validation: np.ndarray, alphas: Sequence[float]
-) -> LinearModel:
-    """One model of all classes; a class that train lacks has probability 0."""
-    present = np.unique(fold.train_targets)
-    every = np.arange(fold.classes)
-
-    def loss(weights, intercept):
-        probabilities = softmax(rotated @ weights + intercept, axis=1)
-        return log_loss(fold.validation_targets, probabilities, labels=every)
-
-    def fits(train):
-        for coefficients, constants in _logistic_path(train, fold.train_targets, alphas):
-            if len(present) == 2:  # sklearn has one logit, that of the second
-                coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
-                constants = np.append(0.0, constants)
-            weights = np.zeros((train.shape[1], fold.classes))
-            intercept = np.full(fold.classes, -np.inf)
-            weights[:, present], intercept[present] = coefficients.T, constants
-            yield weights, intercept
-
-    rotation, train = _rotated_if_wide(units)
-    rotated = validation if rotation is None else rotation.of(validation)
-    return _with_least_loss(list(fits(train)), loss, alphas, fold.task, units, rotation)
-
-
-def _rotated_if_wide(units: _Units) -> tuple[_Rotation | None, np.ndarray]:
-    if units.train.shape[1] <= len(units.train):
-        return None, units.train
-    rotation = _Rotation(units.train)
-    return rotation, rotation.train
-
-
-def _logistic_path(train: np.ndarray, targets: np.ndarray, alphas: Sequence[float]):
-    """Coefficients and intercepts of each penalty, in the order of `alphas`."""
-    found = {}
-    model = LogisticRegression(max_iter=5000, warm_start=True)
-    for alpha in sorted(alphas, reverse=True):  # each fit starts where the one before it ended
-        model.set_params(C=1 / alpha).fit(train, targets)
-        found[alpha] = model.coef_.copy(), model.intercept_.copy()
-    return [found[alpha] for alpha in alphas]
-
-
-def _with_least_loss(
-    fits: list, loss: Callable, alphas: Sequence[float], task: str, units: _Units, rotation
-) -> LinearModel:
-    # Of equal losses the strongest penalty.
-    order = sorted(range(len(fits)), key=lambda i: (loss(*fits[i]), -alphas[i]))
-    weights, intercept = fits[order[0]]
+    A class that train lacks, or has alone, is predicted to be so.
+    """
+    rotation = _Rotation(units.train) if units.train.shape[1] > len(units.train) else None
+    train = units.train if rotation is None else rotation.train
+    if rotation is not None:
+        validation = rotation.of(validation)
+    one_of_several, outputs = fold.task == MULTICLASS, max(fold.classes, 1)
+    targets, observed = fold.train_targets, fold.validation_targets
+    if one_of_several:
+        constant, activation = np.full(outputs, -np.inf), partial(softmax, axis=1)
+        learnt, every = [np.unique(targets)], np.arange(outputs)
+    else:
+        targets, observed = targets.reshape(-1, outputs), observed.reshape(-1, outputs)
+        constant, activation = logit(targets.mean(axis=0).clip(_RARE, 1 - _RARE)), expit
+        varied = targets.any(axis=0) & ~targets.all(axis=0)
+        learnt, every = [[column] for column in np.flatnonzero(varied)], [False, True]
+        observed = observed[:, varied].ravel()
+    alphas = sorted(alphas, reverse=True)  # each fit starts where the one before it ended
+    fits = [(np.zeros((train.shape[1], outputs)), constant.copy()) for _ in alphas]
+    for columns in learnt:
+        model = LogisticRegression(max_iter=5000, warm_start=True)
+        for alpha, (weights, intercept) in zip(alphas, fits, strict=True):
+            model.set_params(C=1 / alpha)
+            model.fit(train, targets if one_of_several else targets[:, columns[0]])
+            if one_of_several and len(columns) == 2:  # sklearn has the second's logit alone
+                weights[:, columns[1]], intercept[columns] = model.coef_[0], (0, *model.intercept_)
+            else:
+                weights[:, columns], intercept[columns] = model.coef_.T, model.intercept_
+    losses = []
+    for weights, intercept in fits:
+        found = activation(validation @ weights + intercept)
+        found = found if one_of_several else found[:, varied].ravel()
+        losses.append(log_loss(observed, found, labels=every))
+    best = int(np.argmin(losses))
     return LinearModel(
-        task=task,
-        alpha=float(alphas[order[0]]),
+        task=fold.task,
+        alpha=float(alphas[best]),
         units=units,
         rotation=rotation,
-        weights=weights,
-        intercept=intercept,
+        weights=fits[best][0],
+        intercept=fits[best][1],
     )

@@ -81,7 +81,7 @@ class Results:
         classes: number of classes, 0 for a number or yes and no.
         unit: what a row is, in the plural.
         group_unit: what a group is, in the plural.
-        runs: by label count, predictor and split; the first predictor is the reference.
+        runs: by predictor; the first predictor is the reference.
         about: what else the JSON should say, such as settings.
         rescore: key of a run, and row numbers -> its scores on these of its test rows; of the runs
             of this process. For `cluster_intervals`.

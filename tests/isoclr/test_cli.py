@@ -503,10 +503,10 @@ def test_low_data_goes_on_with_methods_and_fractions(supervised, tmp_path, capsy
     assert run(*words, "--methods", "probe") == 0
     assert run(*words, "--methods", "structure,probe") == 0
     runs = json.loads((tmp_path / "out" / "low_data.json").read_text())["runs"]
-    assert [(r["labels"], r["predictor"]) for r in runs] == [
-        (fraction, name)
-        for fraction in (0.5, 1.0)
+    assert [(r["predictor"], r["labels"]) for r in runs] == [
+        (name, fraction)
         for name in ("linear probe", "ridge, structure")
+        for fraction in (0.5, 1.0)
         for _ in range(2)
     ]
     assert (tmp_path / "out" / "low_data.png").stat().st_size > 10_000

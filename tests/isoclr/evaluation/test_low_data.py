@@ -72,7 +72,7 @@ def curve_of(encoder, labels, output, **options):
 
 
 def scores(results):
-    return [(run.key, run.scores) for run in results.runs]
+    return {run.key: run.scores for run in results.runs}
 
 
 def test_the_fractions_are_half_a_percent_to_all_and_the_controls_are_there():
