@@ -216,7 +216,7 @@ def fold_of(labels: Labels, split: Split) -> Fold:
     targets = np.asarray(labels.targets)
     return Fold(
         task=labels.task,
-        classes=len(labels.classes),
+        classes=len(labels.classes) if labels.task in (MULTICLASS, MULTILABEL) else 0,
         train=split.train,
         validation=split.validation,
         test=split.test,
