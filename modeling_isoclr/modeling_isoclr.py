@@ -14,6 +14,7 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 
+from .checks_isoclr import refuse_unknown
 from .configuration_isoclr import BASES, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
 from .layers_isoclr import (
@@ -42,6 +43,7 @@ _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"
 # What clients hand to every model (PEFT, Trainer, pipelines) and this family has no use for.
 _IGNORED = {"output_attentions", "head_mask", "token_type_ids", "position_ids"}
 _IGNORED |= {"use_cache", "past_key_values", "cache_position", "num_items_in_batch"}
+_KEYWORDS = ("input_ids", "attention_mask", "inputs_embeds", "output_hidden_states", "return_dict")
 
 
 class IsoCLRPreTrainedModel(PreTrainedModel):
@@ -125,17 +127,6 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
         """Two short transcripts, the second padded."""
         input_ids = torch.tensor([[0, 11, 2, 17], [3, 18, PAD_BASE, PAD_BASE]])
         return {"input_ids": input_ids, "attention_mask": (input_ids != PAD_BASE).long()}
-
-
-def check_ignored(keywords):
-    """Let the usual keywords of other families pass.
-
-    Raises:
-        TypeError: on any other, a misspelt one perhaps.
-    """
-    unknown = sorted(keywords.keys() - _IGNORED)
-    if unknown:
-        raise TypeError(f"forward: got the unknown keyword {unknown[0]!r}")
 
 
 def valid_positions(input_ids, attention_mask, inputs_embeds):
@@ -236,7 +227,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             ValueError: unless exactly one of `input_ids` and `inputs_embeds` is given.
             TypeError: on a keyword that no family has.
         """
-        check_ignored(ignored)
+        refuse_unknown("forward", ignored.keys() - _IGNORED, _KEYWORDS)
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("got both or neither of input_ids and inputs_embeds, wanted one")
         if segment_ids is not None:

@@ -8,10 +8,29 @@ With `alphabet="protein"` a token is one amino acid (configuration_isoclr.RESIDU
 are no marks.
 """
 
+from difflib import get_close_matches
+
 import numpy as np
 from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.utils import logging
 
+from .checks_isoclr import (
+    CROPS,
+    MASK_TOKEN,
+    PAD_TOKEN,
+    as_integer,
+    cds_integers,
+    check_cds,
+    check_special_token,
+    checked_junctions,
+    checked_options,
+    crop_named,
+    listed,
+    one_of,
+    padding_named,
+    refuse_unknown,
+    shown,
+)
 from .configuration_isoclr import (
     CODON_START_BIT,
     EXON_END_BIT,
@@ -21,6 +40,7 @@ from .configuration_isoclr import (
     RESIDUE_TOKENS,
     VOCABULARY_SIZE,
 )
+from .letters_isoclr import UNKNOWN, base_codes, longest_orf, residue_codes
 
 logger = logging.get_logger(__name__)
 
@@ -42,24 +62,13 @@ _TOKENS = {
     for alphabet, vocabulary in _VOCABULARIES.items()
 }
 
-_UNKNOWN = 255
-_BASE_OF_BYTE = bytearray([_UNKNOWN] * 256)
-for _letters, _base in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3), ("Nn", N_BASE)):
-    for _letter in _letters:
-        _BASE_OF_BYTE[ord(_letter)] = _base
-_RESIDUE_OF_BYTE = bytearray([_UNKNOWN] * 256)
-for _letter, _token in RESIDUE_TOKENS.items():
-    _RESIDUE_OF_BYTE[ord(_letter)] = _RESIDUE_OF_BYTE[ord(_letter.lower())] = _token
 _WANTED = {"rna": "A, C, G, T, U or N", "protein": "an amino acid, B, Z, J, U, O or X"}
-
-_START_CODON = 0 * 25 + 3 * 5 + 2  # ATG
-_STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # TAA TAG TGA
 
 _SHORTEST_STEP = 32  # of padded lengths
 # Padding that a part may have: this share of it, or as much as costs no more than a part more does.
 _PADDING_SHARE, _PADDING = 0.04, 2048
 
-_CROPS = ("five_prime", "three_prime", "cds_centre")
+_NO_LIMIT = 10**9  # transformers stands for "no limit" by a number above this
 
 
 class IsoCLRTokenizer(PreTrainedTokenizer):
@@ -82,19 +91,52 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
             raise ValueError(
                 f"unknown_letters: got {unknown_letters!r}, wanted 'error' or {unknown!r}"
             )
-        if kwargs.get("padding_side", "right") != "right":
-            raise ValueError("padding_side: got 'left', wanted 'right': positions must not shift")
+        for keyword in kwargs:
+            if get_close_matches(keyword.lower(), ("unknown_letters", "alphabet"), 1, 0.8):
+                refuse_unknown("IsoCLRTokenizer", [keyword], ("unknown_letters", "alphabet"))
         self.unknown_letters = unknown_letters
         self.alphabet = alphabet
-        kwargs.setdefault("pad_token", "<pad>")
-        kwargs.setdefault("mask_token", "<mask>")
+        kwargs.setdefault("pad_token", PAD_TOKEN)
+        kwargs.setdefault("mask_token", MASK_TOKEN)
+        for name, token in kwargs.items():
+            check_special_token(name, token)
         super().__init__(unknown_letters=unknown_letters, alphabet=alphabet, **kwargs)
+
+    def __setattr__(self, name, value):
+        token = value
+        if name in ("pad_token_id", "mask_token_id"):
+            name, token = name.removesuffix("_id"), _TOKENS[self.alphabet].get(value, value)
+        check_special_token(name, token)
+        super().__setattr__(name, token)
+
+    def _add_tokens(self, new_tokens, special_tokens=False):
+        """Nothing: the look-up has the tokens that it has.
+
+        Raises:
+            ValueError: on a token that is not in the vocabulary.
+        """
+        for token in new_tokens or ():
+            if str(token) not in _VOCABULARIES[self.alphabet]:
+                raise ValueError(
+                    f"got the new token {str(token)!r}, wanted one of the {VOCABULARY_SIZE} that "
+                    "the model looks up: letters, <mask> and <pad>"
+                )
+        return super()._add_tokens(new_tokens, special_tokens)
+
+    def __len__(self):
+        """4: tokens 0 to 3 are plain letters.
+
+        Stock collators for masked language models draw what they put in place of a token from the
+        first `len(tokenizer)` ones, and must not draw PAD. All tokens are `vocab_size`.
+        """
+        return N_BASE
 
     def tokenize_transcript(self, sequence, cds=None, exon_junctions=None, record="sequence"):
         """Tokens of one transcript, or of one protein, which has no marks.
 
         Args:
-            sequence: letters of a spliced transcript, 5'→3', or of a protein from its N-terminus.
+            sequence: letters of a spliced transcript, 5'→3', or of a protein from its N-terminus;
+                `<mask>` is one position of which nothing is known.
             cds: (start, end) of the coding sequence with its stop codon; None or (-1, -1) when
                 there is none.
             exon_junctions: first base of every exon but the first, ascending; empty for one exon;
@@ -107,38 +149,42 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         Raises:
             ValueError: naming the record and the value.
         """
-        protein = self.alphabet == "protein"
-        tokens = residue_codes(sequence) if protein else base_codes(sequence)
-        if protein and (cds not in (None, (-1, -1)) or exon_junctions is not None):
+        _check_is_text(sequence, record)
+        tokens = self._codes(sequence, record)
+        cds = cds_integers(cds, record)
+        if self.alphabet == "protein" and (cds is not None or exon_junctions is not None):
             raise ValueError(f"{record}: got a CDS or exon junctions of a protein, wanted none")
-        if tokens.size == 0:
-            raise ValueError(f"{record}: got no letters, wanted at least one")
-        if tokens.max() == _UNKNOWN:
-            unknown = tokens == _UNKNOWN
-            if self.unknown_letters == "error":
-                position = int(unknown.argmax())
-                raise ValueError(
-                    f"{record}: got letter {sequence[position]!r} at position {position}, "
-                    f"wanted {_WANTED[self.alphabet]}"
-                )
-            tokens[unknown] = N_BASE
-        if cds is not None and tuple(cds) != (-1, -1):
+        if cds is not None:
             start, end = cds
-            if not 0 <= start < end <= tokens.size or (end - start) % 3:
-                raise ValueError(
-                    f"{record}: got CDS ({start}, {end}), wanted 0 <= start < end <= {tokens.size} "
-                    "and a multiple of three"
-                )
+            check_cds(start, end, tokens.size, record)
             tokens[start:end:3] |= CODON_START_BIT
         if exon_junctions is not None:
-            junctions = np.asarray(exon_junctions, dtype=np.int64)
-            bounds = np.concatenate([[0], junctions, [tokens.size]])
-            if (np.diff(bounds) < 1).any():
-                raise ValueError(
-                    f"{record}: got exon junctions {junctions.tolist()}, wanted them ascending "
-                    f"and between 1 and {tokens.size - 1}"
-                )
-            tokens[bounds[1:] - 1] |= EXON_END_BIT
+            junctions = checked_junctions(exon_junctions, tokens.size, record)
+            tokens[junctions - 1] |= EXON_END_BIT
+            tokens[-1] |= EXON_END_BIT
+        return tokens
+
+    def _codes(self, sequence, record):
+        """Tokens without marks, of at least one letter."""
+        codes = residue_codes if self.alphabet == "protein" else base_codes
+        tokens = codes(sequence)
+        if tokens.size == 0:
+            raise ValueError(f"{record}: got no letters, wanted at least one")
+        if tokens.max() != UNKNOWN:
+            return tokens
+        if MASK_TOKEN in sequence:
+            parts = [codes(part) for part in sequence.split(MASK_TOKEN)]
+            masked = np.array([MASK_BASE], dtype=np.uint8)
+            tokens = np.concatenate([x for part in parts for x in (masked, part)][1:])
+        unknown = np.flatnonzero(tokens == UNKNOWN)
+        if unknown.size and self.unknown_letters == "error":
+            position = int(unknown[0])
+            letter = sequence.replace(MASK_TOKEN, "-")[position]
+            raise ValueError(
+                f"{record}: got letter {letter!r} at position {position}, "
+                f"wanted {_WANTED[self.alphabet]}"
+            )
+        tokens[unknown] = N_BASE
         return tokens
 
     def __call__(
@@ -152,7 +198,7 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         pad_to_multiple_of=None,
         return_tensors=None,
         guess_cds=None,
-        **kwargs,
+        **options,
     ):
         """Tokenize one transcript or a list of them.
 
@@ -161,50 +207,143 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
             cds: (start, end) of the sequence, or a list of them; see `tokenize_transcript`.
             exon_junctions: junctions of the sequence, or a list of them.
             padding: False, True or `longest`, `max_length`.
-            truncation: what happens to a transcript over `max_length`: False is an error; a crop
-                keeps the `five_prime` end (also True), the `three_prime` end or the `cds_centre`,
-                and is reported as a warning.
-            max_length: in nt.
+            truncation: what happens to a transcript over the longest length: False is an error; a
+                crop keeps the `five_prime` end (also True), the `three_prime` end (also True where
+                `truncation_side` is left) or the `cds_centre`, and is reported as a warning.
+            max_length: the longest length, in nt; None: `model_max_length`.
             pad_to_multiple_of: pads further, to a multiple of this.
             return_tensors: `pt`, `np`, or None for lists.
             guess_cds: where no CDS is given, take the longest open reading frame of at least this
                 many nt, and report how often as a warning; None: never.
-            kwargs: what else `PreTrainedTokenizer.pad` takes; `add_special_tokens` changes nothing.
+            options: `padding_side` and `truncation_side`, `left` or `right`, instead of the
+                tokenizer's; what is returned beside: `return_attention_mask` (unless False),
+                `return_token_type_ids`, `return_special_tokens_mask`, `return_length`. Further
+                keywords of transformers where they ask for nothing.
 
         Returns:
             `input_ids` and `attention_mask`, of shape (length,) or (batch, length).
 
         Raises:
-            ValueError: naming the record and the value.
+            ValueError: naming the record, or the argument, and the value.
+            TypeError: on an unknown keyword.
+
+        Examples:
+            >>> tokenizer = IsoCLRTokenizer()
+            >>> tokenizer("GATGTAAC", cds=(1, 7), exon_junctions=[3])["input_ids"]
+            [2, 8, 19, 2, 11, 0, 0, 17]
+            >>> tokenizer(["ACGU", "AC"], padding=True)["attention_mask"]
+            [[1, 1, 1, 1], [1, 1, 0, 0]]
+            >>> tokenizer("ACGT", cds=(0, 4))
+            Traceback (most recent call last):
+            ...
+            ValueError: sequence 0: got CDS (0, 4), wanted 0 <= start < end <= 4 and a multiple \
+of three
         """
+        options = checked_options(options)
         batched = not isinstance(text, str)
-        sequences = list(text) if batched else [text]
+        sequences = listed("text", text, "a sequence or a list of them") if batched else [text]
         cds = _per_sequence("cds", cds, batched, len(sequences))
         exon_junctions = _per_sequence("exon_junctions", exon_junctions, batched, len(sequences))
         if guess_cds is not None:
-            cds = _guess(sequences, cds, guess_cds)
+            cds = _guess(sequences, cds, as_integer("guess_cds", guess_cds))
         rows = [
             self.tokenize_transcript(sequence, *marks, record=f"sequence {index}")
             for index, (sequence, *marks) in enumerate(
                 zip(sequences, cds, exon_junctions, strict=True)
             )
         ]
-        if max_length is not None:
-            rows = _crop(rows, max_length, truncation)
+        limit = self._limit(max_length)
+        side = options.pop("truncation_side") or self.truncation_side
+        keep = crop_named(truncation, side)
+        if limit is not None:
+            rows = _crop(rows, limit, keep)
         encoding = {"input_ids": [row.tolist() for row in rows]}
         encoding["attention_mask"] = [[1] * len(row) for row in rows]
+        if options["return_token_type_ids"]:
+            encoding["token_type_ids"] = [[0] * len(row) for row in rows]
+        if options["return_special_tokens_mask"]:
+            masks = map(self.get_special_tokens_mask, encoding["input_ids"])
+            encoding["special_tokens_mask"] = list(masks)
+        if options["return_length"]:
+            encoding["length"] = [len(row) for row in rows]
+        if options["return_attention_mask"] is False:
+            del encoding["attention_mask"]
         if not batched:
             encoding = {name: values[0] for name, values in encoding.items()}
-        if not batched and return_tensors is not None and not padding:
+        if return_tensors is not None:
+            return_tensors = one_of("return_tensors", return_tensors, ("pt", "np"))
+        if not batched and return_tensors is not None and not padding_named(padding):
             return BatchEncoding(encoding, tensor_type=return_tensors, prepend_batch_axis=True)
-        encoding = self.pad(
+        return self.pad(
             encoding,
             padding=padding,
-            max_length=max_length,
+            max_length=limit,
             pad_to_multiple_of=pad_to_multiple_of,
+            padding_side=options["padding_side"],
+            return_attention_mask=options["return_attention_mask"],
             return_tensors=return_tensors,
         )
-        return encoding
+
+    def _limit(self, max_length):
+        """Longest length in nt, of the call or else of the tokenizer; None: no limit."""
+        if max_length is not None:
+            return as_integer("max_length", max_length)
+        if self.model_max_length > _NO_LIMIT:
+            return None
+        return as_integer("model_max_length", self.model_max_length)
+
+    def pad(self, encoded_inputs, padding=True, max_length=None, **options):
+        """As in `PreTrainedTokenizer`, on either side.
+
+        Raises:
+            ValueError: on a `padding` or a multiple that there is not; `max_length` without one.
+        """
+        if max_length is None and padding_named(padding) == "max_length":
+            max_length = self._limit(None)
+            if max_length is None:
+                raise ValueError("max_length: got none with padding='max_length', wanted one")
+        if options.get("pad_to_multiple_of") is not None:
+            as_integer("pad_to_multiple_of", options["pad_to_multiple_of"])
+        return super().pad(encoded_inputs, padding_named(padding), max_length, **options)
+
+    def encode(self, text, text_pair=None, **options):
+        """`input_ids` of one transcript; keywords as in a call of the tokenizer."""
+        if not isinstance(text, str):
+            raise ValueError(f"text: got {shown(text)}, wanted one sequence")
+        if text_pair is not None:
+            options["text_pair"] = text_pair
+        return self(text, **options)["input_ids"]
+
+    def encode_plus(self, text, **options):
+        """As a call of the tokenizer."""
+        return self(text, **options)
+
+    def batch_encode_plus(self, batch_text_or_text_pairs, **options):
+        """As a call of the tokenizer."""
+        return self(batch_text_or_text_pairs, **options)
+
+    def tokenize(self, text, pair=None, add_special_tokens=False, cds=None, exon_junctions=None):
+        """Names of the tokens of one transcript, such as `A^` for an A that begins a codon.
+
+        Args:
+            text: a sequence.
+            pair: None alone.
+            add_special_tokens: changes nothing, there are none to add.
+            cds: see `tokenize_transcript`.
+            exon_junctions: see `tokenize_transcript`.
+
+        Raises:
+            ValueError: as `tokenize_transcript`.
+
+        Examples:
+            >>> IsoCLRTokenizer().tokenize("GATGTAAC", cds=(1, 7), exon_junctions=[3])
+            ['G', 'A^', 'T|', 'G', 'T^', 'A', 'A', 'C|']
+        """
+        if pair is not None:
+            raise ValueError(f"pair: got {shown(pair)}, wanted one sequence alone")
+        names = _TOKENS[self.alphabet]
+        tokens = self.tokenize_transcript(text, cds, exon_junctions)
+        return [names[token] for token in tokens.tolist()]
 
     @property
     def vocab_size(self):
@@ -215,14 +354,14 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         """Token to index."""
         return dict(_VOCABULARIES[self.alphabet])
 
-    def _tokenize(self, text, **kwargs):
-        names = _TOKENS[self.alphabet]
-        return [names[token] for token in self.tokenize_transcript(text).tolist()]
-
     def _convert_token_to_id(self, token):
+        if token not in _VOCABULARIES[self.alphabet]:
+            raise ValueError(f"got the token {token!r}, wanted one of the vocabulary")
         return _VOCABULARIES[self.alphabet][token]
 
     def _convert_id_to_token(self, index):
+        if index not in _TOKENS[self.alphabet]:
+            raise ValueError(f"got the token {index!r}, wanted 0 to {VOCABULARY_SIZE - 1}")
         return _TOKENS[self.alphabet][index]
 
     def convert_tokens_to_string(self, tokens):
@@ -231,6 +370,10 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
 
     def _decode(self, token_ids, skip_special_tokens=False, **kwargs):
         ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        if ids.size and not 0 <= ids.min() <= ids.max() < VOCABULARY_SIZE:
+            raise ValueError(
+                f"got tokens {ids.min()} to {ids.max()}, wanted 0 to {VOCABULARY_SIZE - 1}"
+            )
         if self.alphabet == "rna":
             ids = ids & 7
         if skip_special_tokens:
@@ -254,52 +397,15 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         return ()
 
 
-def base_codes(sequence):
-    """Bases of a sequence as uint8 (length,): A0 C1 G2 T3 N4, 255 for any other letter."""
-    # bytearray.translate is the fastest look-up there is, and its result can be written to.
-    letters = bytearray(sequence, "utf-8", "replace").translate(_BASE_OF_BYTE)
-    return np.frombuffer(letters, dtype=np.uint8)
-
-
-def residue_codes(sequence):
-    """Residues of a protein as uint8 (length,), by RESIDUE_TOKENS; 255 for any other letter."""
-    letters = bytearray(sequence, "utf-8", "replace").translate(_RESIDUE_OF_BYTE)
-    return np.frombuffer(letters, dtype=np.uint8)
-
-
-def longest_orf(sequence):
-    """The longest open reading frame, from an ATG to its stop codon, on the given strand.
-
-    Args:
-        sequence: letters, 5'→3'.
-
-    Returns:
-        (start, end) with the stop codon, the first of equally long ones; None when there is none.
-    """
-    codes = base_codes(sequence).astype(np.int64)
-    if codes.size < 6:
-        return None
-    codons = codes[:-2] * 25 + codes[1:-1] * 5 + codes[2:]
-    codons[np.maximum(np.maximum(codes[:-2], codes[1:-1]), codes[2:]) >= N_BASE] = -1
-    starts = np.flatnonzero(codons == _START_CODON)
-    stops = np.flatnonzero(np.isin(codons, _STOP_CODONS))
-    best = None
-    for frame in range(3):
-        begin, end = starts[starts % 3 == frame], stops[stops % 3 == frame]
-        after = np.searchsorted(end, begin)
-        begin, after = begin[after < end.size], after[after < end.size]
-        if begin.size == 0:
-            continue
-        lengths = end[after] + 3 - begin
-        longest = int(lengths.argmax())
-        found = (int(begin[longest]), int(begin[longest] + lengths[longest]))
-        if best is None or (found[0] - found[1], found[0]) < (best[0] - best[1], best[0]):
-            best = found
-    return best
+def _check_is_text(sequence, record):
+    if not isinstance(sequence, str):
+        raise ValueError(f"{record}: got {shown(sequence)}, wanted letters in a string")
 
 
 def _per_sequence(name, values, batched, n):
-    values = values if batched and values is not None else [values] * n
+    if values is None or not batched:
+        return [values] * n
+    values = listed(name, values)
     if len(values) != n:
         raise ValueError(f"{name}: got {len(values)} entries, wanted one a sequence, {n}")
     return values
@@ -307,9 +413,10 @@ def _per_sequence(name, values, batched, n):
 
 def _guess(sequences, cds, min_length):
     guessed, out = 0, []
-    for sequence, given in zip(sequences, cds, strict=True):
+    for index, (sequence, given) in enumerate(zip(sequences, cds, strict=True)):
         if given is None:
-            found = longest_orf(sequence)
+            _check_is_text(sequence, f"sequence {index}")
+            found = longest_orf(sequence.replace(MASK_TOKEN, "N"))
             if found is not None and found[1] - found[0] >= min_length:
                 given, guessed = found, guessed + 1
         out.append(given)
@@ -322,15 +429,12 @@ def _crop(rows, max_length, keep):
     too_long = [index for index, row in enumerate(rows) if len(row) > max_length]
     if not too_long:
         return rows
-    if not keep:
+    if keep is None:
         index = too_long[0]
         raise ValueError(
             f"sequence {index}: got {len(rows[index])} nt, wanted at most max_length={max_length}; "
-            f"drop it, or pass truncation={' or '.join(map(repr, _CROPS))}"
+            f"drop it, or pass truncation={' or '.join(map(repr, CROPS))}"
         )
-    keep = "five_prime" if keep is True else keep
-    if keep not in _CROPS:
-        raise ValueError(f"truncation: got {keep!r}, wanted False, True or one of {_CROPS}")
     logger.warning(
         f"cropped {len(too_long)} of {len(rows)} transcripts to {max_length} nt ({keep})"
     )
