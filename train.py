@@ -5,7 +5,9 @@ What is trained, from what data and by which loss, is the business of the recipe
 from it.
 """
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +20,25 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from data_builders.records import InputError
+from data_builders.storage import one_writer
+from isoclr.hub.background import BackgroundPush
 from isoclr.hub.card import write_card
 from isoclr.hub.push import push
 from isoclr.objectives import objective_class, read_recipe
 from isoclr.objectives.base import Objective
-from isoclr.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from isoclr.repositories import TIMEOUT
+from isoclr.training.checkpoints import (
+    check_data,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from isoclr.training.curves import RunLog, plot_curves
 from isoclr.training.environment import check_environment, check_tracker
+from isoclr.training.faults import one_line_faults
 from isoclr.training.optimizers import build_optimizer
 from isoclr.training.order import keyed_hash
+from isoclr.training.processes import all_agree
 from isoclr.training.recipe import SCHEDULE_KEYS, Recipe, check_recipe, duration
 from isoclr.training.schedule import learning_rate
 from isoclr.training.sharded import whole, whole_model, whole_state
@@ -42,7 +54,7 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0].startswith("-"):
         raise InputError("usage: accelerate launch train.py RECIPE [--key value ...]")
     recipe = read_recipe(arguments[0], arguments[1:])
-    with StopRequest() as stop:
+    with one_line_faults(recipe.output), hold_output(recipe.output), StopRequest() as stop:
         train(recipe, stop)
 
 
@@ -52,14 +64,15 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     main_process, device = accelerator.is_main_process, accelerator.device
     rank = accelerator.process_index
     output = Path(recipe.output)
-    output.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():  # that one writes the caches
         objective = objective_class(recipe.objective)(recipe, rank, accelerator.num_processes)
+    if not all_agree([checksum for _, checksum in objective.fingerprint]):
+        raise InputError("data: got other content in another process of the run, wanted the same")
     probe = build_probe(recipe, objective) if main_process and recipe.probe else None
 
     torch.manual_seed(recipe.seed)
     model = objective.build_model()
-    checkpoint = newest_checkpoint(output / "checkpoints")
+    checkpoint = find_checkpoint(accelerator, output)
     if recipe.init_from is not None and checkpoint is None:
         accelerator.print(warm_start(model, recipe.init_from), file=sys.stderr)
     model.to(device).train()
@@ -79,9 +92,13 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     if checkpoint is not None:
         state = load_checkpoint(checkpoint, model, optimizer)
         check_same_run(checkpoint, state, recipe, objective.steps_per_epoch)
+        check_data(state["data"], objective.fingerprint, checkpoint)
         accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
         start = state["step"]
+    if recipe.tracker is not None:
+        start_tracker(accelerator, recipe.tracker, start)
     log = RunLog(output / "log.jsonl", start) if main_process else None
+    sharing = BackgroundPush(output, recipe.push_to_hub) if recipe.push_to_hub else None
     speed = Speed()
 
     loader = DataLoader(
@@ -142,12 +159,12 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
                     step,
                     saved.state_dict(),
                     optimizer_state,
-                    {"recipe": recipe.model_dump()},
+                    {"recipe": recipe.model_dump(), "data": objective.fingerprint},
                     recipe.keep_checkpoints,
                 )
-                if recipe.push_to_hub and not (last or signal):
+                if sharing and not (last or signal):
                     write_model(objective, saved, log, speed)
-                    push_if_possible(recipe)
+                    sharing.start()
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
             accelerator.wait_for_everyone()  # a process that leaves early ends the others
@@ -159,11 +176,19 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     if main_process:
         write_model(objective, trained, log, speed)
         print_summary(objective, log.records, speed)
-        if recipe.push_to_hub:
-            print(push(output, recipe.push_to_hub))
     accelerator.wait_for_everyone()
     loss_module = accelerator.free_memory(loss_module)  # before the processes part
     accelerator.end_training()
+    if main_process and sharing:  # last, as no other process should wait for the Hub
+        sharing.finish(patience=10 * TIMEOUT)
+        print(push(output, recipe.push_to_hub))
+
+
+def hold_output(output: str) -> contextlib.AbstractContextManager:
+    """Keep other runs out of the output folder; the first process does so for all."""
+    if int(os.environ.get("RANK", 0)):
+        return contextlib.nullcontext()
+    return one_writer(output, "a run")
 
 
 def build_accelerator(recipe: Recipe) -> Accelerator:
@@ -191,8 +216,6 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
         # Casts weights but not the tracks that they meet: autocast it is, as without FSDP.
         plugin.mixed_precision_policy = None
         plugin.cpu_ram_efficient_loading = False  # fails at the buffers of batch norms
-    if recipe.tracker is not None:
-        accelerator.init_trackers("isoclr")
     return accelerator
 
 
@@ -203,6 +226,30 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
     if objective.processor is None:
         raise InputError(f"probe: got one, wanted none: {recipe.objective} has no tokenizer")
     return LabelProbe(objective.processor, **recipe.probe)
+
+
+def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
+    """The newest whole checkpoint of a run, None where there is none yet.
+
+    Raises:
+        InputError: no checkpoint is whole, or there is a model without any: a new start would
+            write over it.
+    """
+    found = newest_checkpoint(
+        output / "checkpoints", lambda line: accelerator.print(line, file=sys.stderr)
+    )
+    if found is None and (output / "model.safetensors").exists():
+        raise InputError(
+            f"{output}: got a model without its checkpoints, wanted a run to go on with, or no "
+            "model; choose another output"
+        )
+    return found
+
+
+def start_tracker(accelerator: Accelerator, name: str, steps_done: int) -> None:
+    """Start an experiment tracker; TensorBoard forgets the steps that a resumed run does again."""
+    options = {"tensorboard": {"purge_step": steps_done + 1}} if name == "tensorboard" else {}
+    accelerator.init_trackers("isoclr", init_kwargs=options)
 
 
 def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoch: int) -> None:
@@ -283,14 +330,6 @@ def write_model(objective: Objective, model: PreTrainedModel, log: RunLog, speed
     write_card(output, datasets=objective.hub_datasets)
 
 
-def push_if_possible(recipe: Recipe) -> None:
-    """Share a checkpoint; the run goes on when the Hub is away, and the next push has it all."""
-    try:
-        push(recipe.output, recipe.push_to_hub)
-    except InputError as error:
-        print(f"not pushed, will try again: {error}", file=sys.stderr)
-
-
 def shown(record: dict[str, float], objective: Objective) -> dict[str, str]:
     """What a progress bar says of a step: the first curve of each panel."""
     keys = [panel.series[0][0] for panel in objective.panels]
@@ -315,3 +354,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except InputError as error:
         sys.exit(f"train.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -164,6 +164,32 @@ def read_state(path: Path) -> dict:
     if path.name != f"step-{manifest['step']:08d}":
         raise InputError(f"{state}: step: got {manifest['step']}, wanted that of {path.name}")
     return manifest
+
+
+def check_data(
+    began: Sequence[Sequence[str]], now: Sequence[Sequence[str]], checkpoint: Path
+) -> None:
+    """Compare the data of a run with that which it began with; names alone may differ.
+
+    Args:
+        began: (name, checksum) of each dataset or file, of the checkpoint.
+        now: the same of this run.
+        checkpoint: for the error.
+
+    Raises:
+        InputError: another number of them, or the first that differs.
+    """
+    if len(began) != len(now):
+        raise InputError(
+            f"{checkpoint}: data: got {len(now)} datasets and files, wanted {len(began)} as the "
+            "run began; choose another output"
+        )
+    for (old_name, old), (name, checksum) in zip(began, now, strict=True):
+        if old != checksum:
+            raise InputError(
+                f"{checkpoint}: data: got other content in {name} (checksum {checksum[:12]}), "
+                f"wanted that of {old_name} as the run began ({old[:12]}); choose another output"
+            )
 
 
 def _newest_whole(folder: Path) -> tuple[Path | None, list[str]]:

@@ -62,6 +62,15 @@ def mean_over_processes(value: torch.Tensor) -> float:
     return total.item() / (1 if is_alone() else dist.get_world_size())
 
 
+def all_agree(value) -> bool:
+    """Whether every process has the same value; every process must ask."""
+    if is_alone():
+        return True
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return all(other == value for other in values)
+
+
 class _Sum(torch.autograd.Function):
     """A sum over processes whose backward is one too."""
 
