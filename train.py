@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from data_builders.records import InputError
@@ -26,6 +25,8 @@ from isoclr.hub.card import write_card
 from isoclr.hub.push import push
 from isoclr.objectives import objective_class, read_recipe
 from isoclr.objectives.base import Objective
+from isoclr.progress import progress as progress_bar
+from isoclr.progress import quiet_libraries
 from isoclr.repositories import TIMEOUT
 from isoclr.training.checkpoints import (
     check_data,
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> None:
     """Read the recipe, build what it asks for, train, save."""
     if not arguments or arguments[0].startswith("-"):
         raise InputError("usage: accelerate launch train.py RECIPE [--key value ...]")
+    quiet_libraries()
     recipe = read_recipe(arguments[0], arguments[1:])
     with one_line_faults(recipe.output), hold_output(recipe.output), StopRequest() as stop:
         train(recipe, stop)
@@ -109,13 +111,14 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         pin_memory=device.type == "cuda",
         worker_init_fn=leave_to_main_process,
     )
-    progress = tqdm(
+    progress = progress_bar(
         speed.waiting_for(loader),
+        "training",
+        unit="step",
         initial=start,
         total=steps,
-        desc="training",
-        unit="step",
-        disable=not main_process,
+        keep=True,
+        show=main_process,
     )
     for step, batch in enumerate(progress, start=start + 1):
         rate = rate_of(step - 1)

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from isal import igzip, isal_zlib
-from tqdm import tqdm
 
+from data_builders.progress import progress
 from data_builders.records import InputError
 
 _BOM = b"\xef\xbb\xbf"
@@ -110,14 +110,7 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
     try:
         with (
             open(path, "rb") as raw,
-            tqdm(
-                total=os.path.getsize(path),
-                desc=Path(path).name,
-                unit="B",
-                unit_scale=True,
-                delay=2,
-                leave=False,
-            ) as progress,
+            progress(description=Path(path).name, total=os.path.getsize(path), unit="B") as bar,
         ):
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
@@ -127,7 +120,7 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
             while block := read(stream):
                 yield number, block
                 number += lines_of(block)
-                progress.update(raw.tell() - progress.n)
+                bar.update(raw.tell() - bar.n)
     except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
         raise InputError(
             f"{path}:{number}: got a truncated or damaged gzip stream ({error}) at this line or "

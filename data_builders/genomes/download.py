@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
+from data_builders.progress import Progress, print_above, progress
 from data_builders.records import InputError
 
 _WAITS = (1, 2, 4, 8, 16, 32)  # seconds before each new attempt since the last that got further
@@ -209,21 +208,21 @@ def _accept(part: Path, path: Path, url: str, kind: str, expected: str) -> None:
 
 def _digests(path: Path, *kinds: str) -> dict[str, str]:
     hashes = {kind: _ALGORITHMS[kind]() for kind in kinds}
-    with open(path, "rb") as file, _progress(f"checking {path.name}") as progress:
-        progress.total = path.stat().st_size
+    with open(path, "rb") as file, progress(description=f"checking {path.name}", unit="B") as shown:
+        shown.total = path.stat().st_size
         while chunk := file.read(_CHUNK):
             for hash_ in hashes.values():
                 hash_.update(chunk)
-            progress.update(len(chunk))
+            shown.update(len(chunk))
     return {kind: hash_.hexdigest() for kind, hash_ in hashes.items()}
 
 
 def _download(url: str, part: Path) -> None:
-    with _progress(part.stem) as progress:
-        _retried(lambda: _attempt(url, part, progress), url, lambda: _size(part))
+    with progress(description=part.stem, unit="B") as shown:
+        _retried(lambda: _attempt(url, part, shown), url, lambda: _size(part))
 
 
-def _attempt(url: str, part: Path, progress: tqdm) -> None:
+def _attempt(url: str, part: Path, shown: Progress) -> None:
     """One request for what is missing of a file.
 
     Raises:
@@ -236,15 +235,15 @@ def _attempt(url: str, part: Path, progress: tqdm) -> None:
         if begin and (begin != have or _validator(response) not in (validator, "")):
             part.unlink(missing_ok=True)
             raise TransientError("the file has changed there; starting over")
-        progress.total = total
-        progress.update(begin - progress.n)
+        shown.total = total
+        shown.update(begin - shown.n)
         with open(part, "ab" if begin else "wb") as file:
             if not begin:  # after the old bytes are gone, before new ones come
                 _validator_file(part).write_text(_validator(response))
             if response.status != 416:
                 for chunk in _chunks(response):
                     file.write(chunk)
-                    progress.update(len(chunk))
+                    shown.update(len(chunk))
     if total not in (None, _size(part)):
         raise TransientError(f"{_size(part)} of {total} bytes")
 
@@ -332,9 +331,5 @@ def _retried(attempt: Callable[[], _T], url: str, reached: Callable[[], int] = l
         time.sleep(wait)
 
 
-def _progress(name: str) -> tqdm:
-    return tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, delay=2, leave=False)
-
-
 def _say(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
+    print_above(message)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
+from data_builders.progress import progress
 from data_builders.records import InputError
 
 _MAGIC = 0x1A412743
@@ -58,17 +58,10 @@ def read_twobit(path: str | os.PathLike) -> Iterator[tuple[str, str]]:
         offsets = reader.index()
         bounds = sorted([*offsets.values(), reader.size])
         ends = dict(pairwise(bounds))
-        with tqdm(
-            total=reader.size,
-            desc=Path(path).name,
-            unit="B",
-            unit_scale=True,
-            delay=2,
-            leave=False,
-        ) as progress:
+        with progress(description=Path(path).name, total=reader.size, unit="B") as shown:
             for name, offset in offsets.items():
                 yield name, reader.sequence(name, offset, ends[offset])
-                progress.update(ends[offset] - offset)
+                shown.update(ends[offset] - offset)
 
 
 class _Reader:

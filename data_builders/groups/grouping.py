@@ -18,12 +18,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from data_builders.annotation.tags import LONGEST, SELECTIONS
 from data_builders.codec import FIELDS, GROUP_SCHEMA, TRANSCRIPT_SCHEMA, transcript_columns
 from data_builders.groups.transcripts import GeneNames
 from data_builders.homology.matches import MatchCounter
+from data_builders.progress import progress
 from data_builders.records import InputError, Transcript
 from data_builders.staging import ROWS_PER_FILE
 from data_builders.text import Tally
@@ -188,7 +188,7 @@ class _Spill:
         self._write_run()
         ranges = max(1, math.ceil(self.bytes_in_all / _BYTES_IN_MEMORY))
         bounds = [_HASHES * number // ranges for number in range(ranges + 1)]
-        for first, end in tqdm(list(pairwise(bounds)), desc="groups", delay=2, leave=False):
+        for first, end in progress(list(pairwise(bounds)), "groups", unit="part"):
             slices = [_slice(run, first, end) for run in self.runs]
             yield pa.concat_tables(slices).combine_chunks()
 

@@ -19,10 +19,10 @@ from datasets import config as datasets_config
 from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HTTPError
-from tqdm import tqdm
 
 from data_builders.codec import GROUP_SCHEMA
 from data_builders.groups.parquet import dataset_files
+from data_builders.progress import progress
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import sha256_of
@@ -82,14 +82,14 @@ def checksum_of_files(files: Sequence[Path]) -> str:
     Raises:
         InputError: one cannot be read.
     """
-    shown = tqdm(files, desc="checksums", unit="file", delay=2, leave=False)
+    shown = progress(files, "checksums", unit="file")
     return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in shown)).hexdigest()
 
 
 def content_checksum(batches: Iterable[pa.RecordBatch]) -> str:
     """Return one SHA-256 of the values of all columns, however they are cut into batches."""
     digests: dict[str, hashlib._Hash] = {}
-    for batch in tqdm(batches, desc="checksum of rows", unit=" batches", delay=2, leave=False):
+    for batch in progress(batches, "checksum of rows", unit="batch"):
         for name in GROUP_SCHEMA.names:
             if name in batch.schema.names:
                 _add(digests, name, batch.column(name))

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from data_builders.labels.label_set import LabelSet, filled
 from data_builders.names import without_version
+from data_builders.progress import progress
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
 
@@ -260,7 +260,7 @@ def similar_groups(sequences: Sequence[str]) -> np.ndarray:
     Returns:
         int32 (n,), the number of each one's group. The same sequences give the same groups.
     """
-    rows = tqdm(sequences, desc="sketches", unit="transcript", delay=2, leave=False)
+    rows = progress(sequences, "sketches", unit="transcript")
     sketches = [_sketch(sequence) for sequence in rows]
     sizes = np.array([len(sketch) for sketch in sketches])
     vocabulary, columns = np.unique(np.concatenate(sketches), return_inverse=True)
@@ -270,7 +270,7 @@ def similar_groups(sequences: Sequence[str]) -> np.ndarray:
     by_word = words.T.tocsr()
     first, second = [], []
     blocks = range(0, len(sketches), _ROWS_AT_ONCE)
-    for start in tqdm(blocks, desc="similar sequences", delay=2, leave=False):
+    for start in progress(blocks, "similar sequences", unit="block"):
         shared = (words[start : start + _ROWS_AT_ONCE] @ by_word).tocoo()
         a, b = shared.row + start, shared.col
         similar = shared.data >= _SIMILAR * (sizes[a] + sizes[b] - shared.data)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from data_builders.progress import progress
 from data_builders.records import InputError, Transcript
 from data_builders.simulate.evolution import (
     CDS,
@@ -216,7 +216,7 @@ def _evolve_clade(
 ) -> dict[str, list[_PlacedGene]]:
     """Genes by species, both in order; adds to `counts` what happened."""
     placed: dict[str, list[_PlacedGene]] = {name: [] for name in names}
-    for family in tqdm(range(genes), desc="simulating", unit="family"):
+    for family in progress(range(genes), "simulating", unit="family"):
         rng = np.random.default_rng([FAMILY_STREAM, seed, family])
         ancestor = draw_gene(rng, codon_weights, CODING_SHARE)
         strand = "+-"[rng.integers(2)]

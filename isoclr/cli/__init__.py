@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from data_builders.records import InputError
 from isoclr import __version__
 from isoclr.cli.command import command_group, command_of, usage_message
+from isoclr.progress import quiet_libraries
 
 COMMANDS = {
     "Data": ("build", "labels", "simulate"),
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     called = " ".join(["isoclr", *[word for word in words if not word.startswith("-")][:1]])
+    quiet_libraries()
     try:
         return application()(words, prog_name="isoclr", standalone_mode=False) or 0
     except typer.TyperException as error:

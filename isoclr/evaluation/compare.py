@@ -8,13 +8,13 @@ from time import perf_counter
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, Labels
 from data_builders.labels.splits import Split, few_rows
 from data_builders.records import InputError
 from isoclr.evaluation.results import Count, Results, Run, read_results
 from isoclr.evaluation.scores import best_threshold, score
+from isoclr.progress import progress as progress_bar
 
 __all__ = [
     "ALL",
@@ -173,7 +173,7 @@ def compare(
             todo += [(name, count, few, len(split.train)) for name in predictors]
     todo = [step for step in todo if (*step[:2], step[2].seed, step[2].fold) not in runs]
     rescore = {}
-    with tqdm(todo, desc="compare", unit="run", disable=not progress) as bar:
+    with progress_bar(todo, "compare", unit="run", show=progress) as bar:
         for name, count, split, train_side in bar:
             bar.set_postfix_str(f"{name}, {len(split.train):,} labels")
             began = perf_counter()

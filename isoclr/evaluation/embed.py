@@ -15,12 +15,13 @@ import pyarrow.parquet as pq
 import torch
 from datasets import load_dataset
 from huggingface_hub.errors import HTTPError
-from tqdm import tqdm
 from transformers import AutoModel, AutoTokenizer
 
 from data_builders.codec import GROUP_SCHEMA, groups_of_table
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
+from isoclr.progress import Progress
+from isoclr.progress import progress as progress_bar
 from isoclr.repositories import check_source
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
@@ -209,15 +210,8 @@ def _tokens(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
         raise InputError(str(error)) from error
 
 
-def _bar(total: int, done: int, progress: bool) -> tqdm:
-    return tqdm(
-        total=total,
-        initial=done,
-        desc="embedding",
-        unit="nt",
-        unit_scale=True,
-        disable=not progress,
-    )
+def _bar(total: int, done: int, show: bool) -> Progress:
+    return progress_bar(description="embedding", total=total, initial=done, unit="nt", show=show)
 
 
 def _model_digest(model: IsoCLRModel) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from data_builders.labels.label_set import numbers
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
 from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.progress import progress as progress_bar
 from isoclr.repositories import check_source
 
 _VECTOR_COLUMNS = ("embedding", "vector")
@@ -99,7 +99,8 @@ def embed_with_auto_model(
     vocabulary = tokenizer.get_vocab()
     letters = str.maketrans("T", "U") if "U" in vocabulary and "T" not in vocabulary else {}
     found = []
-    for transcript in tqdm(transcripts, desc="embedding", unit="transcript", disable=not progress):
+    bar = progress_bar(transcripts, "embedding", unit="transcript", show=progress)
+    for transcript in bar:
         sequence = transcript.sequence.translate(letters)
         ids, marked = (
             tokenizer(sequence, add_special_tokens=marks, verbose=False)["input_ids"]

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import torch
 from torch import nn
-from tqdm import tqdm
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from data_builders.labels.base import BINARY, MULTILABEL, REGRESSION
@@ -25,6 +24,8 @@ from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
 from isoclr.evaluation.statistics import aligned
+from isoclr.progress import Progress
+from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import padded_length
@@ -230,7 +231,7 @@ def _changes(
     where: np.ndarray,
     changed: np.ndarray,
     tokens_per_batch: int,
-    bar: tqdm | None = None,
+    bar: Progress | None = None,
 ) -> np.ndarray:
     """How a score changes with each of n tokens changed alone: float64 (n,)."""
     rows = max(tokens_per_batch // padded_length(len(tokens)), 1)
@@ -562,12 +563,5 @@ def _mean_size(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _bar(substitutions: int, progress: bool) -> tqdm:
-    return tqdm(
-        total=substitutions,
-        desc="mutating",
-        unit="base",
-        unit_scale=True,
-        delay=2,
-        disable=not progress,
-    )
+def _bar(substitutions: int, show: bool) -> Progress:
+    return progress_bar(description="mutating", total=substitutions, unit="base", show=show)

@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from tqdm import tqdm
 
 from data_builders.records import InputError, Transcript
+from isoclr.progress import progress
 
 STRUCTURE_FEATURES = (
     "log1p transcript length",
@@ -66,7 +66,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
     """
     sizes = range(k_min, k_max + 1)
     frequencies = np.empty((len(transcripts), sum(4**k for k in sizes)), np.float32)
-    rows = tqdm(transcripts, desc="k-mers", unit="transcript", delay=2, leave=False)
+    rows = progress(transcripts, "k-mers", unit="transcript")
     for row, transcript in zip(frequencies, rows, strict=True):
         codes = _base_codes(transcript)
         row[:] = np.concatenate([_word_frequencies(codes, k, step=1) for k in sizes])

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from data_builders.labels.base import REGRESSION
 from data_builders.labels.label_set import LabelSet
@@ -30,6 +29,7 @@ from isoclr.evaluation.fit import (
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
 from isoclr.evaluation.networks import Head, Network, SalukiLike, seeded, tokenize, untrained
 from isoclr.evaluation.settings import DEFAULTS, FitSettings, Settings, TrainingOptions
+from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 
 FROZEN, FINE_TUNED, SCRATCH = METHODS = ("frozen", "fine-tuned", "from scratch")
@@ -134,8 +134,8 @@ def embed_rows(
     encoder: IsoCLRModel, rows: Sequence[np.ndarray], tokens_per_batch: int, progress: bool = True
 ) -> np.ndarray:
     """Embed token rows, with a bar of nucleotides: float32 (n, pooled)."""
-    options = {"unit": "nt", "unit_scale": True, "leave": False, "disable": not progress}
-    with tqdm(total=sum(map(len, rows)), desc="embedding", **options) as bar:
+    total = sum(map(len, rows))
+    with progress_bar(description="embedding", total=total, unit="nt", show=progress) as bar:
         return encoder.embed(rows, tokens_per_batch, bar.update)
 
 

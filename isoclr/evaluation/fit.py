@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Prediction
 from isoclr.evaluation.settings import FitSettings
+from isoclr.progress import Progress
+from isoclr.progress import progress as progress_bar
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
 from modeling_isoclr.losses_isoclr import supervised_loss
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
@@ -79,8 +80,8 @@ def fit(
     training = _Training(model, rows, fold, settings)
     devices = [training.device] if training.device.type == "cuda" else []
     total = training.interval * settings.evaluations
-    options = {"desc": "fit", "unit": "step", "delay": 2, "leave": False, "disable": not progress}
-    with torch.random.fork_rng(devices), tqdm(total=total, **options) as bar:
+    bar = progress_bar(description="fit", unit="step", total=total, show=progress)
+    with torch.random.fork_rng(devices), bar:
         torch.manual_seed(fold.seed)
         evaluations = training.run(bar)
     if fold.task == REGRESSION:
@@ -168,7 +169,7 @@ class _Training:
                 "a batch norm cannot learn from one row"
             )
 
-    def run(self, bar: tqdm) -> list[Evaluation]:
+    def run(self, bar: Progress) -> list[Evaluation]:
         """Train until the validation loss gets no better, and put back the best weights."""
         rng = np.random.default_rng(self.seed)
         evaluations = [Evaluation(0, None, self._validation_loss())]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from data_builders.groups.parquet import read_groups
 from data_builders.names import taxon
@@ -22,6 +21,7 @@ from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.statistics import aligned, standardised
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
+from isoclr.progress import progress
 
 TYPES = PAIR_TYPES[1:]
 """Isoforms of one gene, genes of one group and species, genes of one group and two species."""
@@ -210,7 +210,7 @@ def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 25
     unit /= np.where(lengths > 0, lengths, 1)
     ranks = np.empty(len(sample.queries), np.int64)
     starts = range(0, len(ranks), block)
-    for start in tqdm(starts, desc="ranking", unit="block", delay=2, leave=False):
+    for start in progress(starts, "ranking", unit="block"):
         pairs = slice(start, start + block)
         similarity = unit[sample.queries[pairs]] @ unit.T
         partner = np.take_along_axis(similarity, sample.partners[pairs, None], axis=1)
@@ -365,7 +365,7 @@ def retrieve(
     ranks = {name: rank_partners(matrix, sample) for name, matrix in embeddings.items()}
     sequences = [transcript.sequence for transcript in sample.transcripts]
     pairs = list(zip(sample.queries, sample.partners, strict=True))
-    bar = tqdm(pairs, desc="identity", unit="pair", delay=2, leave=False)
+    bar = progress(pairs, "identity", unit="pair")
     identities = np.array([edit_identity(sequences[a], sequences[b]) for a, b in bar])
     one_by_one = (slice(row, row + 1) for row in range(len(pairs)))
     candidates = np.array([1 + sample.rivals(row).sum() for row in one_by_one])

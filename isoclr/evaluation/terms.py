@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from tqdm import tqdm
 
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.ontology import ASPECTS, Ontology
 from data_builders.records import InputError
 from isoclr.evaluation.statistics import aligned, standardised
+from isoclr.progress import progress as progress_bar
 
 MEASURES = ("silhouette", "purity")
 _NEIGHBOURS = 10
@@ -192,7 +192,8 @@ def separate(
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(term) for _ in range(permutations)]
     scores = {}
-    for name, matrix in tqdm(features.items(), desc="separation", disable=not progress):
+    bar = progress_bar(features.items(), "separation", unit="feature set", show=progress)
+    for name, matrix in bar:
         if len(matrix) != len(labels.targets) or not np.isfinite(matrix).all():
             raise InputError(
                 f"features '{name}': got shape {np.shape(matrix)}, wanted "

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from data_builders.groups.loading import checksum_of_files
 from data_builders.groups.parquet import dataset_files
@@ -33,6 +32,7 @@ from isoclr.objectives.isoforms.members import (
     members_of,
 )
 from isoclr.objectives.isoforms.sampling import Pairs, graft_utrs
+from isoclr.progress import progress
 from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import base_codes
@@ -377,13 +377,13 @@ def _write_header(out, length: int) -> None:
 
 def _batches(files: list[Path]) -> Iterator[tuple[pa.Table, str]]:
     """Record batches of all files, and the file of each."""
-    with tqdm(desc="token cache", unit=" groups", delay=2, leave=False) as progress:
+    with progress(description="token cache", unit="group") as shown:
         for path in files:
             try:
                 with pq.ParquetFile(path) as file:
                     for batch in file.iter_batches(_GROUPS_AT_ONCE, columns=_READ):
                         yield pa.Table.from_batches([batch]), str(path)
-                        progress.update(batch.num_rows)
+                        shown.update(batch.num_rows)
             except pa.ArrowInvalid as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(f"{path}: got '{reason}', wanted Parquet") from error
