@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 
 from data_builders.records import AMBIGUOUS
 
@@ -74,9 +75,31 @@ PROTEIN = Alphabet(
 ALPHABETS = {alphabet.name: alphabet for alphabet in (RNA, PROTEIN)}
 
 
+_CODE = dict(
+    zip(
+        map("".join, product("TCAG", repeat=3)),
+        "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG",
+        strict=True,
+    )
+)
+
+
 def without_gaps(row: str) -> str:
     """Return the letters of a row that was read."""
     return row.replace("-", "")
+
+
+def translate(cds: str) -> str:
+    """Return the protein of a coding sequence, by the standard genetic code.
+
+    Args:
+        cds: upper-case A C G T N, in frame; what is left of a codon at the end is dropped.
+
+    Returns:
+        One letter a codon, `*` for a stop and X for a codon with N.
+    """
+    codons = (cds[i : i + 3] for i in range(0, len(cds) - 2, 3))
+    return "".join(_CODE.get(codon, "X") for codon in codons)
 
 
 def guess_alphabet(letters: str) -> str | None:

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from data_builders.homology.alphabets import (
     RNA,
     Alphabet,
     guess_alphabet,
+    translate,
     without_gaps,
 )
 from data_builders.homology.distances import (
@@ -49,10 +50,12 @@ class HomologOptions:
     Attributes:
         alphabet: rna or protein; None: that of the first family of which it can be told.
         distances: a file (Newick or a table of species); a method, counted from the letters:
-            p, jc69, k80 or poisson of aligned rows, mash of any; none; None: jc69 or poisson of
-            families that are aligned, mash of the others.
+            p, jc69, k80 or poisson of aligned rows, mash of any; none; None: jc69 or poisson if the
+            first family is aligned, else mash.
         mash_k: length of the k-mers of mash; None: 15 nt, 5 residues.
         coding: nucleotide sequences are whole coding sequences, in frame.
+        translate: these are translated by the standard code, and families are of proteins; what
+            was aligned is so no more.
         min_members: families with fewer members are left out. One is enough where views are
             disjoint windows of one sequence.
         min_length: sequences of fewer known letters are left out.
@@ -63,6 +66,7 @@ class HomologOptions:
     distances: str | os.PathLike | None = None
     mash_k: int | None = None
     coding: bool = False
+    translate: bool = False
     min_members: int = 2
     min_length: int = 1
     strict: bool = False
@@ -75,6 +79,7 @@ class HomologReport:
     Attributes:
         tally: of sequences.
         species: name as the source has it -> normalised name.
+        kept: normalised name -> sequences that were kept.
         alphabet: of all families, once it is known.
         method: how distances were found -> families.
         members: members of a family -> families.
@@ -87,6 +92,7 @@ class HomologReport:
 
     tally: Tally = field(default_factory=Tally)
     species: dict[str, str] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
     alphabet: str | None = None
     method: Counter[str] = field(default_factory=Counter)
     members: Counter[int] = field(default_factory=Counter)
@@ -107,7 +113,7 @@ class HomologReport:
             "read": self.tally.read,
             "skipped": dict(sorted(self.tally.skipped.items())),
             "adjusted": dict(sorted(self.tally.adjusted.items())),
-            "species": len(merged),
+            "species": len(self.kept),
             "species_renamed": {a: b for a, b in sorted(self.species.items()) if a != b},
             "species_merged": sorted(name for name, n in merged.items() if n > 1),
             "distances": dict(self.method),
@@ -134,7 +140,7 @@ class HomologReport:
             panel.spines[["top", "right"]].set_visible(False)
         figure.suptitle(
             f"{self.members.total():,} families of {self.lengths.total():,} {self.alphabet} "
-            f"sequences, {len(set(self.species.values()))} species"
+            f"sequences, {len(self.kept)} species"
         )
         figure.savefig(path.with_suffix(".png"), dpi=120)
 
@@ -173,7 +179,7 @@ def build_homologs(
         family
         for source in sources
         for raw in raw_families(source, report.tally)
-        if (family := _family(raw, options, between, report)) is not None
+        if (family := _family(_translated(raw, options), options, between, report)) is not None
     )
     try:
         write_families(_unique(families, report), folder)
@@ -195,8 +201,10 @@ def _check_options(options: HomologOptions) -> None:
     for name in ("min_members", "min_length"):
         if getattr(options, name) < 1:
             raise InputError(f"{name}: got {getattr(options, name)}, wanted at least 1")
-    if options.coding and options.alphabet == "protein":
+    if options.coding and (options.translate or options.alphabet == "protein"):
         raise InputError("coding: got it with proteins, wanted nucleotide sequences")
+    if options.translate and options.alphabet == "rna":
+        raise InputError("translate: got it with the alphabet rna, wanted protein")
 
 
 def _species_distances(options: HomologOptions) -> SpeciesDistances | None:
@@ -233,6 +241,7 @@ def _unique(families: Iterator[HomologFamily], report: HomologReport) -> Iterato
             raise InputError(f"family {family.family_id}: got it twice, wanted one of each name")
         names.add(family.family_id)
         report.members[len(family.members)] += 1
+        report.kept.update(member.species for member in family.members)
         report.lengths.update(len(member.sequence) for member in family.members)
         if family.distances is not None:
             condensed = family.distances[np.triu_indices(len(family.members), 1)]
@@ -282,10 +291,26 @@ def _family(
         report.tally.skip(reason, raw.members[0].where, len(members))
         return None
     _check_unique(members, raw)
-    distances, method = _distances(raw, kept, members, (alphabet, options, between))
+    method = _method(raw, alphabet, options, report)
+    distances, method = _distances(raw, kept, members, (alphabet, method, options, between))
     report.method[method] += 1
     report.alphabet = alphabet.name
     return HomologFamily(raw.name, alphabet.name, tuple(members), distances)
+
+
+def _translated(raw: RawFamily, options: HomologOptions) -> RawFamily:
+    """A family of coding sequences as one of proteins, where that is asked for."""
+    if not options.translate:
+        return raw
+    members = []
+    for member in raw.members:
+        row, bad, _ = RNA.read(member.letters)
+        if bad is not None:
+            raise InputError(
+                f"{member.where}: sequence of '{member.member_id}': got {bad!r}, wanted nucleotides"
+            )
+        members.append(member._replace(letters=translate(without_gaps(row))))
+    return replace(raw, members=tuple(members), columns=None)
 
 
 def _without_stop(row: str, member: Member, alphabet: Alphabet) -> str:
@@ -330,27 +355,32 @@ def _coding(sequence: str, options: HomologOptions, report: HomologReport) -> tu
     return (0, whole) if whole else (-1, -1)
 
 
+def _method(raw: RawFamily, alphabet: Alphabet, options: HomologOptions, report) -> str:
+    """How distances are found: one way for all families, that of the first unless told."""
+    method = options.distances or next(iter(report.method), None)
+    if method is None:
+        method = MASH if raw.columns is None else OF_ALIGNED[alphabet.name]
+    if method in METHODS and raw.columns is None:
+        raise InputError(
+            f"{raw.where}: family {raw.name}: got rows that are not aligned, wanted an alignment "
+            f"for distances by {method}; or mash, of all families"
+        )
+    return str(method)
+
+
 def _distances(
     raw: RawFamily, kept: list[int], members: Sequence[Homolog], how: tuple
 ) -> tuple[np.ndarray | None, str]:
     """The matrix of the members that were kept, and the method that gave it."""
-    alphabet, options, between = how
+    alphabet, method, options, between = how
     if between is not None:
         return between.between([member.species for member in members]), "species"
-    method = options.distances
-    if method is None:
-        method = MASH if raw.columns is None else OF_ALIGNED[alphabet.name]
     if method == NONE:
         return None, NONE
     if method == MASH:
         k = options.mash_k or MASH_K[alphabet.name]
         sequences = [member.sequence for member in members]
         return mash_distances(sequences, k, alphabet.unknown), MASH
-    if raw.columns is None:
-        raise InputError(
-            f"{raw.where}: family {raw.name}: got rows that are not aligned, wanted an alignment "
-            f"for distances by {method}, or mash"
-        )
     wrong = _PROTEIN_METHODS if alphabet is RNA else _NUCLEOTIDE_METHODS
     if method in wrong:
         raise InputError(f"distances: got {method} of {alphabet.name}, wanted another method")

@@ -54,6 +54,22 @@ class HomologSource:
     groups: HomologyTable | None = None
 
 
+def column_names(text: str | None) -> dict[str, str]:
+    """Return the columns of a table written as `family=gene_id,sequence=cds`.
+
+    Raises:
+        InputError: they are written otherwise.
+    """
+    pairs = [part.partition("=") for part in text.split(",")] if text else []
+    for meaning, _, column in pairs:
+        if meaning not in COLUMNS or not column:
+            raise InputError(
+                f"columns: got {text!r}, wanted names such as family=gene_id, of "
+                f"{', '.join(COLUMNS)}"
+            )
+    return {meaning: column for meaning, _, column in pairs}
+
+
 class Member(NamedTuple):
     """A sequence as its source has it.
 

@@ -20,9 +20,9 @@ from isoclr.cli.command import command_group, command_of, usage_message
 from isoclr.progress import quiet_libraries
 
 COMMANDS = {
-    "Data": ("build", "labels", "simulate"),
+    "Data": ("build", "build-homologs", "labels", "simulate"),
     "Models": ("embed", "explain", "discriminants", "card", "push"),
-    "Evaluation": ("probe", "finetune", "low-data", "retrieve", "go"),
+    "Evaluation": ("probe", "finetune", "low-data", "retrieve", "go", "information", "windows"),
     "Installation": ("demo",),
 }
 """Names of the commands by the panel of `isoclr --help` that lists them."""

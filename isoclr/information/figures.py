@@ -1,5 +1,6 @@
 """Figures of bounds."""
 
+import math
 import os
 from itertools import groupby
 
@@ -55,4 +56,36 @@ def plot_known(table, path: str | os.PathLike) -> None:
         panel.set_xlabel("batch size N")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def plot_families(found, path: str | os.PathLike) -> None:
+    """Draw the bounds of a trained critic by band of distances.
+
+    Args:
+        found: a `FamilyBounds` of isoclr.information.trained.
+        path: the image to write.
+    """
+    figure = Figure(figsize=(1.8 + 1.3 * len(found.bands), 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = range(len(found.bands))
+    shown = (
+        ("InfoNCE", "C0", [b.bounds.info_nce.mean for b in found.bands]),
+        ("InfoNCE, permuted", "0.5", [b.bounds.permuted.mean for b in found.bands]),
+    )
+    for name, colour, means in shown:
+        errors = [1.96 * b.family_error for b in found.bands] if name == "InfoNCE" else None
+        axes.errorbar(places, means, yerr=errors, fmt="o", capsize=3, c=colour, label=name)
+    limits = [math.log(band.batch_size) for band in found.bands]
+    axes.plot(places, limits, "_", ms=24, c="k", label="log N")
+    axes.axhline(0, c="0.8", lw=0.8, zorder=0)
+    names = [
+        "as trained" if b.band is None else "{:g} to {:g}".format(*b.band) for b in found.bands
+    ]
+    axes.set_xticks(places, names)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set(xlabel="distance of the pair", ylabel="nats; interval over families, 95 %")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)

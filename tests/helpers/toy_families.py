@@ -1,6 +1,7 @@
-"""Families of homologs, written as a dataset."""
+"""Families of homologs, written as a dataset, and models of them."""
 
 import numpy as np
+import torch
 
 from data_builders.homology.families import Homolog, HomologFamily, write_families
 from data_builders.simulate.homologs import (
@@ -9,6 +10,8 @@ from data_builders.simulate.homologs import (
     star,
     substitution_model,
 )
+from isoclr.objectives.homologs.objective import HomologObjective
+from isoclr.objectives.homologs.recipe import HomologRecipe
 
 
 def simulated(folder, families=40, *, sites=40, leaves=4, distance=0.3, model="jc69", seed=0):
@@ -37,3 +40,30 @@ def simulated(folder, families=40, *, sites=40, leaves=4, distance=0.3, model="j
         folder,
     )
     return folder
+
+
+TINY = {"filters": [8], "blocks": [1], "dilations": [1], "norm": "layer"}
+
+
+def model_folder(path, data, **changes):
+    """Write the folder of a model that was never trained; return it."""
+    told = {
+        "objective": "homologs",
+        "data": str(data),
+        "output": str(path),
+        "steps": 1,
+        "batch_size": 8,
+        "held_out_families": 20,
+        "model": TINY | {"projector_sizes": [16, 16, 160]},
+    }
+    recipe = HomologRecipe.model_validate(told | changes)
+    objective = HomologObjective(recipe, 0, 1)
+    torch.manual_seed(0)
+    model = objective.build_model()
+    if recipe.encoder == "linear":  # as letters are, so that the cosine counts what is the same
+        with torch.no_grad():
+            model.linear.weight.copy_(torch.eye(160))
+    path.mkdir()
+    objective.save(model, path)
+    recipe.save(path / "recipe.yaml")
+    return path

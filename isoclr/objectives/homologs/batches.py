@@ -15,6 +15,7 @@ from modeling_isoclr.tokenization_isoclr import pad_tokens
 
 _BLOCK = 8  # steps whose families are sorted by length together
 _EVALUATION_STEP = 2**40  # a step that no run comes to
+_EVALUATED = 256  # families of an evaluation while a run goes on
 
 
 @dataclass(frozen=True)
@@ -161,16 +162,19 @@ class HomologBatches:
                 found[place] = views
         return found
 
-    def evaluation(self, number: int = 0, most: int = 256) -> HomologBatch | None:
+    def evaluation(
+        self, number: int = 0, families: np.ndarray | None = None
+    ) -> HomologBatch | None:
         """Return held-out families as a batch of one process; None: fewer than two.
 
         Args:
             number: of the draw; another number gives other pairs of the same families.
-            most: families.
+            families: of `held`; None: the first 256.
         """
-        if len(self.held) < 2:
+        families = self.held[:_EVALUATED] if families is None else families
+        if len(families) < 2:
             return None
-        views = self.makers[0].views(self.held[:most], _EVALUATION_STEP + number)
+        views = self.makers[0].views(families, _EVALUATION_STEP + number)
         bands = [view.band if self.recipe.tell_bands else 0 for view in views]
         return collate(views, bands, self.recipe, (len(views),), (_EVALUATION_STEP + number, 0))
 

@@ -172,6 +172,25 @@ def test_coding_sequences_have_a_cds_of_whole_codons(tmp_path):
     assert report["adjusted"] == {"CDS cut to its last full codon": 1}
 
 
+def test_coding_sequences_are_translated_where_asked_for(tmp_path):
+    cds = "ATGAARGCNTGGTAYTGTCATGATGAATTTGGTATTAAACTT" * 3 + "TAA"
+    fasta(tmp_path / "in" / "f.fa", [("a", cds), ("b", cds[:-3])])
+    _, (family,) = build(tmp_path / "in", tmp_path, translate=True)
+    assert family.alphabet == "protein"
+    assert {m.sequence for m in family.members} == {"MXXWXCHDEFGIKL" * 3}
+    with pytest.raises(InputError, match="translate: got it with the alphabet rna"):
+        build(tmp_path / "in", tmp_path, translate=True, alphabet="rna")
+
+
+def test_distances_are_of_one_kind_in_a_dataset(tmp_path):
+    fasta(tmp_path / "in" / "a.fa", [("human", PROTEIN), ("mouse", OTHER)])
+    fasta(tmp_path / "in" / "b.fa", [("human", PROTEIN), ("mouse", OTHER[:-2])])
+    with pytest.raises(InputError, match="family b: got rows that are not aligned"):
+        build(tmp_path / "in", tmp_path)
+    report, _ = build(tmp_path / "in", tmp_path, distances="mash")
+    assert report["distances"] == {"mash": 2}
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [

@@ -1,0 +1,102 @@
+"""Linear critics of simulated channels, trained by train.py as any model is."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from data_builders.homology.families import Homolog, HomologFamily, write_families
+from data_builders.records import InputError
+from data_builders.simulate.homologs import Channel, simulate_families, spelled, star
+from isoclr.information.known import Critic
+from isoclr.information.trained import load_critic, site_critic
+
+TRAINED = ((8, 0.5), (20, 1.0), (100, 2.0))
+"""Sites and distance of the channels that a critic is trained on: those below log N by far."""
+
+_FAMILIES, _LEAVES = 20_000, 4
+_RECIPE = {
+    "objective": "homologs",
+    "encoder": "linear",
+    "model": {"projector_sizes": [1, 1, 512], "norm": "layer"},
+    "steps": 300,
+    "batch_size": 512,
+    "learning_rate": 0.003,
+    "warmup_steps": 20,
+    "weight_decay": 0.0,
+    "held_out_families": 256,
+    "evaluate_every": 300,
+    "checkpoint_every": 300,
+    "tracker": None,
+}
+
+
+def write_simulated(folder: Path, channel: Channel, families: int, leaves: int, seed: int) -> None:
+    """Write families that evolve on a star tree, any two members the channel's distance apart."""
+    rng = np.random.default_rng(seed)
+    tree = star(leaves, channel.distance)
+    names, letters = simulate_families(channel.model, tree, families, channel.rates, rng)
+    matrix = np.full((leaves, leaves), channel.distance, np.float32)
+    np.fill_diagonal(matrix, 0)
+    alphabet = "protein" if len(channel.model.letters) == 20 else "rna"
+    write_families(
+        (
+            HomologFamily(
+                f"family_{number}",
+                alphabet,
+                tuple(
+                    Homolog(name, name, name, sequence)
+                    for name, sequence in zip(names, spelled(channel.model, of_one), strict=True)
+                ),
+                matrix,
+            )
+            for number, of_one in enumerate(letters)
+        ),
+        folder,
+    )
+
+
+def train_critic(
+    channel: Channel, folder: Path, changes: dict | None = None, root: Path = Path(".")
+) -> Critic:
+    """Simulate families of a channel, train a critic on them by train.py, and load it.
+
+    Args:
+        channel: that families come from.
+        folder: of the data, the recipe and the model; what is there is trained on.
+        changes: of the recipe, which has a linear critic.
+        root: the checkout, where train.py lies.
+
+    Raises:
+        InputError: outside a checkout, or a run that fails.
+    """
+    if not (root / "train.py").exists():
+        raise InputError(f"{root.resolve()}: no train.py here; critics are trained in a checkout")
+    data, model = folder / "families", folder / "model"
+    if not (data / "data").exists():
+        write_simulated(data, channel, _FAMILIES, _LEAVES, seed=1)
+    recipe = folder / "recipe.yaml"
+    told = _RECIPE | {"data": str(data), "output": str(model)} | (changes or {})
+    recipe.write_text(yaml.safe_dump(told, sort_keys=False))
+    command = [sys.executable, str(root / "train.py"), str(recipe)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    if ended.returncode:
+        raise InputError(f"train.py {recipe}: {ended.stderr.strip().splitlines()[-1]}")
+    return site_critic(load_critic(model))
+
+
+def linear_critics(output: Path) -> Callable[[Channel], dict[str, Critic]]:
+    """Return what gives a channel of `TRAINED` its trained critic, and others none."""
+
+    def critics(channel: Channel) -> dict[str, Critic]:
+        of_channel = len(channel.rates), channel.distance
+        if of_channel not in TRAINED or channel.model.name != "jc69":
+            return {}
+        folder = output / "critics" / f"{of_channel[0]}-sites"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"linear, trained": train_critic(channel, folder)}
+
+    return critics
