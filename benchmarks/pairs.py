@@ -15,11 +15,12 @@ from measure import Workload, length_mix, machine, print_machine, race, random_t
 
 from data_builders.groups.parquet import write_groups
 from data_builders.records import IsoformGroup, Transcript
-from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
+from isoclr.objectives.isoforms.sampling import Pairs, PairSampler
 from isoclr.objectives.isoforms.token_cache import (
+    TokenCache,
     build_token_cache,
     open_token_cache,
-    tokenize_groups,
 )
 from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
@@ -124,9 +125,9 @@ def arrow_batches(folder: Path):
     def batches():
         first = 0
         for table in data.iter(batch_size=GROUPS_A_BATCH):
-            made = tokenize_groups(table, TOKENIZER, "stream")
+            made = ArrowGroups(table.combine_chunks().to_batches(), TOKENIZER)
             groups = np.arange(len(table))
-            yield made.views(SAMPLER.draw(made.members, groups, 0, keys=first + groups))
+            yield views(made, SAMPLER.draw(made.members, groups, 0, keys=first + groups))
             first += len(table)
 
     return batches
@@ -140,9 +141,14 @@ def token_cache(folder: Path):
     def batches():
         for start in range(0, len(order), GROUPS_A_BATCH):
             groups = order[start : start + GROUPS_A_BATCH]
-            yield cache.views(SAMPLER.draw(cache.members, groups, 0))
+            yield views(cache, SAMPLER.draw(cache.members, groups, 0))
 
     return batches
+
+
+def views(groups: ArrowGroups | TokenCache, pairs: Pairs) -> list[np.ndarray]:
+    """Tokens of the first transcript of every pair, then of the second."""
+    return [groups.tokens(t) for t in np.concatenate([pairs.first, pairs.second]).tolist()]
 
 
 def load_groups(folder: Path, streaming: bool):
@@ -162,7 +168,7 @@ TOKENIZER, SAMPLER = IsoCLRTokenizer(), PairSampler(seed=0)
 CONFIGURATIONS = {
     "dataset[i], tokenize_transcript": lambda folder: rows(folder, streaming=False),
     "streaming, by row, tokenize_transcript": lambda folder: rows(folder, streaming=True),
-    "streaming, by Arrow table, tokenize_groups": arrow_batches,
+    "streaming, by Arrow table": arrow_batches,
     "token cache, random order": token_cache,
 }
 

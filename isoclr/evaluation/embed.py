@@ -24,6 +24,7 @@ from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
 from isoclr.repositories import check_source
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.tokens import tokens_of
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
 
@@ -84,7 +85,7 @@ def embed_transcripts(
     Raises:
         InputError: on a transcript that the tokenizer refuses.
     """
-    rows = [_tokens(tokenizer, transcript) for transcript in transcripts]
+    rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
     with _bar(sum(map(len, rows)), 0, progress) as bar:
         return model.embed(rows, tokens_per_batch, bar.update)
 
@@ -124,7 +125,7 @@ def embed_to_file(
         InputError: on a transcript that the tokenizer refuses; parts of another model, other
             transcripts or other options, or something else in their folder.
     """
-    rows = [_tokens(tokenizer, transcript) for transcript in transcripts]
+    rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
     about = {
         "model": _model_digest(model),
         "transcripts": _input_digest(transcripts, rows),
@@ -196,18 +197,6 @@ def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Itera
             f"({', '.join(GROUP_SCHEMA.names)})"
         )
     yield from groups_of_table(table)
-
-
-def _tokens(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
-    try:
-        return tokenizer.tokenize_transcript(
-            transcript.sequence,
-            (transcript.cds_start, transcript.cds_end),
-            transcript.exon_junctions,
-            record=transcript.transcript_id,
-        )
-    except ValueError as error:
-        raise InputError(str(error)) from error
 
 
 def _bar(total: int, done: int, show: bool) -> Progress:

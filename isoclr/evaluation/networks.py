@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from data_builders.records import InputError, Transcript
+from data_builders.records import Transcript
 from isoclr.evaluation.linear import LEAST_SPREAD, spread_of
+from isoclr.tokens import tokens_of
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, track_table
@@ -27,16 +28,7 @@ def tokenize(
     Raises:
         InputError: on a transcript that the tokenizer refuses.
     """
-    rows = []
-    for transcript in transcripts:
-        cds = transcript.cds_start, transcript.cds_end
-        try:
-            row = tokenizer.tokenize_transcript(
-                transcript.sequence, cds, transcript.exon_junctions, transcript.transcript_id
-            )
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        rows.append(row)
+    rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
     too_long = [i for i, row in enumerate(rows) if max_length is not None and len(row) > max_length]
     if too_long:
         chosen = [transcripts[i] for i in too_long]

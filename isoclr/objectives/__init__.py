@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_builders.records import InputError
-from isoclr.training.recipe import Recipe, check_recipe, nearest, read_values
+from isoclr.training.recipe import Recipe, check_recipe, nearest, read_values, shown
 
 if TYPE_CHECKING:
     from isoclr.objectives.base import Objective
@@ -31,7 +31,9 @@ def objective_class(name: str) -> type["Objective"]:
         InputError: there is none of that name.
     """
     if not isinstance(name, str) or name not in OBJECTIVES:
-        raise InputError(f"objective: got {name!r}, unknown{nearest(str(name), OBJECTIVES)}")
+        raise InputError(
+            f"objective: got {shown(name)}, unknown{nearest(str(name)[:80], OBJECTIVES)}"
+        )
     module, _, attribute = OBJECTIVES[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 

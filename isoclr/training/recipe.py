@@ -158,7 +158,7 @@ def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
         if dot:
             held = values.get(outer)
             if not isinstance(held, dict | None):
-                raise InputError(f"command line: --{key}: {outer} holds {_shown(held)}, not keys")
+                raise InputError(f"command line: --{key}: {outer} holds {shown(held)}, not keys")
             value = {**(held or {}), inner: value}
         values[outer] = value
     return values
@@ -201,6 +201,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     names = list(names)
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(names)}"
+
+
+def shown(value: Any) -> str:
+    """What of a value an error shows."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _overrides(words: list[str]) -> Iterator[tuple[str, Any]]:
@@ -253,7 +259,7 @@ def _message(error: ValidationError, recipe_class: type[Recipe]) -> str:
         wanted = wanted.replace("'", "").replace(" or ", ", ")
     if not name:  # of several keys: the check names them
         return wanted
-    return f"{name}: got {_shown(problem['input'])}, wanted {wanted}"
+    return f"{name}: got {shown(problem['input'])}, wanted {wanted}"
 
 
 def _keys(options: type[BaseModel], location: tuple) -> list[str]:
@@ -271,8 +277,3 @@ def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in typing.get_args(annotation):
         yield from _parts(argument)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

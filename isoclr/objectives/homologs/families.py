@@ -10,6 +10,7 @@ import pyarrow as pa
 from data_builders.homology.families import SCHEMA, check_schema, read_family_tables
 from data_builders.records import InputError
 from isoclr.objectives.isoforms.recipe import DataSource
+from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
 
 
@@ -50,7 +51,7 @@ class Families:
         self.species_names, self.species = np.unique(names, return_inverse=True)
         tokenizer = IsoCLRTokenizer(alphabet=self.alphabet)
         tokens = [
-            tokenizer.tokenize_transcript(sequence, record=f"{source}: family {row['group_id']}")
+            tokenize(tokenizer, sequence, name=lambda row=row: f"{source}: {row['group_id']}")
             for row in rows
             for sequence in row["sequence"]
         ]

@@ -14,6 +14,7 @@ from isoclr.objectives.isoforms.members import (
     junction_lists,
     members_of,
 )
+from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
 
 
@@ -101,12 +102,18 @@ class ArrowGroups:
         """
         chunk, inside = self._find(transcript)
         cds = self.members.cds_start[transcript], self.members.cds_end[transcript]
-        try:
-            return self.tokenizer.tokenize_transcript(
-                chunk.sequence(inside), cds, chunk.junctions(inside)
-            )
-        except ValueError as error:
-            raise InputError(f"transcript {self.transcript_id(transcript)}: {error}") from error
+        return tokenize(
+            self.tokenizer,
+            chunk.sequence(inside),
+            cds,
+            chunk.junctions(inside),
+            name=lambda: self._name(transcript),
+        )
+
+    def _name(self, transcript: int) -> str:
+        """What an error calls a transcript."""
+        row = int(np.searchsorted(self.members.offsets, transcript, "right")) - 1
+        return f"{self.source}: group {self.group_id(row)}: {self.transcript_id(transcript)}"
 
     def _find(self, transcript: int) -> tuple["_Chunk", int]:
         chunk = int(np.searchsorted(self._bounds, transcript, "right")) - 1
@@ -154,7 +161,7 @@ class _Chunk:
 
     def sequence(self, transcript: int) -> str:
         start, end = self._offsets[transcript : transcript + 2]
-        return str(self._letters[start:end], "ascii")
+        return str(self._letters[start:end], "utf-8")
 
     def junctions(self, transcript: int) -> np.ndarray | None:
         if not self._known[transcript]:

@@ -121,5 +121,5 @@ class IsoformRecipe(Recipe):
                 raise ValueError(f"model.{name}: unknown key{nearest(name, [*known, 'preset'])}")
         try:
             return IsoCLRConfig.preset(preset, **arguments) if preset else IsoCLRConfig(**arguments)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:  # its own checks, and others'
             raise ValueError(f"model.{error}") from error

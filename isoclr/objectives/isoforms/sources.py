@@ -28,7 +28,7 @@ from isoclr.objectives.isoforms.pairs import Located, PairBatches
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
-    TokenizedGroups,
+    TokenCache,
     ensure_token_cache,
 )
 from isoclr.repositories import DEFAULT, check_source, hub_errors, prefix
@@ -436,7 +436,7 @@ class CachedGroups(ArrowGroups):
         caches: of the tokens of all batches, in their order.
     """
 
-    def __init__(self, batches, tokenizer: IsoCLRTokenizer, caches: Sequence[TokenizedGroups]):
+    def __init__(self, batches, tokenizer: IsoCLRTokenizer, caches: Sequence[TokenCache]):
         super().__init__(batches, tokenizer)
         self.caches = caches
         self._cache_bounds = np.cumsum([0, *(len(cache.bounds) - 1 for cache in caches)])

@@ -23,19 +23,14 @@ from data_builders.groups.parquet import dataset_files
 from data_builders.records import InputError
 from data_builders.storage import one_writer, reason_of, respect_umask, sync
 from data_builders.text import sha256_of
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.members import (
     COLUMNS,
     Members,
     concatenate,
-    flat_column,
-    junction_lists,
-    members_of,
 )
-from isoclr.objectives.isoforms.sampling import Pairs, graft_utrs
 from isoclr.progress import progress
 from modeling_isoclr import IsoCLRTokenizer
-from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT
-from modeling_isoclr.tokenization_isoclr import base_codes
 
 _FORMAT = 2
 _MANIFEST = "manifest.json"
@@ -49,27 +44,25 @@ _GROUPS_AT_ONCE = 1_000
 
 _AGAIN = "; remove the cache to have it made again"
 
-_UNKNOWN = 255
-_CODE_OF_BYTE = base_codes("".join(map(chr, range(128)))).tobytes() + bytes([_UNKNOWN] * 128)
 _PROBE = ("ACGTUNacgtun" * 2, (3, 12), (5, 9))
 
 
 @dataclass(frozen=True)
-class TokenizedGroups:
-    """Isoform groups as tokens.
+class TokenCache:
+    """Tokens of isoform groups, mapped into memory.
 
     Attributes:
         flat: tokens of all transcripts, one after the other, uint8 (nucleotides,).
         bounds: where each transcript begins in `flat`, and where the last ends,
             (transcripts + 1,).
         members: of all groups.
-        check: is called with the bounds of tokens before they are used; None: no need.
+        check: is called with the bounds of tokens before they are used.
     """
 
     flat: np.ndarray
     bounds: np.ndarray
     members: Members
-    check: Callable[[int, int], None] | None = None
+    check: Callable[[int, int], None]
 
     def tokens(self, transcript: int) -> np.ndarray:
         """Tokens of a transcript by its number, uint8 (length,): a view, not to be written to.
@@ -78,58 +71,8 @@ class TokenizedGroups:
             InputError: they are not what was written into the cache.
         """
         start, end = self.bounds[transcript : transcript + 2].tolist()
-        if self.check is not None:
-            self.check(start, end)
+        self.check(start, end)
         return self.flat[start:end]
-
-    def views(self, pairs: Pairs) -> list[np.ndarray]:
-        """Tokens of the first view of every pair, then of the second; not to be written to."""
-        firsts = [self.tokens(transcript) for transcript in pairs.first.tolist()]
-        seconds = [self.tokens(transcript) for transcript in pairs.second.tolist()]
-        for pair in np.flatnonzero(pairs.grafted):
-            base = pairs.first[pair]
-            cds = self.members.cds_start[base], self.members.cds_end[base]
-            seconds[pair] = graft_utrs(firsts[pair], cds, seconds[pair])
-        return firsts + seconds
-
-
-def tokenize_groups(groups: pa.Table, tokenizer: IsoCLRTokenizer, source: str) -> TokenizedGroups:
-    """All transcripts of some groups to tokens, as `IsoCLRTokenizer.tokenize_transcript` does.
-
-    Args:
-        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
-        tokenizer: what makes the tokens wherever a transcript is not plain and sound.
-        source: what an error calls the table.
-
-    Raises:
-        InputError: the table is not of that schema, or the tokenizer refuses a transcript.
-    """
-    members = members_of(groups, source)
-    bounds = np.concatenate([[0], np.cumsum(members.lengths)])
-    _, sequences = flat_column(groups, "sequence", source)
-    tokens = _codes_of(sequences)
-    positions, of_transcript, known = _junctions(groups, members, source)
-
-    starts, ends, lengths = members.cds_start, members.cds_end, members.lengths
-    coding = (starts != -1) | (ends != -1)
-    unsound = (lengths == 0) | _has_unknown(tokens, bounds)
-    unsound |= coding & ~((0 <= starts) & (starts < ends) & (ends <= lengths))
-    unsound |= coding & ((ends - starts) % 3 != 0)
-    unsound[of_transcript[(positions < 1) | (positions >= lengths[of_transcript])]] = True
-    falls = (np.diff(positions) < 1) & (np.diff(of_transcript) == 0)
-    unsound[of_transcript[1:][falls]] = True
-
-    marked = np.flatnonzero(coding & ~unsound)
-    first, last = bounds[marked] + starts[marked], bounds[marked] + ends[marked]
-    for start, end in zip(first.tolist(), last.tolist(), strict=True):
-        tokens[start:end:3] |= CODON_START_BIT
-    sound = ~unsound[of_transcript]
-    tokens[bounds[of_transcript[sound]] + positions[sound] - 1] |= EXON_END_BIT
-    tokens[bounds[1:][known & ~unsound] - 1] |= EXON_END_BIT
-    for transcript in np.flatnonzero(unsound).tolist():
-        here = slice(bounds[transcript], bounds[transcript + 1])
-        tokens[here] = _tokens_or_error(groups, members, transcript, tokenizer, source)
-    return TokenizedGroups(tokens, bounds, members)
 
 
 def build_token_cache(
@@ -155,7 +98,7 @@ def build_token_cache(
 
 def ensure_token_cache(
     source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
-) -> TokenizedGroups:
+) -> TokenCache:
     """The cache of a folder of isoform groups, which is made where there is none.
 
     Several runs may share it: one makes it, and the others wait.
@@ -172,7 +115,7 @@ def ensure_token_cache(
 
 def open_token_cache(
     source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
-) -> TokenizedGroups:
+) -> TokenCache:
     """Maps a cache into memory.
 
     The source is read once, for its checksum; rows and transcripts are in the order of its files.
@@ -208,7 +151,7 @@ def open_token_cache(
         )
     transcripts = np.arange(len(entries["lengths"]))
     members = Members(**entries, transcripts=transcripts, species_names=tuple(manifest["species"]))
-    return TokenizedGroups(flat, bounds, members, _Blocks(flat, checksums, folder / _TOKENS).check)
+    return TokenCache(flat, bounds, members, _Blocks(flat, checksums, folder / _TOKENS).check)
 
 
 class _Blocks:
@@ -296,47 +239,6 @@ def _manifest_checksum(manifest: dict) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _codes_of(sequences: pa.Array) -> np.ndarray:
-    """Bases of all sequences, one after the other; as `base_codes`."""
-    sequences = sequences.cast(pa.large_string())
-    _, offsets, letters = sequences.buffers()
-    offsets = np.frombuffer(offsets, np.int64)[: len(sequences) + 1]
-    letters = bytearray(memoryview(letters)[offsets[0] : offsets[-1]] if letters else b"")
-    return np.frombuffer(letters.translate(_CODE_OF_BYTE), np.uint8)
-
-
-def _junctions(groups, members, source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All exon junctions, the transcript of each, and whether each transcript's are known."""
-    lists = junction_lists(groups, source, members.offsets)
-    known = lists.is_valid().to_numpy(zero_copy_only=False)
-    counts = lists.value_lengths().fill_null(0).to_numpy()
-    return lists.flatten().to_numpy(), np.repeat(np.arange(len(counts)), counts), known
-
-
-def _has_unknown(tokens: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """Whether each transcript has a letter that is no base, (transcripts,)."""
-    found = np.zeros(len(bounds) - 1, dtype=bool)
-    if tokens.size and tokens.max() == _UNKNOWN:
-        found[np.searchsorted(bounds, np.flatnonzero(tokens == _UNKNOWN), "right") - 1] = True
-    return found
-
-
-def _tokens_or_error(groups, members, transcript, tokenizer, source) -> np.ndarray:
-    """What the tokenizer itself makes of a transcript, or how it says what is wrong."""
-    row = int(np.searchsorted(members.offsets, transcript, "right")) - 1
-    fields = groups.slice(row, 1).to_pylist()[0]
-    member = transcript - int(members.offsets[row])
-    try:
-        return tokenizer.tokenize_transcript(
-            fields["sequence"][member],
-            (fields["cds_start"][member], fields["cds_end"][member]),
-            fields["exon_junctions"][member],
-            record=f"group {fields['group_id']}: {fields['transcript_id'][member]}",
-        )
-    except ValueError as error:
-        raise InputError(f"{source}: {error}") from error
-
-
 def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:
     """What a cache is made of: checksums of the source, and of what the tokenizer does."""
     tokens = tokenizer.tokenize_transcript(*_PROBE).tobytes() + tokenizer.unknown_letters.encode()
@@ -353,14 +255,16 @@ def _write_tokens(files: list[Path], path: Path, tokenizer: IsoCLRTokenizer) -> 
     with path.open("wb") as out:
         _write_header(out, 0)
         for batch, source in _batches(files):
-            made = tokenize_groups(batch, tokenizer, source)
-            made.flat.tofile(out)
-            parts.append(made.members)
-            rest = np.concatenate([rest, made.flat])
+            groups = ArrowGroups([batch], tokenizer, source)
+            tokens = [groups.tokens(t) for t in range(len(groups.members.lengths))]
+            flat = np.concatenate(tokens)
+            flat.tofile(out)
+            parts.append(groups.members)
+            rest = np.concatenate([rest, flat])
             whole = len(rest) // _BLOCK * _BLOCK
             checksums += map(_block_checksum, rest[:whole].reshape(-1, _BLOCK))
             rest = rest[whole:]
-        if not any(map(len, parts)):
+        if not parts:
             raise InputError(f"{files[0].parent}: got no group, wanted at least one")
         out.seek(0)
         _write_header(out, sum(int(part.lengths.sum()) for part in parts))
@@ -375,14 +279,15 @@ def _write_header(out, length: int) -> None:
     np.lib.format.write_array_header_1_0(out, header)
 
 
-def _batches(files: list[Path]) -> Iterator[tuple[pa.Table, str]]:
-    """Record batches of all files, and the file of each."""
+def _batches(files: list[Path]) -> Iterator[tuple[pa.RecordBatch, str]]:
+    """Record batches of all files, none of them empty, and the file of each."""
     with progress(description="token cache", unit="group") as shown:
         for path in files:
             try:
                 with pq.ParquetFile(path) as file:
                     for batch in file.iter_batches(_GROUPS_AT_ONCE, columns=_READ):
-                        yield pa.Table.from_batches([batch]), str(path)
+                        if batch.num_rows:
+                            yield batch, str(path)
                         shown.update(batch.num_rows)
             except pa.ArrowInvalid as error:
                 reason = str(error).splitlines()[0]

@@ -3,7 +3,6 @@ import os
 import shutil
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -11,12 +10,12 @@ from datasets import load_dataset
 from data_builders.records import InputError
 from group_tables import group_table, member, random_groups, write_groups_table
 from isoclr.objectives.isoforms import token_cache
+from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
     build_token_cache,
     ensure_token_cache,
     open_token_cache,
-    tokenize_groups,
 )
 from modeling_isoclr import IsoCLRTokenizer
 
@@ -36,114 +35,12 @@ def all_tokens(made):
     return [made.tokens(transcript).tolist() for transcript in range(len(made.bounds) - 1)]
 
 
-@pytest.mark.parametrize("start, rows", [(0, 80), (9, 31), (79, 1)])
-def test_a_table_becomes_the_tokens_of_its_transcripts(start, rows):
-    groups = random_groups(80)
-    made = tokenize_groups(group_table(*groups).slice(start, rows), TOKENIZER, "x")
-    assert all_tokens(made) == one_by_one(groups[start : start + rows])
-    assert made.flat.dtype == np.uint8 and len(made.members) == rows
-
-
-def test_a_slice_of_large_types_becomes_its_tokens_too():
-    groups = random_groups(20)
-    table = group_table(*groups)
-    large = table["sequence"].cast(pa.large_list(pa.large_string()))
-    table = table.set_column(table.column_names.index("sequence"), "sequence", large).slice(5, 9)
-    assert all_tokens(tokenize_groups(table, TOKENIZER, "x")) == one_by_one(groups[5:14])
-
-
-def test_what_datasets_streams_is_such_a_table(tmp_path):
-    groups = random_groups(30)
-    folder = write_groups_table(group_table(*groups), tmp_path, shards=2)
-    stream = load_dataset(str(folder), split="train", streaming=True).with_format("arrow")
-    tokens = [
-        tokens
-        for table in stream.iter(batch_size=7)
-        for tokens in all_tokens(tokenize_groups(table, TOKENIZER, "stream"))
-    ]
-    assert tokens == one_by_one(groups)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        member(sequence=""),
-        member(sequence="ACGTX"),
-        member(sequence="ACGé"),
-        member(cds=(0, 12)),
-        member(cds=(-1, 3)),
-        member(cds=(0, -1)),
-        member(cds=(3, 3)),
-        member(cds=(6, 3)),
-        member(cds=(0, 4)),
-        member(junctions=[0]),
-        member(junctions=[9]),
-        member(junctions=[-3]),
-        member(junctions=[4, 4]),
-        member(junctions=[5, 2]),
-    ],
-    ids=str,
-)
-def test_what_the_tokenizer_refuses_is_refused_in_its_words(bad):
-    _, _, sequence, start, end, junctions = bad
-    with pytest.raises(ValueError) as wanted:
-        TOKENIZER.tokenize_transcript(sequence, (start, end), junctions, "group group1: t1.2")
-    table = group_table([member()], [member(), member(), bad], [member()])
-    with pytest.raises(InputError) as found:
-        tokenize_groups(table, TOKENIZER, "file.parquet")
-    assert str(found.value) == f"file.parquet: {wanted.value}"
-
-
-def test_a_tokenizer_that_reads_unknown_letters_as_n_is_followed():
-    lenient = IsoCLRTokenizer(unknown_letters="N")
-    groups = [[member(sequence="ACRYé", cds=(0, 3), junctions=[2])], [member(), member(cds=(3, 9))]]
-    made = tokenize_groups(group_table(*groups), lenient, "x")
-    assert all_tokens(made) == one_by_one(groups, lenient)
-
-
-def test_letters_may_begin_late_in_a_buffer_of_offsets_that_is_too_long():
-    groups = [[member(sequence="ACG"), member(sequence="TTGGA")], [member(sequence="C")]]
-    buffers = [pa.py_buffer(np.array([4, 7, 12, 13, 99])), pa.py_buffer(b"GGGGACGTTGGACGGGG")]
-    letters = pa.LargeStringArray.from_buffers(3, *buffers)
-    column = pa.LargeListArray.from_arrays(pa.array([0, 2, 3]), letters)
-    table = group_table(*groups)
-    table = table.set_column(table.column_names.index("sequence"), "sequence", column)
-    assert all_tokens(tokenize_groups(table, TOKENIZER, "x")) == one_by_one(groups)
-
-
-def test_junctions_descend_between_transcripts_not_within():
-    groups = [[member(junctions=[8]), member(junctions=[1, 2]), member(junctions=[2])]]
-    assert all_tokens(tokenize_groups(group_table(*groups), TOKENIZER, "x")) == one_by_one(groups)
-
-
-def test_junction_lists_must_be_one_a_transcript():
-    table = group_table([member()], [member()])
-    column = pa.array([[None, None], []], pa.list_(pa.list_(pa.int32())))
-    table = table.set_column(table.column_names.index("exon_junctions"), "exon_junctions", column)
-    with pytest.raises(InputError, match="x: exon_junctions: got other numbers of entries than"):
-        tokenize_groups(table, TOKENIZER, "x")
-
-
-def test_views_are_those_of_the_pairs_with_their_grafts():
-    full = member("human", "h", "GGGGATGAAATAGTT", (4, 13), [2])
-    alone = member("mouse", "m", "ATGCCCTAA", (0, 9), [])
-    made = tokenize_groups(group_table([full, alone], [full], [alone, full]), TOKENIZER, "x")
-    pairs = PairSampler(0, graft=True).draw(made.members, np.arange(3), 0)
-    assert pairs.grafted.tolist() == [True, False, True]
-    base = made.tokens(0).tolist()
-    graft = TOKENIZER.tokenize_transcript("GGGGATGCCCTAATT", (4, 13), [2]).tolist()
-    views = [view.tolist() for view in made.views(pairs)]
-    assert views == [base, base, base, graft, base, graft]
-    assert list(map(len, views[3:])) == pairs.second_lengths.tolist()
-
-
 def swap(one, other):
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
 
 
-# The cache.
 @pytest.fixture
 def source(tmp_path):
     return write_groups_table(group_table(*random_groups(50)), tmp_path / "groups", shards=3)
@@ -160,7 +57,7 @@ def test_a_cache_has_the_tokens_and_members_of_its_source(source, cache, monkeyp
     made = open_token_cache(source, cache, TOKENIZER)
     assert all_tokens(made) == one_by_one(groups)
     assert not made.flat.flags.writeable and not made.tokens(3).flags.writeable
-    whole = tokenize_groups(group_table(*groups), TOKENIZER, "x").members
+    whole = ArrowGroups(group_table(*groups).to_batches(), TOKENIZER).members
     pairs = [
         PairSampler(0, type_weights={"splice": 1, "ortholog": 1}).draw(m, np.arange(50), 2)
         for m in (made.members, whole)

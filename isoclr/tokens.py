@@ -1,0 +1,51 @@
+"""Records of ours to tokens, and what the tokenizer refuses as wrong input."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from data_builders.records import InputError, Transcript
+from modeling_isoclr import IsoCLRTokenizer
+
+_NAME = "\0"  # stands for the name of a record, which is only looked up for an error
+
+
+def tokenize(
+    tokenizer: IsoCLRTokenizer,
+    sequence: str,
+    cds: tuple[int, int] | None = None,
+    exon_junctions=None,
+    *,
+    name: Callable[[], str],
+) -> np.ndarray:
+    """Tokens of one transcript or protein, uint8 (length,).
+
+    Args:
+        tokenizer: makes the tokens.
+        sequence: as `IsoCLRTokenizer.tokenize_transcript`, as the next two.
+        cds: its coding sequence.
+        exon_junctions: its exons.
+        name: what an error calls it.
+
+    Raises:
+        InputError: the tokenizer refuses it; the words are the tokenizer's.
+    """
+    try:
+        return tokenizer.tokenize_transcript(sequence, cds, exon_junctions, _NAME)
+    except ValueError as error:
+        raise InputError(str(error).replace(_NAME, name(), 1)) from error
+
+
+def tokens_of(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
+    """Tokens of a transcript, uint8 (length,).
+
+    Raises:
+        InputError: as `tokenize`, naming the transcript.
+    """
+    return tokenize(
+        tokenizer,
+        transcript.sequence,
+        (transcript.cds_start, transcript.cds_end),
+        transcript.exon_junctions,
+        name=lambda: transcript.transcript_id,
+    )
