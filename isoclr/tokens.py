@@ -7,8 +7,6 @@ import numpy as np
 from data_builders.records import InputError, Transcript
 from modeling_isoclr import IsoCLRTokenizer
 
-_NAME = "\0"  # stands for the name of a record, which is only looked up for an error
-
 
 def tokenize(
     tokenizer: IsoCLRTokenizer,
@@ -31,9 +29,16 @@ def tokenize(
         InputError: the tokenizer refuses it; the words are the tokenizer's.
     """
     try:
-        return tokenizer.tokenize_transcript(sequence, cds, exon_junctions, _NAME)
+        return tokenizer.tokenize_transcript(sequence, cds, exon_junctions)
+    except ValueError:
+        pass
+    # Again, with all that an error shows, which is looked up only now.
+    cds = cds and tuple(map(int, cds))
+    junctions = None if exon_junctions is None else [int(junction) for junction in exon_junctions]
+    try:
+        return tokenizer.tokenize_transcript(sequence, cds, junctions, name())
     except ValueError as error:
-        raise InputError(str(error).replace(_NAME, name(), 1)) from error
+        raise InputError(str(error)) from error
 
 
 def tokens_of(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
