@@ -5,7 +5,9 @@ import difflib
 import hashlib
 import json
 import os
+import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,22 +17,29 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock, Timeout
 
 from data_builders.progress import Progress, print_above, progress
 from data_builders.records import InputError
+from data_builders.storage import reason_of
 
 _WAITS = (1, 2, 4, 8, 16, 32)  # seconds before each new attempt since the last that got further
 _TIMEOUT = 60  # seconds of silence that count as a cut
 _CHUNK = 1 << 18
+_SLOWEST = 1024  # bytes a second, over _TIMEOUT seconds, under which a transfer counts as cut
+_MOST_LISTED = 1 << 24  # bytes of a file of checksums
+_MOST_BYTES = 1 << 38  # of a file whose size the server does not tell
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BY_HAND = "download it by hand and build from files, with --genome and --annotation"
 # MD5SUMS (`digest  name`), md5checksums.txt (`digest  ./name`), CHECKSUMS (`sum blocks name`).
 _CHECKSUM_LINE = re.compile(
     r"(?:(?P<md5>[0-9a-fA-F]{32})|(?P<sum>\d{1,5})\s+(?P<blocks>\d+))\s+\*?(?:\./)?(?P<name>\S+)\s*"
 )
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][\w.+-]*", re.ASCII)
+"""A name of one file or folder: no way out of its folder, and not hidden."""
+
 # `sum` rotates 16 bits to the right before it adds a byte; an index may carry one overflow.
 _ROTATED = [(i & 0xFFFF) >> 1 | (i & 1) << 15 for i in range(0x10000 + 0x100)]
 _T = TypeVar("_T")
@@ -92,6 +101,10 @@ class TransientError(Exception):
     """A transfer that failed in a way that may pass."""
 
 
+class TooSlow(TransientError):
+    """A transfer that gets further, at a rate that would take for ever."""
+
+
 def fetch(url: str, checksums: str, folder: str | os.PathLike) -> Path:
     """Downloads a file into a folder, unless it is there; checked when it comes and when it is.
 
@@ -109,10 +122,13 @@ def fetch(url: str, checksums: str, folder: str | os.PathLike) -> Path:
         The path of the file.
 
     Raises:
-        InputError: the server has no such file or cannot be reached; the file of checksums does
-            not list the name; the checksum is another, then the download is removed; or nothing
-            can be written, then what has come so far is kept.
+        InputError: the server has no such file, cannot be reached, or is too slow; an address that
+            is not http(s), or that names no file; the file of checksums does not list the name, or
+            has no end; the checksum is another, then the download is removed; or nothing can be
+            written, then what has come so far is kept.
     """
+    for address in (url, urljoin(url, checksums)):
+        _check_address(address)
     name = _name(url)
     path = Path(folder) / name
     part = path.with_name(name + ".part")
@@ -134,6 +150,15 @@ def fetch(url: str, checksums: str, folder: str | os.PathLike) -> Path:
 
 def _name(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
+
+
+def _check_address(url: str) -> None:
+    """Refuse what is not http(s), and a last part that is no plain name of a file."""
+    name = _name(url)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InputError(f"{url}: got another kind of address, wanted http(s)://server/file")
+    if not PLAIN_NAME.fullmatch(name):
+        raise InputError(f"{url}: got {name!r} for a file's name, wanted letters, digits, . _ + -")
 
 
 @contextlib.contextmanager
@@ -171,8 +196,18 @@ def _published(url: str, name: str) -> tuple[str, str]:
     """The kind and value of a file's checksum, of the provider's list."""
 
     def read() -> bytes:
+        listed = bytearray()
         with _open(url) as response:
-            return b"".join(_chunks(response, None))
+            for chunk in _chunks(response):
+                listed += chunk
+                if len(listed) > _MOST_LISTED:
+                    raise InputError(
+                        f"{url}: got more than {_MOST_LISTED >> 20} MiB, wanted a file of checksums"
+                    )
+            told = response.length  # what is missing of the length that the server told
+            if told:
+                raise TransientError(f"{told} bytes are missing")
+        return bytes(listed)
 
     listed = []
     for line in _retried(read, url).decode("utf-8", "replace").splitlines():
@@ -244,6 +279,10 @@ def _attempt(url: str, part: Path, shown: Progress) -> None:
                 for chunk in _chunks(response):
                     file.write(chunk)
                     shown.update(len(chunk))
+                    if total is None and file.tell() > _MOST_BYTES:
+                        raise InputError(
+                            f"{url}: got {_MOST_BYTES >> 30} GiB and no end, wanted a file"
+                        )
     if total not in (None, _size(part)):
         raise TransientError(f"{_size(part)} of {total} bytes")
 
@@ -281,45 +320,85 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+class _WebOnly(HTTPRedirectHandler):
+    """Follows redirects to http(s) alone; urllib's own go to ftp too."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise InputError(f"{req.full_url}: got a redirect to {newurl}, wanted http(s)")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(url: str, headers: dict[str, str] | None = None) -> HTTPResponse:
+    """An answer, once its headers are there: a server may send these byte by byte, for ever."""
+    answers: queue.SimpleQueue = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((_request(url, headers), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=2 * _TIMEOUT)
+    except queue.Empty:
+        raise TransientError(f"no answer within {2 * _TIMEOUT} s") from None
+    if error is not None:
+        raise error
+    return answer
+
+
+def _request(url: str, headers: dict[str, str] | None) -> HTTPResponse:
     # urllib asks for no encoding and undoes none: .gz that a server labels gzip-encoded stays .gz.
     request = Request(url, headers={"User-Agent": "isoclr", **(headers or {})})
     try:
-        return urlopen(request, timeout=_TIMEOUT)
+        return build_opener(_WebOnly).open(request, timeout=_TIMEOUT)
     except HTTPError as error:
         if error.code == 416:
             return error
         error.close()
-        found = f"HTTP {error.code} {error.reason}"
+        found = " ".join(f"HTTP {error.code} {error.reason}".split())[:300]
         if error.code in _RETRIED:
             raise TransientError(found) from error
         raise InputError(f"{url}: got {found}, wanted the file; or {_BY_HAND}") from error
     except URLError as error:
-        raise TransientError(str(error.reason)) from error
+        raise TransientError(reason_of(error)[:300]) from error
     except (OSError, HTTPException) as error:
-        raise TransientError(f"{type(error).__name__}: {error}") from error
+        raise TransientError(f"{type(error).__name__}: {reason_of(error)[:300]}") from error
 
 
-def _chunks(response: HTTPResponse, size: int | None = _CHUNK) -> Iterator[bytes]:
-    """The body in pieces; without a size in one, and then a cut one is noticed here."""
+def _chunks(response: HTTPResponse) -> Iterator[bytes]:
+    """The body in pieces, as they come.
+
+    Raises:
+        TransientError: it broke off, or comes slower than `_SLOWEST`.
+    """
+    since, come = time.monotonic(), 0
     while True:
         try:
-            chunk = response.read(size)
+            chunk = response.read1(_CHUNK)
         except (OSError, HTTPException) as error:
-            raise TransientError(f"{type(error).__name__}: {error}") from error
+            raise TransientError(f"{type(error).__name__}: {reason_of(error)[:300]}") from error
         if not chunk:
             return
         yield chunk
+        come += len(chunk)
+        waited = time.monotonic() - since
+        if waited > _TIMEOUT:
+            if come < _SLOWEST * waited:
+                raise TooSlow(f"{come} bytes in {waited:.0f} s")
+            since, come = time.monotonic(), 0
 
 
 def _retried(attempt: Callable[[], _T], url: str, reached: Callable[[], int] = lambda: 0) -> _T:
-    """Calls until it is not cut; waits longer each time that it got no further."""
+    """Calls until it is not cut; waits longer each time that it got no further, or crawled."""
     furthest, waits = 0, iter(_WAITS)
     while True:
         try:
             return attempt()
         except TransientError as cut:
-            if reached() > furthest:
+            if reached() > furthest and not isinstance(cut, TooSlow):
                 furthest, waits = reached(), iter(_WAITS)
             wait = next(waits, None)
             if wait is None:

@@ -6,13 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
-from data_builders.genomes.download import PublishedFile
+from data_builders.genomes.download import PLAIN_NAME, PublishedFile
 from data_builders.names import taxon
 from data_builders.records import InputError
 from data_builders.sources import GenomeSource
@@ -20,6 +19,10 @@ from data_builders.sources import GenomeSource
 SHIPPED = Path(__file__).with_name("species.yaml")
 _PROVIDER = frozenset({"genome", "annotation", "checksums"})
 _ROW = ("species", "provider", "assembly")
+_FOLDERS = ("provider", "release", "species")  # of the cache
+_MOST_ROWS = 2_000
+_MOST_BYTES = 1 << 20
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FIELD = re.compile(r"\{(\w+)\}")
 _RELEASES = re.compile(r"(\d+)-(\d*)")
 _ACCESSION = re.compile(r"GC[AF]_(\d{3})(\d{3})(\d{3})\.\d+")
@@ -103,7 +106,12 @@ class _Row:
         except KeyError as error:
             raise InputError(f"{self.where}: {kind}: got no field {error}, wanted it") from error
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[^\s{}]+[^/]", parts.path):
+        name = parts.path.rpartition("/")[2]
+        if (
+            parts.scheme not in ("http", "https")
+            or not re.fullmatch(r"[^\s{}]+", parts.path)
+            or not PLAIN_NAME.fullmatch(name)
+        ):
             raise InputError(f"{self.where}: {kind}: got '{url}', wanted http(s)://server/file")
         return url
 
@@ -188,21 +196,34 @@ def read_registry(path: str | os.PathLike = SHIPPED) -> Registry:
     """
     path = Path(path)
     try:
-        table = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise InputError(f"{path}: got over {_MOST_BYTES >> 20} MiB, wanted a table of genomes")
+        # Nested, aliases multiply.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)):
+            raise InputError(f"{path}: got an alias (*), wanted every value written out")
+        table = yaml.load(text, _LOADER)  # noqa: S506  a SafeLoader
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a table of genomes") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: got no YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(table, dict) or set(table) != {"providers", "genomes"}:
+    if not isinstance(table, dict) or table.keys() != {"providers", "genomes"}:
         raise InputError(f"{path}: wanted the sections 'providers' and 'genomes' and no other")
     providers = _providers(table["providers"], path)
     genomes = table["genomes"] if isinstance(table["genomes"], list) else [table["genomes"]]
+    if len(genomes) > _MOST_ROWS:
+        raise InputError(f"{path}: genomes: got {len(genomes)} rows, wanted at most {_MOST_ROWS}")
     rows = [
         _row(row, providers, f"{path}: genomes: row {number}")
         for number, row in enumerate(genomes, 1)
     ]
-    for one, other in combinations(rows, 2):
-        _check_pair(one, other)
+    same: dict[str, list[_Row]] = {}
+    for row in rows:
+        before = same.setdefault(taxon(row.species), [])
+        for one in before:
+            _check_pair(one, row)
+        before.append(row)
     return Registry(path, rows)
 
 
@@ -214,6 +235,11 @@ def _providers(providers, path: Path) -> dict[str, dict[str, str]]:
             or not all(isinstance(template, str) for template in templates.values())
         ):
             raise InputError(f"{path}: providers: {name}: wanted {', '.join(sorted(_PROVIDER))}")
+        if not PLAIN_NAME.fullmatch(templates["checksums"]):
+            raise InputError(
+                f"{path}: providers: {name}: checksums: got '{templates['checksums']}', wanted the "
+                "name of a file in the folder of the genome"
+            )
     return providers
 
 
@@ -225,6 +251,12 @@ def _row(row, providers: Mapping[str, Mapping[str, str]], where: str) -> _Row:
         if not isinstance(value, str | int):
             raise InputError(f"{where}: {name}: got {value!r}, wanted a text or a number")
     fields = {name: str(value) for name, value in row.items()}
+    for name in _FOLDERS:
+        if name in fields and not PLAIN_NAME.fullmatch(fields[name]):
+            raise InputError(
+                f"{where}: {name}: got '{fields[name]}', wanted a name of letters, digits and "
+                "_ . + -: it becomes a folder"
+            )
     templates = providers.get(fields["provider"])
     if templates is None:
         raise InputError(
@@ -248,9 +280,7 @@ def _row(row, providers: Mapping[str, Mapping[str, str]], where: str) -> _Row:
 
 
 def _check_pair(one: _Row, other: _Row) -> None:
-    """Two rows are of different species, or of one name and different releases."""
-    if taxon(one.species) != taxon(other.species):
-        return
+    """Two rows of one species have one name and different releases."""
     if one.species != other.species:
         raise InputError(
             f"{other.where}: species: got '{other.species}', wanted '{one.species}' as above"

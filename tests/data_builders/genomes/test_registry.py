@@ -197,7 +197,15 @@ class TestReadRegistry:
             ({"assembly": None}, "row 1: assembly: got None, wanted a text or a number"),
             ({"release": ..., "releases": 3}, "row 1: releases: got '3', wanted 100-106 or 107-"),
             ({"release": ..., "releases": "3-2"}, "row 1: releases: got '3-2', wanted"),
-            ({"species": "a human"}, "row 1: genome: got 'http://host/1/a human.fa', wanted http"),
+            ({"species": "a human"}, "row 1: species: got 'a human', wanted a name of letters"),
+            ({"species": "../../root"}, "row 1: species: got '../../root', wanted a name of"),
+            ({"species": ".."}, "row 1: species: got '..', wanted a name of"),
+            ({"species": "/etc"}, "row 1: species: got '/etc', wanted a name of"),
+            ({"species": "a\\b"}, r"row 1: species: got 'a\\b', wanted a name of"),
+            ({"species": "é"}, "row 1: species: got 'é', wanted a name of"),
+            ({"species": "a\nb"}, "row 1: species: got 'a\nb', wanted a name of"),
+            ({"release": "../1"}, "row 1: release: got '../1', wanted a name of"),
+            ({"release": ".hidden"}, "row 1: release: got '.hidden', wanted a name of"),
         ],
     )
     def test_bad_rows(self, tmp_path, change, message):
@@ -213,6 +221,10 @@ class TestReadRegistry:
             ("file:///etc/passwd", "got 'file:///etc/passwd', wanted http"),
             ("http://host/folder/", "got 'http://host/folder/', wanted http"),
             ("http://host", "got 'http://host', wanted http"),
+            ("http://host/a/..", "got 'http://host/a/..', wanted http"),
+            ("http://host/%2e%2e%2fx", "got 'http://host/%2e%2e%2fx', wanted http"),
+            ("http://host/a%00b", "got 'http://host/a%00b', wanted http"),
+            ("http://host/.bashrc", "got 'http://host/.bashrc', wanted http"),
             ("http://host/{x", "got 'http://host/{x', wanted http"),
         ],
     )
@@ -270,6 +282,33 @@ class TestReadRegistry:
     def test_no_such_table(self, tmp_path, content):
         with pytest.raises(InputError, match=r"table.yaml: "):
             read_registry(written(tmp_path, content))
+
+    @pytest.mark.parametrize(
+        "name", ["file:///etc/passwd", "http://other/SUMS", "../SUMS", "/etc/passwd", "a/b", ".."]
+    )
+    def test_checksums_are_a_file_beside_the_genome(self, tmp_path, name):
+        content = table()
+        content["providers"]["toy"]["checksums"] = name
+        with pytest.raises(
+            InputError, match="providers: toy: checksums: got '.*', wanted the name"
+        ):
+            read_registry(written(tmp_path, content))
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("a: &a [1]\nb: [*a, *a]", "got an alias"),
+            ("providers: " + "[" * 100_000, "table.yaml: "),
+            ("providers: {}\ngenomes:\n" + "- {}\n" * 3000, "got 3000 rows, wanted at most 2000"),
+            ("# " + "x" * (1 << 20), "got over 1 MiB, wanted a table of genomes"),
+            ("providers: {? [a] : b}", "table.yaml: "),
+            ("providers: !!python/object/apply:os.system [ls]\ngenomes: []", "got no YAML"),
+        ],
+    )
+    def test_hostile_tables_end_soon(self, tmp_path, content, message):
+        with pytest.raises(InputError, match=message) as error:
+            read_registry(written(tmp_path, content))
+        assert len(str(error.value)) < 1000
 
     def test_no_file(self, tmp_path):
         with pytest.raises(InputError, match="No such file"):
