@@ -16,7 +16,7 @@ from data_builders.groups.transcripts import GeneNames, read_source
 from data_builders.homology.homologous_genes import Homology, Tables, homology_tables, read_homology
 from data_builders.homology.matches import MatchCounter, described
 from data_builders.homology.report import draw_homology, report_homology
-from data_builders.homology.tables import HomologyTable, lists_proteins
+from data_builders.homology.tables import HomologyTable
 from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.sources import FastaSource, GenomeSource, Source, TableSource, files_of
 from data_builders.staging import (
@@ -94,11 +94,7 @@ def build(
     homology_tally, counts = Tally(strict=strict), GroupCounts(Tally(strict=strict))
     known = None if homology is None else read_homology(tables, homology_tally)
     matches = None if known is None else MatchCounter(known)
-    names = GeneNames(
-        homology=known,
-        selection=grouping.select,
-        has_proteins=any(map(lists_proteins, tables)),
-    )
+    names = GeneNames(homology=known, selection=grouping.select)
     summary = Summary()
     with replacing(output, shard) as partial:
         with TemporaryDirectory(prefix="spill-", dir=partial) as workspace:

@@ -24,7 +24,6 @@ class GeneNames:
     Attributes:
         homology: of names other than symbols, those are kept that it knows.
         selection: a rule by which annotators' tags matter (`tags.SELECTIONS`), None: they do not.
-        has_proteins: whether the homology may know genes by their proteins or transcripts.
         symbols: (species, gene_id) -> symbol.
         others: (species, gene_id) -> other names that the homology knows.
         preferences: (species, transcript_id) -> rank and name of its preference; one without is
@@ -33,10 +32,14 @@ class GeneNames:
 
     homology: Homology | None = None
     selection: str | None = None
-    has_proteins: bool = False
     symbols: dict[tuple[str, str], str] = field(default_factory=dict)
     others: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     preferences: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    @property
+    def has_proteins(self) -> bool:
+        """Whether the homology may know genes by their proteins or transcripts."""
+        return self.homology is not None and self.homology.lists_proteins
 
     @property
     def wants_details(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_builders.homology.gene_names import read_gene_names
-from data_builders.homology.tables import HomologyTable, rows_of
+from data_builders.homology.tables import HomologyTable, lists_proteins, rows_of
 from data_builders.names import names_to_try, taxon, without_version
 from data_builders.records import InputError
 from data_builders.text import Tally
@@ -30,12 +30,14 @@ class Homology:
             transcripts, proteins, as far as the tables have them.
         tables: the names of the tables that it was read from.
         listed: (taxon, gene or name) -> the tables that list it, as bits; empty for one table.
+        lists_proteins: whether a table may list proteins or transcripts, not genes.
     """
 
     groups: Mapping[Name, str]
     names: Mapping[Name, str] = field(default_factory=dict)
     tables: tuple[str, ...] = ()
     listed: Mapping[Name, int] = field(default_factory=dict)
+    lists_proteins: bool = False
 
     def group(self, species: str, *genes: str) -> str | None:
         """Return the group of the first of a gene's names that has one, None when none has."""
@@ -117,7 +119,13 @@ def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
     if len(tables) > 1:
         listed = dict(union.tables)
         listed |= {name: union.tables[union.names[name]] for name in names if name not in listed}
-    return Homology(groups, names, tuple(Path(table.path).name for table in tables), listed)
+    return Homology(
+        groups,
+        names,
+        tables=tuple(Path(table.path).name for table in tables),
+        listed=listed,
+        lists_proteins=any(map(lists_proteins, tables)),
+    )
 
 
 class _UnionFind:

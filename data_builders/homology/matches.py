@@ -33,6 +33,9 @@ class Match:
     matched: int
     in_table: int
 
+    def __str__(self) -> str:
+        return f"{self.table}: has {self.matched:,} of {self.genes:,} genes of {self.species}"
+
 
 class MatchCounter:
     """Finds the groups of genes, and counts the genes that are found.

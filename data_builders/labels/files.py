@@ -3,26 +3,20 @@
 import json
 import os
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_builders.codec import TRANSCRIPT_SCHEMA, transcript_columns, transcripts_of_table
+from data_builders.homology.matches import Match
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
 from data_builders.labels.label_set import LabelSet
-from data_builders.records import InputError, Transcript
+from data_builders.records import InputError
 
-_TRANSCRIPT = {
-    "transcript_id": pa.string(),
-    "gene_id": pa.string(),
-    "species": pa.string(),
-    "sequence": pa.string(),
-    "cds_start": pa.int32(),
-    "cds_end": pa.int32(),
-    "exon_junctions": pa.list_(pa.int32()),
-}
-_COLUMNS = pa.schema([*_TRANSCRIPT.items(), ("homology_group", pa.string())])
+_COLUMNS = pa.schema([*TRANSCRIPT_SCHEMA, ("homology_group", pa.string())])
 _LABEL = {
     REGRESSION: pa.float64(),
     BINARY: pa.bool_(),
@@ -52,7 +46,7 @@ def write_label_set(labels: LabelSet, path: str | os.PathLike) -> None:
             f"{path}: label: got the name '{labels.label}', wanted none of "
             f"{', '.join(_COLUMNS.names)}"
         )
-    columns = {name: [getattr(t, name) for t in labels.transcripts] for name in _TRANSCRIPT}
+    columns: dict[str, object] = dict(transcript_columns(labels.transcripts))
     columns["homology_group"] = list(labels.groups)
     classes, targets = np.array(labels.classes, object), labels.targets
     if labels.task == MULTICLASS:
@@ -61,7 +55,8 @@ def write_label_set(labels: LabelSet, path: str | os.PathLike) -> None:
         targets = [classes[row].tolist() for row in targets]
     columns[labels.label] = targets
     about = {"label": labels.label, "task": labels.task, "classes": labels.classes}
-    about["report"] = labels.report
+    about |= {"report": labels.report, "matched": labels.matched}
+    about["homology_matches"] = list(map(asdict, labels.homology_matches))
     schema = _COLUMNS.append(pa.field(labels.label, _LABEL[labels.task]))
     table = pa.table(columns, schema.with_metadata({_METADATA: json.dumps(about)}))
     partial = Path(f"{path}.partial")
@@ -87,11 +82,7 @@ def read_label_set(path: str | os.PathLike) -> LabelSet:
             f"{path}: got a Parquet file of something else, wanted labels that 'isoclr labels' "
             "wrote"
         )
-    transcripts = tuple(
-        Transcript(**row | {"exon_junctions": None if j is None else tuple(j)})
-        for row in table.select(list(_TRANSCRIPT)).to_pylist()
-        for j in (row["exon_junctions"],)
-    )
+    transcripts = tuple(transcripts_of_table(table))
     task, classes = about["task"], tuple(about["classes"])
     targets = table[about["label"]].to_pylist()
     place = {name: i for i, name in enumerate(classes)}
@@ -109,4 +100,6 @@ def read_label_set(path: str | os.PathLike) -> LabelSet:
         transcripts=transcripts,
         groups=tuple(table["homology_group"].to_pylist()),
         report=Counter(about["report"]),
+        matched=Counter(about["matched"]),
+        homology_matches=tuple(Match(**match) for match in about["homology_matches"]),
     )

@@ -3,16 +3,22 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from data_builders.homology.homologous_genes import Homology
+from data_builders.homology.matches import Match as HomologyMatch
+from data_builders.homology.matches import MatchCounter
 from data_builders.labels.base import BINARY, MULTICLASS, REGRESSION, Labels
 from data_builders.labels.join import (
+    ANY_SPECIES,
+    Found,
+    GeneKey,
     Match,
     TranscriptKey,
+    described,
     find_genes,
     find_transcripts,
     gene_key,
@@ -24,6 +30,7 @@ from data_builders.text import Tally
 
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null")
 _GENE_COLUMNS = ("gene_id", "gene", "gene_symbol")
+_FEW = 0.2  # of the labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +45,17 @@ class LabelSet(Labels):
             twice, or a name that means two) and "unmatched" (no such transcript or gene).
             "without homology" are the matched rows of which no homology group is known; what was
             changed to read a transcript is counted by reason.
+        matched: species -> rows that are here.
+        homology_matches: how many genes each table of homology knows, where homology was given.
+        warnings: what a person should know of the join.
     """
 
     transcripts: tuple[Transcript, ...]
     groups: tuple[str, ...]
     report: Counter[str] = field(default_factory=Counter)
+    matched: Counter[str] = field(default_factory=Counter)
+    homology_matches: tuple[HomologyMatch, ...] = ()
+    warnings: tuple[str, ...] = ()
     unit: str = "transcripts"
     group_unit: str = "homology groups"
 
@@ -61,8 +74,9 @@ class Join:
         isoform_groups: where to look transcripts up; read once. None: the table has them.
         homology: for a table that has them.
         gene_symbols: (species, gene_id) -> symbol of the groups' genes, another name to match.
-        species: of a table without a column species; None: "unknown", or what the table's source
-            says.
+        species: of a table without a column species; None: what the table's source says, else any
+            species of the isoform groups in which a name is found, and "unknown" for a table that
+            carries its transcripts.
     """
 
     isoform_groups: Iterable[IsoformGroup] | None = None
@@ -152,11 +166,13 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     """Join the labels of a table in memory with transcripts; see `read_labels`."""
     join = join or Join()
     path = column.path
-    if "species" not in table.columns:
+    if "species" not in table.columns and (join.species or join.isoform_groups is None):
         table = table.with_columns(species=pl.lit(join.species or "unknown"))
     if join.isoform_groups is None:
         return _label_carried(table, column, join.homology)
-    of_species = filled(table, "species", path)
+    of_species: list[str | None] = [None] * table.height
+    if "species" in table.columns:
+        of_species = list(filled(table, "species", path))
     if "transcript_id" in table.columns:
         names = filled(table, "transcript_id", path)
         keys = list(map(transcript_key, of_species, names))
@@ -188,14 +204,14 @@ def label_genes(column: LabelColumn, keys: Sequence[Hashable], join: Join) -> La
 def collect(
     column: LabelColumn,
     keys: Sequence[Hashable],
-    look_up: Callable[[Mapping[Hashable, int]], Mapping[Hashable, list[Match]]],
+    look_up: Callable[[Mapping[Hashable, int]], Found],
 ) -> LabelSet:
     """Join labels with transcripts.
 
     Args:
         column: the label of each row.
         keys: of each row, what it labels.
-        look_up: from key -> row to key -> every match.
+        look_up: from key -> row to what was found.
 
     Raises:
         InputError: no row has both a label and one match.
@@ -212,21 +228,31 @@ def collect(
             rows[key] = row
     found = look_up(rows)
     # Two names of one gene label it twice.
-    claims = Counter(_identity(matches[0]) for matches in found.values() if len(matches) == 1)
-    kept = []
+    claims = Counter(
+        _identity(matches[0]) for matches in found.matches.values() if len(matches) == 1
+    )
+    kept, unmatched = [], None
     for key, row in rows.items():
-        matches = found[key]
+        matches = found.matches[key]
         if not matches:
             report["unmatched"] += 1
+            unmatched = key if unmatched is None else unmatched
         elif len(matches) > 1 or claims[_identity(matches[0])] > 1:
             report["ambiguous"] += 1
         else:
             kept.append((row, *matches[0]))
     report["matched"] = len(kept)
     report["without homology"] = sum(group == own_group(t) for _, t, group in kept)
+    sides = _sides(unmatched or next(iter(rows), None), found)
     if not kept:
         raise InputError(
-            f"{column.path}: got no usable row: {dict(+report)}, wanted labelled transcripts"
+            f"{column.path}: got no usable row: {dict(+report)}, wanted labelled transcripts{sides}"
+        )
+    warnings = []
+    if report["matched"] < _FEW * len(rows):
+        warnings.append(
+            f"{column.path}: only {report['matched']:,} of {len(rows):,} labels have a "
+            f"transcript{sides}"
         )
     numbers_of_rows, transcripts, groups = zip(*kept, strict=True)
     return LabelSet(
@@ -237,7 +263,20 @@ def collect(
         transcripts=transcripts,
         groups=groups,
         report=+report,
+        matched=Counter(transcript.species for transcript in transcripts),
+        warnings=tuple(warnings),
     )
+
+
+def _sides(key: TranscriptKey | GeneKey | None, found: Found) -> str:
+    """Return an id of the labels and one of the data, for errors and warnings."""
+    if key is None or found.example is None:
+        return ""
+    species, name = found.example
+    text = f"; a label has {described(key)}, the data '{name}' of '{species}'"
+    if key[0] == ANY_SPECIES and len(found.species) > 1:
+        text += f"; the species of the labels may be named: {', '.join(sorted(found.species))}"
+    return text
 
 
 def _identity(match: Match) -> tuple[str, str]:
@@ -245,7 +284,7 @@ def _identity(match: Match) -> tuple[str, str]:
 
 
 def own_group(transcript: Transcript) -> str:
-    """The group of a gene without homologs."""
+    """Return the group of a gene without homologs."""
     return f"{transcript.species}:{transcript.gene_id}"
 
 
@@ -256,7 +295,7 @@ def _series(table: pl.DataFrame, name: str, path) -> pl.Series:
 
 
 def filled(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[str]:
-    """A column of text that has a value in every row.
+    """Return a column of text that has a value in every row.
 
     Raises:
         InputError: no such column, a gap, or values that are no text.
@@ -278,7 +317,7 @@ def _texts(series: pl.Series, path) -> list[str | None]:
 
 
 def numbers(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[float | None]:
-    """A column of numbers, None where one is missing.
+    """Return a column of numbers, None where one is missing.
 
     Raises:
         InputError: no such column, or a value that is no number.
@@ -299,28 +338,33 @@ def numbers(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[flo
 
 
 def _label_carried(table: pl.DataFrame, column: LabelColumn, homology: Homology | None) -> LabelSet:
-    """Labels of transcripts that the table carries itself."""
+    """Return the labels of transcripts that the table carries itself."""
     path = column.path
     table = _as_transcript_columns(table)
     tally = Tally()
+    matches = None if homology is None else MatchCounter(homology)
     of_species, names = (filled(table, name, path) for name in ("species", "transcript_id"))
     labels = collect(
         column,
         list(map(transcript_key, of_species, names)),
-        lambda rows: _read_transcripts(table, rows, homology, path, tally),
+        lambda rows: _read_transcripts(table, rows, matches, path, tally),
     )
-    if homology is not None and labels.report["without homology"] == len(labels.transcripts):
-        first = labels.transcripts[0]
-        raise InputError(
-            f"{path}: got no gene that the homology knows, wanted some: the first is "
-            f"'{first.gene_id}' of '{first.species}'"
-        )
     labels.report.update(tally.adjusted)
-    return labels
+    if matches is None:
+        return labels
+    try:
+        warnings = matches.check()
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return replace(
+        labels,
+        warnings=(*labels.warnings, *warnings),
+        homology_matches=tuple(matches.matches()),
+    )
 
 
 def _as_transcript_columns(table: pl.DataFrame) -> pl.DataFrame:
-    """Adds the columns of `Transcript` that follow from others."""
+    """Add the columns of `Transcript` that follow from others."""
     if "gene_id" not in table.columns and "gene" in table.columns:
         table = table.with_columns(gene_id="gene")
     if "transcript_id" not in table.columns and "gene_id" in table.columns:
@@ -338,11 +382,11 @@ def _as_transcript_columns(table: pl.DataFrame) -> pl.DataFrame:
 def _read_transcripts(
     table: pl.DataFrame,
     rows: Mapping[TranscriptKey, int],
-    homology: Homology | None,
+    matches: MatchCounter | None,
     path,
     tally: Tally,
-) -> dict[TranscriptKey, list[Match]]:
-    """The transcripts of some rows, with their homology groups."""
+) -> Found:
+    """Return the transcripts of some rows, with their homology groups."""
     table = table.with_row_index(ROW, 1)[list(rows.values())]
     transcripts = transcripts_of_frame(table, path, tally=tally)
     unknown = [None] * len(rows)
@@ -350,7 +394,7 @@ def _read_transcripts(
     symbols = table["gene_symbol"] if "gene_symbol" in table.columns else unknown
     found = {}
     for key, known, symbol, transcript in zip(rows, groups, symbols, transcripts, strict=True):
-        if known is None and homology is not None:
-            known = homology.group(transcript.species, transcript.gene_id, symbol or "")
+        if known is None and matches is not None:
+            known = matches.group(transcript.species, transcript.gene_id, symbol or "")
         found[key] = [(transcript, known or own_group(transcript))]
-    return found
+    return Found(matches=found)

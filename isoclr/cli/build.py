@@ -41,6 +41,7 @@ def build(
     """
     from data_builders.groups.build import Grouping
     from data_builders.groups.build import build as build_groups
+    from data_builders.homology.matches import Match
     from data_builders.staging import shard_name
 
     report = build_groups(
@@ -58,10 +59,7 @@ def build(
     for reason, n in report["grouping"]["selected"].items():
         print(f"  selected {n}: {reason}")
     for match in report["homology"]["matches"] if report["homology"] else ():
-        print(
-            f"{match['table']}: has {match['matched']} of {match['genes']} genes of "
-            f"{match['species']}"
-        )
+        print(Match(**match))
     for warning in report["warnings"]:
         print(f"isoclr build: warning: {warning}", file=sys.stderr)
     dataset = report["dataset"]

@@ -1,5 +1,6 @@
 """isoclr labels: measurements and annotations to a label set."""
 
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -63,6 +64,12 @@ def labels(
     print(f"{output}: {found.label} of {len(found.transcripts)} transcripts, {what}")
     for outcome, n in found.report.items():
         print(f"  {outcome}: {n}")
+    for species, n in sorted(found.matched.items()):
+        print(f"  matched of {species}: {n}")
+    for match in found.homology_matches:
+        print(f"  {match}")
+    for warning in found.warnings:
+        print(f"isoclr labels: warning: {warning}", file=sys.stderr)
     print_reasons(tally)
 
 

@@ -205,3 +205,84 @@ def test_the_task_follows_from_the_values_or_is_given(tmp_path, values, task, ex
 def test_a_task_that_the_values_do_not_have(tmp_path, values, task, message):
     with pytest.raises(InputError, match=message):
         read_labels(written(tmp_path, table(half_life=values)), "half_life", task=task)
+
+
+# --- Joins that match nothing, or little, and species that are not named
+
+
+ENSEMBL = [
+    IsoformGroup("h1", (Transcript("ENST00000000001.2", "ENSG00000000001.4", "hg38", "AC"),)),
+    IsoformGroup(
+        "h2",
+        (
+            Transcript("ENST00000000002.2_1", "ENSG00000000002.4_5", "hg38", "AC"),
+            Transcript("ENST00000000002.2_PAR_Y", "ENSG00000000002.4_PAR_Y", "hg38", "AC"),
+        ),
+    ),
+    IsoformGroup("m1", (Transcript("ENSMUST00000000001.2", "ENSMUSG00000000001.1", "mm10", "A"),)),
+]
+
+
+def labelled(tmp_path, header, *rows, groups=ENSEMBL, **join):
+    path = tmp_path / "labels.tsv"
+    path.write_text("\n".join(["\t".join(header), *("\t".join(row) for row in rows)]) + "\n")
+    return read_labels(path, "x", join=Join(isoform_groups=groups, **join))
+
+
+@pytest.mark.parametrize("species", ["human", "GRCh38", None])
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("gene_id", ["ENSG00000000001", "ENSG00000000002.9"]),
+        ("transcript_id", ["ENST00000000001.7", "ENST00000000002"]),
+    ],
+)
+def test_versions_do_not_count_and_copies_on_y_stay_apart(tmp_path, species, name, ids):
+    found = labelled(tmp_path, [name, "x"], *([i, "1"] for i in ids), species=species)
+    assert [t.sequence for t in found.transcripts] == ["AC", "AC"]
+    assert [t.transcript_id[-2:] for t in found.transcripts] == [".2", "_1"]
+    assert found.matched == {"hg38": 2}
+    assert found.warnings == ()
+
+
+def test_labels_that_match_nothing_show_both_sides(tmp_path):
+    message = (
+        r"labels\.tsv: got no usable row: \{'unmatched': 1\}, wanted labelled transcripts; a label "
+        r"has 'BRCA2' of a species that is not named, the data 'ENSG00000000001.4' of 'hg38'; the "
+        r"species of the labels may be named: hg38, mm10$"
+    )
+    with pytest.raises(InputError, match=message):
+        labelled(tmp_path, ["gene_id", "x"], ["BRCA2", "1"])
+    with pytest.raises(InputError, match="a label has 'ENSG00000000001' of 'unicorn', the data "):
+        labelled(tmp_path, ["gene_id", "x"], ["ENSG00000000001", "1"], species="unicorn")
+    with pytest.raises(InputError, match="a label has 'NM_1' of '9606', the data 'ENST0000000000"):
+        labelled(tmp_path, ["transcript_id", "x"], ["NM_1", "1"], species="human")
+
+
+def test_a_name_of_two_species_that_are_not_named_is_ambiguous(tmp_path):
+    groups = [IsoformGroup(s, (Transcript("t" + s, "ACT1", s, "ACG"),)) for s in ("human", "yeast")]
+    with pytest.raises(InputError, match="'ambiguous': 1.*may be named: human, yeast"):
+        labelled(tmp_path, ["gene_id", "x"], ["ACT1", "1"], groups=groups)
+    found = labelled(tmp_path, ["gene_id", "x"], ["ACT1", "1"], groups=groups, species="4932")
+    assert [t.species for t in found.transcripts] == ["yeast"]
+
+
+def test_few_matches_are_a_warning(tmp_path):
+    rows = [[f"ENSG0000000001{n}", "1"] for n in range(9)] + [["ENSG00000000001", "2"]]
+    found = labelled(tmp_path, ["gene_id", "x"], *rows)
+    (warning,) = found.warnings
+    assert "labels.tsv: only 1 of 10 labels have a transcript; a label has 'ENSG" in warning
+
+
+def test_homology_of_labels_is_counted(tmp_path):
+    table = tmp_path / "h.tsv"
+    table.write_text("group_id\tspecies\tgene_id\nH\thuman\tg1\nI\thuman\tg7\n")
+    path = tmp_path / "labels.tsv"
+    path.write_text("transcript_id\tgene_id\tsequence\tx\nt1\tg1\tACG\t1\nt2\tg2\tACG\t2\n")
+    found = read_labels(path, "x", join=Join(homology=read_homology(table), species="human"))
+    assert [str(match) for match in found.homology_matches] == ["h.tsv: has 1 of 2 genes of human"]
+    with pytest.raises(InputError, match=r"labels\.tsv: h\.tsv: got genes of 9606.* unknown"):
+        read_labels(path, "x", join=Join(homology=read_homology(table)))
+    table.write_text("group_id\tspecies\tgene_id\nH\thuman\tENSG1\n")
+    with pytest.raises(InputError, match=r"got none of the 2 genes of 'human', such as 'g1', want"):
+        read_labels(path, "x", join=Join(homology=read_homology(table), species="human"))

@@ -87,7 +87,7 @@ def test_the_second_gene_column_helps_where_the_first_is_unknown(tmp_path):
 
 
 def test_a_table_without_a_transcript_or_gene(tmp_path):
-    with pytest.raises(InputError, match="got the columns name, x, species, wanted transcript_id"):
+    with pytest.raises(InputError, match="got the columns name, x, wanted transcript_id"):
         read_labels(write(tmp_path, "name\tx\na\t1\n"), "x", join=Join(isoform_groups=GROUPS))
 
 
