@@ -35,7 +35,7 @@ class Homology:
 
     groups: Mapping[Name, str]
     names: Mapping[Name, str] = field(default_factory=dict)
-    tables: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ("homology",)
     listed: Mapping[Name, int] = field(default_factory=dict)
     lists_proteins: bool = False
 

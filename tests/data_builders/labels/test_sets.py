@@ -113,7 +113,7 @@ def test_saluki_as_published(tmp_path):
 
 def test_homology_that_knows_no_gene_is_an_error(tmp_path):
     path = write(tmp_path, "gene_id\tsequence\thalf_life\ng1\tACG\t1\n")
-    with pytest.raises(InputError, match="got no gene that the homology knows.* 'g1' of 'mouse'"):
+    with pytest.raises(InputError, match="wanted genes of the data's mouse .*'g1'"):
         half_life(path, join=Join(homology=Homology({("9606", "g1"): "H"}), species="mouse"))
     assert half_life(path, join=Join(species="mouse")).groups == ("mouse:g1",)
 
