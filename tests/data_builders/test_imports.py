@@ -1,4 +1,4 @@
-"""Which folder of data_builders may import which: no arrow points back, and nothing imports torch."""
+"""Which folder of data_builders may import which: one way only, and never torch."""
 
 import ast
 from pathlib import Path
