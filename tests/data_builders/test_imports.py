@@ -18,7 +18,7 @@ ALLOWED = {
     "expression": {"annotation", "genomes", "groups", "homology", "labels"},
     "simulate": set(),
 }
-FORBIDDEN = {"torch", "transformers", "isoclr", "modeling_isoclr"}
+FORBIDDEN = {"torch", "isoclr", "modeling_isoclr"}
 
 
 def imports(path):
