@@ -343,7 +343,8 @@ def test_half_life_joined_with_groups_is_probed(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"{out}: half_life of {len(labels.transcripts)} transcripts, regression"
     assert {line.strip() for line in printed[1:]} == {
-        f"{outcome}: {n}" for outcome, n in labels.report.items()
+        *(f"{outcome}: {n}" for outcome, n in labels.report.items()),
+        *(f"matched of {species}: {n}" for species, n in labels.matched.items()),
     }
     words = ["--labels", out, "--kmers", "1-2", "--output", tmp_path]
     assert run("probe", "--model", model_folder, *words) == 0
