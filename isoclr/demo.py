@@ -1,7 +1,6 @@
 """The whole path on simulated genomes, by the commands that a user types."""
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -27,30 +26,27 @@ with torch.inference_mode():
 """
 
 
-def run_demo(output: Path, root: Path = Path(".")) -> None:
+def run_demo(output: Path) -> None:
     """Simulate, build, train, load, embed, probe; embed by the shipped model; say what came out.
 
     Args:
         output: folder of everything it makes; what an earlier demo left there is replaced.
-        root: the checkout, where train.py and recipes/ lie.
 
     Raises:
-        InputError: outside a checkout, on a folder that no demo made, or when a step fails.
+        InputError: on a folder that no demo made, or when a step fails.
     """
-    if not (root / "train.py").exists():
-        raise InputError(f"{root.resolve()}: no train.py here; the demo runs in a checkout")
     if output.exists() and not (output / _MARK).exists() and any(output.iterdir()):
         raise InputError(f"{output}: not empty, and no demo made it; choose another --output")
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     (output / _MARK).touch()
     began = time.perf_counter()
-    for title, command in demo_commands(output, root):
+    for title, command in demo_commands(output):
         _run(title, command)
     print(summary(output, time.perf_counter() - began))
 
 
-def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
+def demo_commands(output: Path) -> list[tuple[str, list[str]]]:
     """Each step's title and command."""
     genomes, groups, model = output / "genomes", output / "groups", output / "model"
     names = ("alpha_simulata", "beta_simulata", "gamma_simulata")
@@ -66,14 +62,7 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
         ("Isoform groups", build),
         (
             "Contrastive pre-training",
-            [
-                *("accelerate", "launch", "--quiet", "--num_processes", "1", "--num_machines", "1"),
-                *("--mixed_precision", "no", "--dynamo_backend", "no"),
-                *("--num_cpu_threads_per_process", str(os.cpu_count())),
-                *(str(root / "train.py"), str(root / "recipes" / "demo.yaml")),
-                *("--data", str(groups)),
-                *("--output", str(model)),
-            ],
+            ["isoclr", "train", "demo", "--data", str(groups), "--output", str(model)],
         ),
         (
             "The model in a fresh process, by transformers alone",
@@ -97,8 +86,8 @@ def demo_commands(output: Path, root: Path) -> list[tuple[str, list[str]]]:
 def _run(title: str, command: list[str]) -> None:
     print(f"\n== {title}\n$ {shlex.join(command)}", flush=True)
     began = time.perf_counter()
-    program = Path(sys.executable).with_name(command[0])
-    code = subprocess.run([program, *command[1:]]).returncode
+    module = ["-m", "isoclr"] if command[0] == "isoclr" else []
+    code = subprocess.run([sys.executable, *module, *command[1:]]).returncode
     if code:
         raise InputError(f"{title}: {command[0]} ended with status {code}")
     print(f"({time.perf_counter() - began:.0f} s)", flush=True)
@@ -135,7 +124,7 @@ def summary(output: Path, seconds: float) -> str:
 
   With data of your own:
     isoclr build --genome GENOME.fa.gz --annotation ANNOTATION.gtf.gz --species NAME --output groups
-    accelerate launch train.py recipes/demo.yaml --data groups --output model
+    isoclr train demo --data groups --output model
     isoclr embed --model model --transcripts TRANSCRIPTS.fa --annotation ANNOTATION.gtf \\
       --output embeddings.parquet
 """  # noqa: E501  a screen of text

@@ -1,4 +1,4 @@
-"""Find the models and recipes that come with the package."""
+"""Find the models, recipes and guides that come with the package."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,15 @@ SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare")
 _PACKAGE = Path(__file__).resolve().parent
 
 
+def shipped_folder(name: str) -> Path:
+    """Return `model_cards`, `recipes` or `docs`: of the installed package, else of the checkout."""
+    installed = _PACKAGE / "shipped" / name  # see setup.py
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
 def shipped_model(name: str = DEFAULT_MODEL) -> Path:
-    """Return the folder of a model by its name, of the checkout or of the installed package."""
-    return _shipped("model_cards") / name
+    """Return the folder of a model by its name."""
+    return shipped_folder("model_cards") / name
 
 
 def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
@@ -35,7 +41,27 @@ def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
     return folder
 
 
-def _shipped(folder: str) -> Path:
-    """Return a folder of data: in the package once it is installed, else in the checkout."""
-    installed = _PACKAGE / "shipped_data" / folder
-    return installed if installed.is_dir() else _PACKAGE.parent / folder
+def recipes() -> dict[str, Path]:
+    """Return the shipped recipes by name: `laptop`, `finetune/isoclr`."""
+    folder = shipped_folder("recipes")
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def resolve_recipe(recipe: str | os.PathLike) -> Path:
+    """Return the file of a shipped recipe for its name, and every other path unchanged.
+
+    `laptop` and `recipes/laptop.yaml` name the same recipe; a file that exists comes first.
+    """
+    path = Path(recipe)
+    if path.exists():
+        return path
+    name = path.as_posix().removeprefix("recipes/").removesuffix(".yaml")
+    return recipes().get(name, path)
+
+
+def guides() -> dict[str, Path]:
+    """Return the guides of docs/ by name, such as `TRAINING`."""
+    return {path.stem: path for path in sorted(shipped_folder("docs").glob("*.md"))}

@@ -20,10 +20,35 @@ from isoclr.cli.command import command_group, command_of, usage_message
 from isoclr.progress import quiet_libraries
 
 COMMANDS = {
-    "Data": ("build", "build-homologs", "labels", "simulate"),
-    "Models": ("embed", "explain", "discriminants", "card", "push"),
-    "Evaluation": ("probe", "finetune", "low-data", "retrieve", "go", "information", "windows"),
-    "Installation": ("demo",),
+    "Data": (
+        "build",
+        "build-homologs",
+        "labels",
+        "simulate",
+    ),
+    "Models": (
+        "train",
+        "recipes",
+        "embed",
+        "explain",
+        "discriminants",
+        "card",
+        "push",
+    ),
+    "Evaluation": (
+        "probe",
+        "finetune",
+        "low-data",
+        "retrieve",
+        "go",
+        "information",
+        "windows",
+    ),
+    "Installation": (
+        "demo",
+        "docs",
+        "doctor",
+    ),
 }
 """Names of the commands by the panel of `isoclr --help` that lists them."""
 

@@ -66,6 +66,8 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             the help panel that its `PANEL` names; its `NOTE` joins the help. A dataclass that
             has `read_order` gets the options of the command line in their order, as (field,
             value) pairs. Lines of the docstring after "Example:" are examples.
+            An attribute `takes_unknown_options` passes options that the function does not know
+            to its list argument.
         name: of the command.
         panel: the panel of `isoclr --help` that lists it.
     """
@@ -79,7 +81,10 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
         cls=Command,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs).strip(),
         rich_help_panel=panel,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "ignore_unknown_options": getattr(function, "takes_unknown_options", False),
+        },
     )(_with_options_of_groups(function))
     command = typer.main.get_command(app)
     command.examples = tuple(inspect.cleandoc(examples).splitlines()) if examples else ()

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from data_builders.records import InputError
 from isoclr.cli.options import Model, Option, seeds
-from isoclr.shipped import DEFAULT_MODEL
+from isoclr.shipped import DEFAULT_MODEL, resolve_recipe
 
 
 @dataclass(kw_only=True)
@@ -20,7 +20,7 @@ class Supervised:
     ] = "homology"
     seeds: Annotated[int, Option(help="how many of the ten splits")] = 3
     settings: Annotated[
-        str | None, Option(metavar="FILE", help="YAML, as recipes/finetune/isoclr.yaml")
+        str | None, Option(metavar="FILE", help="YAML, or a shipped one: finetune/isoclr")
     ] = None
     max_length: Annotated[int | None, Option(help="crop around the CDS to so many nt")] = None
 
@@ -30,9 +30,12 @@ class Supervised:
 
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"--max-length: got {self.max_length}, wanted at least 1")
+        settings = DEFAULTS
+        if self.settings is not None:
+            settings = read_settings(resolve_recipe(self.settings))
         return {
             "split": self.split,
             "seeds": seeds(self.seeds),
-            "settings": DEFAULTS if self.settings is None else read_settings(self.settings),
+            "settings": settings,
             "max_length": self.max_length,
         }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_builders.records import InputError
+from isoclr.shipped import resolve_recipe
 from isoclr.training.recipe import Recipe, check_recipe, nearest, read_values, shown
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """Read a recipe file, of any objective, and apply `--key value` overrides.
 
     Args:
-        path: a YAML file; its keys are the attributes of the objective's `recipe_class`.
+        path: a YAML file, or the name of a shipped recipe; its keys are the attributes of the
+            objective's `recipe_class`.
         overrides: `--key value` or `--key=value`, values in YAML; `--model.key value` reaches into
             `model`, and so for any key that holds keys.
 
@@ -53,6 +55,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         InputError: on a missing file, an unknown objective or key (with the nearest name), or a
             value that is not what it must be.
     """
+    path = resolve_recipe(path)
     values = read_values(path, overrides)
     try:
         found = objective_class(values.get("objective", DEFAULT))
