@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from data_builders.records import InputError
-from data_builders.storage import one_writer
+from data_builders.storage import one_writer, reason_of
 from isoclr.hub.background import BackgroundPush
 from isoclr.hub.card import write_card
 from isoclr.hub.push import push
@@ -32,6 +32,7 @@ from isoclr.training.checkpoints import (
     check_data,
     load_checkpoint,
     newest_checkpoint,
+    read_state,
     save_checkpoint,
 )
 from isoclr.training.curves import RunLog, plot_curves
@@ -92,9 +93,10 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     steps, rate_of = schedule(recipe, objective.steps_per_epoch)
     start = 0
     if checkpoint is not None:
-        state = load_checkpoint(checkpoint, model, optimizer)
+        state = read_state(checkpoint)
         check_same_run(checkpoint, state, recipe, objective.steps_per_epoch)
         check_data(state["data"], objective.fingerprint, checkpoint)
+        load_checkpoint(checkpoint, model, optimizer)
         accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
         start = state["step"]
     if recipe.tracker is not None:
@@ -252,7 +254,10 @@ def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
 def start_tracker(accelerator: Accelerator, name: str, steps_done: int) -> None:
     """Start an experiment tracker; TensorBoard forgets the steps that a resumed run does again."""
     options = {"tensorboard": {"purge_step": steps_done + 1}} if name == "tensorboard" else {}
-    accelerator.init_trackers("isoclr", init_kwargs=options)
+    try:
+        accelerator.init_trackers("isoclr", init_kwargs=options)
+    except Exception as error:  # each tracker has its own
+        raise InputError(f"tracker: {name} cannot start: {reason_of(error)[:300]}") from error
 
 
 def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoch: int) -> None:

@@ -1,11 +1,14 @@
 """A run that starts from the weights of another."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from data_builders.records import InputError
 from isoclr.repositories import check_source
@@ -35,18 +38,25 @@ def warm_start(model: PreTrainedModel, source: str | os.PathLike) -> str:
         wanted, got = model.config.model_type, config.model_type
         if got != wanted:
             raise InputError(f"{source}: got a model of type {got!r}, wanted {wanted!r}")
-        loaded, info = model_class.from_pretrained(
-            source,
-            config=model.config,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with _silent_transformers():
+            loaded, info = model_class.from_pretrained(
+                source,
+                config=model.config,
+                use_safetensors=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # told below, by name
+                output_loading_info=True,
+            )
     except InputError as error:
         raise InputError(f"init_from: {error}") from None
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"init_from: {source}: cannot be loaded: {reason[:300]}") from error
+    for name, theirs, ours in info["mismatched_keys"]:
+        raise InputError(
+            f"init_from: {source}: {name}: got the shape {tuple(theirs)}, wanted {tuple(ours)} as "
+            "the recipe's model has"
+        )
     lacking = set(info["missing_keys"])
     taken = {n: t for n, t in loaded.state_dict().items() if n not in lacking}
     if not taken:
@@ -57,6 +67,17 @@ def warm_start(model: PreTrainedModel, source: str | os.PathLike) -> str:
         if names:
             parts.append(f"{len(names)} {what}, such as {min(names)}")
     return "; ".join(parts + _differences(config.to_dict(), model.config.to_dict()))
+
+
+@contextmanager
+def _silent_transformers() -> Iterator[None]:
+    """Keep its table of names to itself: one line says as much."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _differences(theirs: dict, ours: dict) -> list[str]:
