@@ -230,7 +230,7 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
 
     if objective.processor is None:
         raise InputError(f"probe: got one, wanted none: {recipe.objective} has no tokenizer")
-    return LabelProbe(objective.processor, **recipe.probe)
+    return LabelProbe(objective.processor, **recipe.probe.model_dump())
 
 
 def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:

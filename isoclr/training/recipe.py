@@ -55,6 +55,32 @@ def _checked_total(value: Any) -> int | str:
     return value
 
 
+Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")]
+"""A path, a repository or another name."""
+
+
+class ProbeSource(Options):
+    """Labels that a linear probe follows a run on, see `LabelProbe` of `isoclr.evaluation`.
+
+    Attributes:
+        labels: table of labels.
+        label: its column.
+        groups: folder of isoform groups that has the transcripts, when the table has not.
+        homology: table of homology, when it has.
+        taxonomy: NCBI id of the species of labels without a column species.
+    """
+
+    labels: Place
+    label: Place
+    groups: Place | None = None
+    homology: Place | None = None
+    taxonomy: Annotated[int, Field(ge=1)] = 9606
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == {} else value
+
+
 Duration = Annotated[int | str, BeforeValidator(_checked_duration)]
 """A number of steps, or text: `10 epochs`, `10 %` (of all steps)."""
 
@@ -88,7 +114,7 @@ class Recipe(Options):
         keep_checkpoints: newest checkpoints that are kept.
         workers: processes that make batches ahead; 0: the main one does.
         tracker: an experiment tracker of accelerate's, by name; None: only log.jsonl.
-        probe: arguments of `LabelProbe`, to follow a linear probe over the steps; {}: none.
+        probe: labels to follow a linear probe on over the steps, see `ProbeSource`; None: none.
         push_to_hub: repository that the model goes to at every checkpoint and at the end.
         init_from: folder of a model, or repository on the Hub, whose weights the run starts from.
         seed: of the weights, the order of the data, and all other draws.
@@ -100,7 +126,7 @@ class Recipe(Options):
     """Keys that decide nothing of what is computed: a run may go on with others."""
 
     objective: str = "isoforms"
-    output: str
+    output: Place
     steps: Annotated[int | str, BeforeValidator(_checked_total)]
     batch_size: Annotated[int, Field(ge=1)] = 768
     optimizer: Literal[OPTIMIZERS] = "adamw"
@@ -116,10 +142,10 @@ class Recipe(Options):
     checkpoint_every: Annotated[int, Field(ge=1)] = 100
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
     workers: Annotated[int, Field(ge=0)] = 0
-    tracker: str | None = "tensorboard"
-    probe: dict[str, Any] = {}
-    push_to_hub: str | None = None
-    init_from: str | None = None
+    tracker: Place | None = "tensorboard"
+    probe: Annotated[ProbeSource | None, BeforeValidator(_none_if_empty)] = None
+    push_to_hub: Place | None = None
+    init_from: Place | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -230,6 +256,8 @@ _WANTED = {
     "float_type": "float",
     "bool_type": "true or false",
     "string_type": "text",
+    "string_too_short": "text",
+    "string_pattern_mismatch": "text without control characters",
     "dict_type": "keys and values",
     "list_type": "a list",
     "model_type": "keys and values",

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from isoclr.training.recipe import Options, Recipe, nearest
+from isoclr.training.recipe import Options, Place, Recipe, nearest
 from modeling_isoclr import IsoCLRConfig
 
 
@@ -17,8 +17,8 @@ class DataSource(Options):
         weight: times that a group of it comes in an epoch.
     """
 
-    path: str
-    config: str | None = None
+    path: Place
+    config: Place | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
@@ -27,7 +27,7 @@ class PairOptions(Options):
 
     type_weights: dict[str, float] | None = None
     species_weights: dict[str, float] | None = None
-    distances: str | None = None
+    distances: Place | None = None
     distance_band: list[float] | None = None
     graft: bool = False
 
@@ -90,7 +90,7 @@ class IsoformRecipe(Recipe):
     max_length: Annotated[int, Field(ge=1)] = 12288
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     gradient_cache: bool = True
-    token_cache: str | None = None
+    token_cache: Place | None = None
     streaming: bool = False
     held_out_groups: Annotated[int, Field(ge=0)] = 256
 
