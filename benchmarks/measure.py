@@ -17,7 +17,6 @@ from statistics import NormalDist
 from time import perf_counter
 
 import numpy as np
-import polars as pl
 
 from data_builders.records import Transcript
 
@@ -135,6 +134,8 @@ def length_mix(n: int) -> tuple[list[int], str]:
     at = (np.arange(n) + 0.5) / n
     table = Path(os.environ.get("ISOCLR_DATA", "")) / "transcripts" / "transcripts.parquet"
     if table.is_file():
+        import polars as pl  # which not every machine with a GPU has
+
         lengths = pl.scan_parquet(table).select(pl.col("sequence").str.len_bytes()).collect()
         lengths = lengths.to_series().to_numpy()
         mix, source = np.quantile(lengths[lengths <= MAX_LENGTH], at), "$ISOCLR_DATA"

@@ -31,7 +31,6 @@ from measure import (
     random_transcripts,
     serve,
 )
-from torch import nn
 
 from data_builders.codec import table_of_groups
 from data_builders.groups.parquet import write_groups
@@ -45,6 +44,7 @@ from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.sources import MappedGroups
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
+from modeling_isoclr.packing_isoclr import PackedShape
 from modeling_isoclr.tokenization_isoclr import padded_length
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,9 +146,14 @@ def pair_batches(
         mask_fractions=(0.15, 0.15),
         mark_mask_fraction=None,
         predict_masked=False,
-        micro_batch_tokens=micro_batch_tokens,
+        shape=shape_of(micro_batch_tokens),
         seed=0,
     )
+
+
+def shape_of(micro_batch_tokens: int | None) -> PackedShape:
+    """Of micro-batches that may hold any transcript."""
+    return PackedShape.of(IsoCLRConfig.preset("small"), micro_batch_tokens, MAX_LENGTH)
 
 
 # --- Throughput
@@ -179,9 +184,15 @@ def throughput(lengths: np.ndarray, folder: Path, turns: int) -> list[dict]:
 def padded_to(lengths: np.ndarray, length: int) -> Workload:
     """A few pairs, every transcript padded to a length."""
     batch = pair_batches(quantiles(lengths, 2 * FEW_PAIRS), None)[0]
-    (tokens,) = batch.tokens
-    wider = nn.functional.pad(tokens, (0, length - tokens.shape[1]), value=PAD_BASE)
-    return step_on(replace(batch, tokens=[wider], encoded=wider.numel()), gradient_cache=False)
+    rows, ids = batch.tokens.flatten(0, 1), batch.segment_ids.flatten(0, 1)
+    places = [divmod(slot, batch.n_segments) for slot in batch.slots.tolist()]
+    views = [rows[row][ids[row] == number + 1] for row, number in places]
+    tokens = torch.full((1, len(views), length), PAD_BASE, dtype=torch.uint8)
+    for target, view in zip(tokens[0], views, strict=True):
+        target[: len(view)] = view
+    alone = {"segment_ids": (tokens != PAD_BASE).byte(), "slots": torch.arange(len(views))}
+    batch = replace(batch, tokens=tokens, n_segments=1, encoded=tokens.numel(), **alone)
+    return step_on(batch, gradient_cache=False)
 
 
 def longest_of_batch(lengths: np.ndarray) -> int:
@@ -190,7 +201,7 @@ def longest_of_batch(lengths: np.ndarray) -> int:
 
 
 def engine(lengths: np.ndarray, *, gradient_cache: bool) -> Workload:
-    """Sorted by length, cut by a token budget."""
+    """Packed into micro-batches of one shape."""
     batch = pair_batches(quantiles(lengths, 2 * PAIRS), MICRO_BATCH_TOKENS)[0]
     return step_on(batch, gradient_cache=gradient_cache)
 
@@ -228,8 +239,8 @@ def training_step(
 WAYS = {
     f"padded to {MAX_LENGTH:,} nt": lambda ls: padded_to(ls, MAX_LENGTH),  # as the paper
     "padded to the longest of the batch": lambda ls: padded_to(ls, longest_of_batch(ls)),
-    "sorted, token budget, every graph kept": lambda ls: engine(ls, gradient_cache=False),
-    "sorted, token budget, gradient cache": lambda ls: engine(ls, gradient_cache=True),
+    "packed, every graph kept": lambda ls: engine(ls, gradient_cache=False),
+    "packed, gradient cache": lambda ls: engine(ls, gradient_cache=True),
 }
 
 
@@ -242,7 +253,7 @@ def padding(lengths: np.ndarray, _folder: Path, _turns: int) -> dict:
     mix, shares = quantiles(lengths, 2 * PADDING_PAIRS * PADDING_STEPS), {}
     batches = pair_batches(mix, None, PADDING_STEPS)
     for budget in PADDING_BUDGETS:
-        batches.micro_batch_tokens = budget
+        batches.shape = shape_of(budget)
         made = [batches[step] for step in range(PADDING_STEPS)]
         shares[budget] = 1 - sum(b.nucleotides for b in made) / sum(b.encoded for b in made)
         worst = max(batch.padding for batch in made)

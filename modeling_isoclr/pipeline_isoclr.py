@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import Pipeline
 
-from .packing_isoclr import PackedShape, fill_rows, number_segments, pack
+from .packing_isoclr import PackedShape, pack
 from .tokenization_isoclr import cut_by_tokens, pad_tokens
 
 
@@ -50,10 +50,7 @@ def _embed_packed(model, rows, tokens_per_batch, report):
 
     for batch in range(packing.batches):
         members = packing.members(batch)
-        arrays = (
-            fill_rows(packing, members, [rows[i] for i in members]),
-            number_segments(packing, members, lengths),
-        )
+        arrays = packing.tokens(members, [rows[i] for i in members]), packing.segment_ids(members)
         tokens, ids = (torch.from_numpy(values).to(model.device) for values in arrays)
         output = model(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
         slots = torch.from_numpy(packing.slots(members)).to(model.device)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from data_builders.records import InputError
 from isoclr.shipped import resolve_recipe
-from isoclr.training.recipe import Recipe, check_recipe, nearest, read_values, shown
 
 if TYPE_CHECKING:
     from isoclr.objectives.base import Objective
+    from isoclr.training.recipe import Recipe
 
 OBJECTIVES = {
     "homologs": "isoclr.objectives.homologs.objective:HomologObjective",
@@ -31,6 +31,8 @@ def objective_class(name: str) -> type["Objective"]:
     Raises:
         InputError: there is none of that name.
     """
+    from isoclr.training.recipe import nearest, shown
+
     if not isinstance(name, str) or name not in OBJECTIVES:
         raise InputError(
             f"objective: got {shown(name)}, unknown{nearest(str(name)[:80], OBJECTIVES)}"
@@ -39,7 +41,7 @@ def objective_class(name: str) -> type["Objective"]:
     return getattr(importlib.import_module(module), attribute)
 
 
-def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> "Recipe":
     """Read a recipe file, of any objective, and apply `--key value` overrides.
 
     Args:
@@ -55,6 +57,8 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         InputError: on a missing file, an unknown objective or key (with the nearest name), or a
             value that is not what it must be.
     """
+    from isoclr.training.recipe import check_recipe, read_values
+
     path = resolve_recipe(path)
     values = read_values(path, overrides)
     try:

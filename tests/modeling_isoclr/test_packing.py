@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
-from modeling_isoclr.packing_isoclr import PackedShape, fill_rows, number_segments, pack
+from modeling_isoclr.packing_isoclr import PackedShape, fitting_rows, pack
 from modeling_isoclr.pipeline_isoclr import embed_tokens
 from toys import random_tokens, tiny, trained_like
 
@@ -44,8 +44,8 @@ def packed_batches(config, rows, tokens=2048, longest=700, **changes):
     for batch in range(packing.batches):
         members = packing.members(batch)
         values = [rows[i].numpy().astype(np.uint8) for i in members]
-        tokens = torch.from_numpy(fill_rows(packing, members, values))
-        segment_ids = torch.from_numpy(number_segments(packing, members, lengths))
+        tokens = torch.from_numpy(packing.tokens(members, values))
+        segment_ids = torch.from_numpy(packing.segment_ids(members))
         batches.append((tokens, segment_ids))
         places[members] = batch * shape.rows * shape.segments + packing.slots(members)
     return batches, torch.from_numpy(places), shape
@@ -248,3 +248,30 @@ def test_embedding_packed_is_embedding_by_length(pooling):
     np.testing.assert_allclose(found, embed_tokens(model, rows, 1024), rtol=1e-5, atol=1e-5)
     assert sum(counted) == sum(LENGTHS) and len(counted) > 1
     assert embed_tokens(model, [], packed=True).shape == (0, model.config.pooled_size)
+
+
+def test_rows_are_counted_for_as_many_batches_as_asked_for():
+    rng = np.random.default_rng(0)
+    shape = PackedShape.of(IsoCLRConfig.preset("small"), None, 3000)
+    found = set()
+    for _ in range(20):
+        lengths = rng.integers(200, 3000, 100)
+        fitting = fitting_rows(lengths, shape, 2)
+        packing = pack(lengths, fitting, 2)
+        assert packing.batches == 2
+        assert lengths.sum() > 0.6 * 2 * fitting.size
+        found.add(fitting.rows)
+    assert len(found) <= 8
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("norm", ["batch", "layer", "rms"])
+def test_packed_rows_are_one_compiled_graph(norm, pooling):
+    """Dynamo alone, without code for a processor; a break in the graph is an error."""
+    torch._dynamo.reset()
+    model = IsoCLRModel(tiny(norm=norm, dropout=0.0, **POOLINGS[pooling])).train()
+    ((tokens, ids),), _, shape = packed_batches(model.config, transcripts(), tokens=8192)
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
+    found = compiled(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
+    expected = model(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
+    torch.testing.assert_close(found, expected)

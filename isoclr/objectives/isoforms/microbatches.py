@@ -1,4 +1,4 @@
-"""A batch through the encoder in pieces of like length, with the gradient of the whole batch.
+"""A batch through the encoder in pieces of one shape, with the gradient of the whole batch.
 
 This is GradCache (arXiv 2101.06983) as one autograd node: every micro-batch is encoded without a
 graph, the loss is taken over all embeddings, and in the backward pass each micro-batch is encoded
@@ -16,7 +16,6 @@ from torch.utils.checkpoint import checkpoint
 from isoclr.objectives.isoforms.pairs import PairBatch
 from isoclr.training.processes import gather_rows, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
-from modeling_isoclr.configuration_isoclr import PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, frozen_statistics
 from modeling_isoclr.losses_isoclr import supervised_loss
 
@@ -33,7 +32,7 @@ class PairEncoder(nn.Module):
         model: whose encoder, projector and, if it has one, masked-nucleotide head are used.
         gradient_cache: False keeps every micro-batch's graph: faster by a quarter, with memory that
             grows with the batch.
-        compile_encoder: through torch.compile, one graph for all shapes.
+        compile_encoder: through torch.compile, once, as all micro-batches are of one shape.
     """
 
     def __init__(
@@ -45,7 +44,9 @@ class PairEncoder(nn.Module):
     ):
         super().__init__()
         self.model, self.gradient_cache = model, gradient_cache
-        self.encode = torch.compile(self._encode, dynamic=True) if compile_encoder else self._encode
+        self.encode = (
+            torch.compile(self._encode, dynamic=False) if compile_encoder else self._encode
+        )
 
     def forward(self, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Projections of all processes' views, and the masked-nucleotide term of this one.
@@ -59,10 +60,10 @@ class PairEncoder(nn.Module):
                 rows, masked_lm = _EncodeTwice.apply(self, batch, add_statistics, *self._learned())
             else:
                 rows, masked_lm = self.encode_all(batch, add_statistics)
+        rows = rows.flatten(0, 2)[batch.slots]
         rows = rows.to(next(self.model.parameters()).dtype)  # half precision ends here
-        rows = gather_rows(rows, batch.rows_of_rank)[batch.order]
-        has_labels = batch.labels[0] is not None
-        return self._project(rows), masked_lm if has_labels else None
+        rows = gather_rows(rows, batch.views_of_rank)[batch.order]
+        return self._project(rows), None if batch.labels is None else masked_lm
 
     def _project(self, rows: torch.Tensor) -> torch.Tensor:
         """Projections, (2 · pairs, projected); the projector is wide, so rows go in parts too."""
@@ -80,27 +81,40 @@ class PairEncoder(nn.Module):
         return [p for part in (self.model.isoclr, *heads) for p in part.parameters()]
 
     def encode_all(self, batch: PairBatch, add_statistics) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of every micro-batch, one after the other, and the sum of their losses."""
+        """Embeddings of every micro-batch, one after the other, and the sum of their losses.
+
+        Returns:
+            (micro-batches, rows, segments, contrasted), and a number.
+        """
         pooled, masked_lm = [], []
-        for number, tokens in enumerate(batch.tokens):
+        for number, segment_ids in enumerate(batch.segment_ids):
             embeddings, loss = self.encode_one(batch, number)
-            add_statistics(tokens)
+            add_statistics(segment_ids)
             pooled.append(embeddings)
             masked_lm.append(loss)
-        return torch.cat(pooled), sum(masked_lm)
+        return torch.stack(pooled), sum(masked_lm)
 
     def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings of a micro-batch and its loss; the same whenever it is called."""
         torch.manual_seed(batch.seeds[number])
-        return self.encode(batch.tokens[number], batch.labels[number])
+        labels = None if batch.labels is None else batch.labels[number]
+        tokens, segment_ids = batch.tokens[number], batch.segment_ids[number]
+        return self.encode(tokens, segment_ids, batch.n_segments, labels)
 
-    def _encode(self, tokens, labels):
-        output = self.model.isoclr(tokens, output_hidden_states=labels is not None)
+    def _encode(self, tokens, segment_ids, n_segments, labels):
+        output = self.model.isoclr(
+            tokens,
+            segment_ids=segment_ids,
+            n_segments=n_segments,
+            learned_only=True,
+            output_hidden_states=labels is not None,
+        )
+        pooled = output.pooler_output
         if labels is None:
-            return output.pooler_output, output.pooler_output.new_zeros(())
+            return pooled, pooled.new_zeros(())
         logits = self.model.lm_head(output.hidden_states, labels.shape[1])
         mean = supervised_loss(logits, labels, "single_label_classification")
-        return output.pooler_output, mean * (labels != -100).sum()
+        return pooled, mean * (labels != -100).sum()
 
 
 class _EncodeTwice(torch.autograd.Function):
@@ -122,13 +136,12 @@ class _EncodeTwice(torch.autograd.Function):
     def backward(ctx, rows_gradient, masked_lm_gradient):
         encoder, batch, learned = ctx.encoder, ctx.batch, ctx.learned
         sums = [torch.zeros_like(parameter) for parameter in learned]
-        gradients = rows_gradient.split([len(tokens) for tokens in batch.tokens])
         with frozen_statistics(encoder.model.isoclr):  # the first pass updated them
             # Last first, as autograd itself sums gradients: to the bit the same.
-            for number in reversed(range(len(batch.tokens))):
+            for number in reversed(range(len(batch.seeds))):
                 with torch.enable_grad(), torch.autocast(**ctx.autocast):
                     rows, masked_lm = encoder.encode_one(batch, number)
-                outputs, wanted = [rows], [gradients[number]]
+                outputs, wanted = [rows], [rows_gradient[number]]
                 if masked_lm.requires_grad:
                     outputs.append(masked_lm)
                     wanted.append(masked_lm_gradient)
@@ -148,11 +161,11 @@ def pooled_statistics(encoder: nn.Module) -> Iterator:
     weighted by nucleotides.
 
     Yields:
-        A function to call with the tokens of each micro-batch after its forward pass.
+        A function to call with the segment ids of each micro-batch after its forward pass.
     """
     norms = [part for part in encoder.modules() if isinstance(part, IsoCLRBatchNorm)]
     if not (norms and encoder.training):
-        yield lambda tokens: None
+        yield lambda segment_ids: None
         return
     before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     momenta = [norm.momentum for norm in norms]
@@ -160,10 +173,10 @@ def pooled_statistics(encoder: nn.Module) -> Iterator:
     # Columns: mean, mean of squares, weight.
     sums = torch.zeros(sum(channels), 3, dtype=torch.float64, device=before[0][0].device)
 
-    def add(tokens: torch.Tensor) -> None:
+    def add(segment_ids: torch.Tensor) -> None:
         mean = torch.cat([norm.running_mean for norm in norms]).double()
         square = torch.cat([norm.running_var for norm in norms]).double() + mean.square()
-        weight = (tokens != PAD_BASE).sum()
+        weight = (segment_ids > 0).sum()
         sums.add_(torch.stack([mean, square, torch.ones_like(mean)], 1) * weight)
 
     for norm in norms:

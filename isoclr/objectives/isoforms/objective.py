@@ -103,7 +103,7 @@ class IsoformLoss(nn.Module):
         super().__init__()
         self.encoder, self.count_weights = encoder, count_weights
 
-    def forward(self, batch: PairBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    def forward(self, batch: PairBatch) -> tuple[torch.Tensor, dict[str, float | torch.Tensor]]:
         """The loss whose gradient, averaged over processes, is that of the whole batch; its terms.
 
         Returns:
@@ -115,19 +115,21 @@ class IsoformLoss(nn.Module):
             loss, record = self._combine(batch, at_least_float32(projections), masked_lm)
         return loss, record | {"padding": batch.padding}
 
-    def _combine(self, batch, projections, masked_lm) -> tuple[torch.Tensor, dict[str, float]]:
+    def _combine(self, batch, projections, masked_lm):
         model = self.encoder.model
         by_count = transcript_count_weights(batch.counts) if self.count_weights else None
         types = None if model.config.pair_type_weights is None else batch.types
         contrastive, accuracy = model.contrast(projections, model.positive_weights(by_count, types))
-        loss, record = contrastive, {"loss": contrastive.item()}
+        loss, record = contrastive, {}
         if masked_lm is not None:
-            hidden = sum((labels != -100).sum() for labels in batch.labels)
+            hidden = (batch.labels != -100).sum()
             sums = sum_over_processes(torch.stack([masked_lm.detach().double(), hidden.double()]))
-            record["contrastive_loss"] = contrastive.item()
-            record["masked_lm_loss"] = (sums[0] / sums[1]).item()
-            share, world_size = model.config.masked_lm_weight, len(batch.rows_of_rank)
+            record["contrastive_loss"] = contrastive.detach()
+            record["masked_lm_loss"] = sums[0] / sums[1]
+            share, world_size = model.config.masked_lm_weight, len(batch.views_of_rank)
             masked_lm = masked_lm * (world_size / sums[1])
             loss = share * masked_lm + (1 - share) * contrastive
-            record["loss"] = share * record["masked_lm_loss"] + (1 - share) * contrastive.item()
-        return loss, record | {"accuracy": accuracy.item()}
+        total = loss.detach()
+        if masked_lm is not None:  # of which this process has its own part alone
+            total = share * record["masked_lm_loss"] + (1 - share) * record["contrastive_loss"]
+        return loss, {"loss": total, "accuracy": accuracy} | record

@@ -5,7 +5,7 @@ which mask a group gives from (seed, pass over its dataset, group). So a run can
 with any number of processes and workers, and see what an uninterrupted one saw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from isoclr.objectives.isoforms.members import Members
 from isoclr.objectives.isoforms.sampling import Pairs, PairSampler, graft_utrs
 from isoclr.training.order import keyed_hash
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE
-from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens, padded_length
+from modeling_isoclr.packing_isoclr import PackedShape, Packing, fitting_rows, pack
 
 _BASE = np.uint8(7)
 _IGNORED = 255
@@ -29,22 +29,30 @@ class PairBatch:
     """The views of one step that one process encodes, and what it knows of the others'.
 
     Attributes:
-        tokens: of each micro-batch, uint8 (rows, padded length).
-        labels: bases that are hidden in them, int64, -100 elsewhere; None where none are asked for.
+        tokens: of all micro-batches, packed, uint8 (micro-batches, rows, length).
+        segment_ids: which view of its row each nucleotide is of, see `IsoCLRModel`, of that shape.
+        n_segments: most views in a row.
+        labels: bases that are hidden, of that shape, `_IGNORED` elsewhere, on a device int64 and
+            -100; None where none are asked for.
         seeds: of dropout in each micro-batch.
-        rows_of_rank: views that each process encodes.
+        slots: where the embeddings of micro-batches, rows and segments have each view,
+            (views of this process,).
+        views_of_rank: views that each process encodes.
         order: position, in the views of all processes in turn, of the first view of every pair,
             then of the second, (2 · pairs,).
         counts: eligible transcripts in the group of each pair, (pairs,).
         types: indices into `PAIR_TYPES`, (pairs,).
         nucleotides: of all processes' views.
-        encoded: those and their padding.
+        encoded: those, and gaps and padding.
     """
 
-    tokens: list[torch.Tensor]
-    labels: list[torch.Tensor | None]
+    tokens: torch.Tensor
+    segment_ids: torch.Tensor
+    n_segments: int
+    labels: torch.Tensor | None
     seeds: list[int]
-    rows_of_rank: list[int]
+    slots: torch.Tensor
+    views_of_rank: list[int]
     order: torch.Tensor
     counts: torch.Tensor
     types: torch.Tensor
@@ -72,19 +80,14 @@ class PairBatch:
     def to(self, device: torch.device) -> "PairBatch":
         """The same on another device; labels become what a loss takes."""
         moved = self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
-        labels = [
-            None if label is None else label.long().masked_fill(label == _IGNORED, -100)
-            for label in moved.labels
-        ]
-        return PairBatch(**vars(moved) | {"labels": labels})
+        if moved.labels is None:
+            return moved
+        labels = moved.labels.long().masked_fill_(moved.labels == _IGNORED, -100)
+        return replace(moved, labels=labels)
 
     def _mapped(self, change) -> "PairBatch":
-        def applied(value):
-            if isinstance(value, list):
-                return [applied(entry) for entry in value]
-            return change(value) if isinstance(value, torch.Tensor) else value
-
-        return PairBatch(**{name: applied(value) for name, value in vars(self).items()})
+        tensors = {n: v for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,9 @@ class Located:
 class PairBatches(torch.utils.data.Dataset):
     """Item s is the batch of step s, of the part that one process encodes.
 
-    The views of the whole batch are sorted by length and cut into micro-batches, which the
-    processes take in turn: so micro-batches, their statistics and their dropout are the same for
-    any number of processes (up to one a micro-batch).
+    The views of the whole batch are packed into micro-batches of one shape, each with a fair
+    mixture of lengths, which the processes take in turn: so micro-batches, their statistics and
+    their dropout are the same for any number of processes (up to one a micro-batch).
 
     Args:
         source: finds the groups of a step, and those held out.
@@ -119,7 +122,7 @@ class PairBatches(torch.utils.data.Dataset):
         mask_fractions: nucleotides of a view that are hidden; each view draws between the two.
         mark_mask_fraction: see `Recipe`.
         predict_masked: make labels of the hidden nucleotides.
-        micro_batch_tokens: see `Recipe`.
+        shape: of a micro-batch; with rows of 0 there is one a process, as large as it must be.
         seed: of pairs, masks and dropout.
         rank: this process.
         world_size: all processes.
@@ -133,14 +136,14 @@ class PairBatches(torch.utils.data.Dataset):
         mask_fractions: tuple[float, float],
         mark_mask_fraction: float | None,
         predict_masked: bool,
-        micro_batch_tokens: int | None,
+        shape: PackedShape,
         seed: int,
         rank: int = 0,
         world_size: int = 1,
     ):
         self.source, self.sampler = source, sampler
         self.mask_fractions, self.mark_mask_fraction = mask_fractions, mark_mask_fraction
-        self.predict_masked, self.micro_batch_tokens = predict_masked, micro_batch_tokens
+        self.predict_masked, self.shape = predict_masked, shape
         self.seed, self.rank, self.world_size = seed, rank, world_size
 
     def __getitem__(self, step: int) -> PairBatch:
@@ -172,45 +175,46 @@ class PairBatches(torch.utils.data.Dataset):
         lengths = np.concatenate(
             [located.groups.members.lengths[pairs.first], pairs.second_lengths]
         )
-        parts = self._cut(lengths)
-        dealt = [list(range(rank, len(parts), self.world_size)) for rank in range(self.world_size)]
+        packing = self._pack(lengths)
+        views = [packing.members(batch) for batch in range(packing.batches)]
+        dealt = [range(rank, packing.batches, self.world_size) for rank in range(self.world_size)]
+        mine = [views[batch] for batch in dealt[self.rank]]
         tokens, labels = [], []
-        for part in dealt[self.rank]:
-            views = [self._view(located, pairs, int(view), mask) for view in parts[part]]
-            tokens.append(torch.from_numpy(pad_tokens([view for view, _ in views])))
-            hidden = [bases for _, bases in views]
-            labels.append(
-                torch.from_numpy(pad_tokens(hidden, _IGNORED)) if self.predict_masked else None
-            )
+        for members in mine:
+            made = [self._view(located, pairs, view, mask) for view in members.tolist()]
+            tokens.append(packing.tokens(members, [view for view, _ in made]))
+            if self.predict_masked:
+                labels.append(packing.tokens(members, [bases for _, bases in made], _IGNORED))
         seeds = keyed_hash(self.seed, _DROPOUT, step, np.array(dealt[self.rank], np.int64))
-        by_rank = np.concatenate([parts[part] for numbers in dealt for part in numbers])
+        in_batch = packing.shape.rows * packing.shape.segments
+        slots = [number * in_batch + packing.slots(members) for number, members in enumerate(mine)]
+        by_rank = np.concatenate([views[batch] for numbers in dealt for batch in numbers])
         return PairBatch(
-            tokens,
-            labels,
-            (seeds >> np.uint64(1)).tolist(),
-            [sum(len(parts[part]) for part in numbers) for numbers in dealt],
-            torch.from_numpy(np.argsort(by_rank, kind="stable")),
-            torch.from_numpy(located.eligible.counts[located.rows]),
-            torch.from_numpy(pairs.types),
-            int(lengths.sum()),
-            sum(len(part) * padded_length(lengths[part].max()) for part in parts),
+            tokens=_stacked(tokens),
+            segment_ids=_stacked([packing.segment_ids(members) for members in mine]),
+            n_segments=packing.shape.segments,
+            labels=_stacked(labels) if self.predict_masked else None,
+            seeds=(seeds >> np.uint64(1)).tolist(),
+            slots=torch.from_numpy(np.concatenate(slots)),
+            views_of_rank=[sum(len(views[batch]) for batch in numbers) for numbers in dealt],
+            order=torch.from_numpy(np.argsort(by_rank, kind="stable")),
+            counts=torch.from_numpy(located.eligible.counts[located.rows]),
+            types=torch.from_numpy(pairs.types),
+            nucleotides=int(lengths.sum()),
+            encoded=packing.batches * packing.shape.size,
         )
 
-    def _cut(self, lengths: np.ndarray) -> list[np.ndarray]:
-        """The views of each micro-batch, longest first."""
+    def _pack(self, lengths: np.ndarray) -> Packing:
+        """Where each view goes, in a micro-batch or more for each process."""
         if len(lengths) < self.world_size:
             raise InputError(
                 f"batch_size: got {len(lengths) // 2} groups in a step, "
                 f"wanted a view or more for each of {self.world_size} processes"
             )
-        if self.micro_batch_tokens is None:
-            longest_first = np.argsort(-lengths, kind="stable")
-            return [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
-        parts = cut_by_tokens(lengths, self.micro_batch_tokens)
-        while len(parts) < self.world_size:  # every process needs one
-            largest = int(np.argmax([len(part) for part in parts]))
-            parts[largest : largest + 1] = np.array_split(parts[largest], 2)
-        return parts
+        shape = self.shape
+        if not shape.rows:
+            shape = fitting_rows(lengths, shape, self.world_size)
+        return pack(lengths, shape, self.world_size)
 
     def _view(
         self, located: Located, pairs: Pairs, view: int, mask: bool
@@ -235,6 +239,10 @@ class PairBatches(torch.utils.data.Dataset):
             lost = rng.random(len(tokens), np.float32) < self.mark_mask_fraction
             tokens[lost] &= np.uint8(~mark & 0xFF)
         return tokens, hidden
+
+
+def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(arrays))
 
 
 def _view_tokens(groups: ArrowGroups, pairs: Pairs, pair: int, second: int) -> np.ndarray:

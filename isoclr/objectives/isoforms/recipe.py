@@ -63,10 +63,11 @@ class IsoformRecipe(Recipe):
             does. None: those of the hidden nucleotides are, as IsoCLR does.
         count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
         max_length: transcripts over this many nt are left out, and counted.
-        micro_batch_tokens: nucleotides, padding included, that go through the encoder at once; the
-            batch is cut by length, so statistics of a `batch` norm are those of a micro-batch.
-            None: all that a process has at once, as the paper; a batch norm then takes its
-            statistics over all processes.
+        micro_batch_tokens: nucleotides that go through the encoder at once, gaps included. The
+            batch is packed into micro-batches of this one shape, each with a fair mixture of
+            lengths; statistics of a `batch` norm are those of a micro-batch. None: all that a
+            process has at once, as the paper; a batch norm then takes its statistics over all
+            processes.
         gradient_cache: encode each micro-batch twice, so that memory does not grow with the batch.
             False: once, and keep all graphs.
         token_cache: folder of a local cache of tokens, one byte a nucleotide, for fast disks.

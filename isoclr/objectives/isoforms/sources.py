@@ -34,6 +34,7 @@ from isoclr.objectives.isoforms.token_cache import (
 from isoclr.repositories import DEFAULT, check_source, hub_errors, prefix
 from isoclr.training.order import EpochOrder, permute
 from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr.packing_isoclr import PackedShape
 
 # Keep the permutations of one seed apart.
 _HELD_OUT, _GROUPS, _PIECES, _WINDOW = range(4)
@@ -77,6 +78,7 @@ class MappedGroups:
         self.groups, self.seed = groups, seed
         self.fingerprint: list[tuple[str, str]] = []
         self.eligible, self.left_out = select_eligible(groups, max_length)
+        self.longest = int(self.eligible.lengths.max(initial=1))
         several = np.flatnonzero(self.eligible.counts > 1)
         held_out = min(held_out, len(several) // 5)
         chosen = several[permute(np.arange(held_out), max(len(several), 1), seed, _HELD_OUT)]
@@ -183,6 +185,7 @@ class StreamedGroups:
     ):
         self.tokenizer, self.max_length, self.seed = tokenizer, max_length, seed
         self.fingerprint: list[tuple[str, str]] = []
+        self.longest = max_length  # what comes is known when it is read
         self.held_out_groups = held_out
         self.pieces, self.checksums, begin = [], [], 0
         for opens in files:
@@ -382,13 +385,16 @@ def build_batches(
     if recipe.pairs.distances is not None:
         source.fingerprint.append((recipe.pairs.distances, sha256_of(recipe.pairs.distances)))
     pairs = recipe.pairs.model_dump()
+    # A grafted view is longer than either of its transcripts.
+    longest = recipe.max_length if recipe.pairs.graft else source.longest
+    config = recipe.encoder_config()
     return PairBatches(
         source,
         PairSampler(recipe.seed, max_length=recipe.max_length, **pairs),
         mask_fractions=recipe.mask_fractions(),
         mark_mask_fraction=recipe.mark_mask_fraction,
-        predict_masked=bool(recipe.encoder_config().masked_lm_weight),
-        micro_batch_tokens=recipe.micro_batch_tokens,
+        predict_masked=bool(config.masked_lm_weight),
+        shape=PackedShape.of(config, recipe.micro_batch_tokens, longest),
         seed=recipe.seed,
         rank=rank,
         world_size=world_size,

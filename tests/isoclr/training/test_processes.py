@@ -6,37 +6,16 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from pair_batches import pair_batch
 
 from isoclr.objectives.isoforms.microbatches import PairEncoder
-from isoclr.objectives.isoforms.pairs import PairBatch
 from isoclr.training import processes
 from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
-from toys import padded, random_tokens, tiny
+from toys import tiny
 
 LENGTHS = (40, 300, 75, 64, 310, 90, 33, 128, 70, 200, 65, 130)  # two views of six pairs
 CUT = [[4, 1], [9, 11, 7], [5, 2, 8, 10], [3, 0, 6]]
-
-
-def batch_of(parts, rank, world_size):
-    """The part of one process; `parts` are micro-batches of the whole batch."""
-    rows = random_tokens(*LENGTHS)
-    dealt = [parts[r::world_size] for r in range(world_size)]
-    tokens = [
-        padded([rows[i] for i in part], max(LENGTHS[i] for i in part)).to(torch.uint8)
-        for part in dealt[rank]
-    ]
-    return PairBatch(
-        tokens,
-        [None] * len(tokens),
-        [100 + parts.index(part) for part in dealt[rank]],
-        [sum(map(len, mine)) for mine in dealt],
-        torch.tensor([i for mine in dealt for part in mine for i in part]).argsort(),
-        torch.ones(6, dtype=torch.long),
-        torch.zeros(6, dtype=torch.long),
-        sum(LENGTHS),
-        sum(LENGTHS),
-    )
 
 
 def one_step(setting, rank=0, world_size=1):
@@ -48,7 +27,7 @@ def one_step(setting, rank=0, world_size=1):
         share_statistics(model)
     order = list(range(len(LENGTHS)))
     parts = CUT if setting["cut"] else [order[r::world_size] for r in range(world_size)]
-    batch = batch_of(parts, rank, world_size)
+    batch = pair_batch(LENGTHS, parts, rank, world_size)
     projections, _ = PairEncoder(model)(batch)
     loss, _ = model.contrast(projections)
     loss.backward()

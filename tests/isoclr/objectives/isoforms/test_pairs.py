@@ -9,7 +9,8 @@ from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.pairs import PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.sources import MappedGroups
-from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr import IsoCLRConfig, IsoCLRTokenizer
+from modeling_isoclr.packing_isoclr import PackedShape
 
 MASK, PAD = 5, 7
 
@@ -31,15 +32,26 @@ def batches(source, sampler=None, **overrides):
         "mask_fractions": (0.15, 0.15),
         "mark_mask_fraction": None,
         "predict_masked": False,
-        "micro_batch_tokens": 4096,
+        "shape": shape_of(source, 4096),
         "seed": 3,
     }
     return PairBatches(source, sampler or PairSampler(3), **{**arguments, **overrides})
 
 
+def shape_of(source, micro_batch_tokens):
+    return PackedShape.of(IsoCLRConfig.preset("small"), micro_batch_tokens, source.longest)
+
+
 def parts(batch):
-    """Rows of every micro-batch, without padding."""
-    return [[row[row != PAD].tolist() for row in part] for part in batch.tokens]
+    """Views of every micro-batch, without what lies between them."""
+    found, in_row = [], batch.n_segments
+    in_batch = batch.tokens.shape[1] * in_row
+    for number, (part, ids) in enumerate(zip(batch.tokens, batch.segment_ids, strict=True)):
+        assert torch.equal(part == PAD, ids == 0)
+        slots = batch.slots[batch.slots // in_batch == number] % in_batch
+        places = [divmod(slot, in_row) for slot in slots.tolist()]
+        found.append([part[row][ids[row] == number + 1].tolist() for row, number in places])
+    return found
 
 
 def views(*of_ranks):
@@ -49,7 +61,7 @@ def views(*of_ranks):
 
 
 def test_a_batch_holds_two_views_of_each_group(source, dataset):
-    made = batches(source, mask_fractions=(0.0, 0.0), micro_batch_tokens=None)
+    made = batches(source, mask_fractions=(0.0, 0.0), shape=shape_of(source, None))
     batch, tokenizer = made[0], IsoCLRTokenizer()
     rows = views(batch)
     pairs = len(batch.counts)
@@ -69,39 +81,50 @@ def test_a_batch_holds_two_views_of_each_group(source, dataset):
         assert batch.counts[i] == len(isoforms)
         assert made.records(0)[i].startswith(f"{row['group_id']}: ")
     assert batch.nucleotides == sum(map(len, rows))
-    assert batch.encoded == sum(part.numel() for part in batch.tokens)
+    assert batch.encoded == batch.tokens.numel()
 
 
 def test_micro_batches_change_nothing_but_the_cut(source):
-    whole, cut = (batches(source, micro_batch_tokens=tokens)[1] for tokens in (None, 2048))
+    whole, cut = (batches(source, shape=shape_of(source, tokens))[1] for tokens in (None, 2048))
     assert len(whole.tokens) == 1 < len(cut.tokens)
     assert views(whole) == views(cut)
-    assert cut.padding < whole.padding
-    assert all(part.numel() <= 2048 or len(part) == 1 for part in cut.tokens)
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [None, 2048, 4096])
+@pytest.mark.parametrize("batch_size", [4, 9])
+def test_a_run_has_few_shapes(dataset, micro_batch_tokens, batch_size):
+    groups = ArrowGroups(dataset.data.table.to_batches(), IsoCLRTokenizer())
+    options = {"batch_size": batch_size, "max_length": 12288, "held_out": 4, "seed": 3}
+    source = MappedGroups(groups, [len(dataset)], [1], **options)
+    made = batches(source, shape=shape_of(source, micro_batch_tokens))
+    steps = [made[step] for step in range(2 * source.order.steps_per_epoch)]
+    shapes = {batch.tokens.shape[1:] for batch in [*steps, made.held_out()]}
+    assert len(shapes) <= (8 if micro_batch_tokens is None else 1)
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_processes_share_the_micro_batches_of_one(source, world_size):
-    alone = batches(source, micro_batch_tokens=2048)[2]
+    alone = batches(source, shape=shape_of(source, 2048))[2]
     ranks = [
-        batches(source, micro_batch_tokens=2048, rank=rank, world_size=world_size)[2]
+        batches(source, shape=shape_of(source, 2048), rank=rank, world_size=world_size)[2]
         for rank in range(world_size)
     ]
     assert views(*ranks) == views(alone)
     shared = [(p, s) for r in ranks for p, s in zip(parts(r), r.seeds, strict=True)]
     assert sorted(shared) == sorted(zip(parts(alone), alone.seeds, strict=True))
     for rank, batch in enumerate(ranks):
-        assert batch.rows_of_rank[rank] == sum(map(len, batch.tokens))
-        assert batch.rows_of_rank == ranks[0].rows_of_rank
+        assert batch.views_of_rank[rank] == len(batch.slots)
+        assert batch.views_of_rank == ranks[0].views_of_rank
         assert (batch.nucleotides, batch.encoded) == (alone.nucleotides, alone.encoded)
 
 
 def test_every_process_has_something_to_encode(source):
     ranks = [
-        batches(source, micro_batch_tokens=1 << 20, rank=rank, world_size=8)[0] for rank in range(8)
+        batches(source, shape=shape_of(source, 1 << 20), rank=rank, world_size=8)[0]
+        for rank in range(8)
     ]
-    assert all(batch.tokens for batch in ranks)
-    alone = batches(source, micro_batch_tokens=1 << 20)[0]
+    assert all(len(batch.tokens) for batch in ranks)
+    alone = batches(source, shape=shape_of(source, 1 << 20))[0]
     assert len(alone.tokens) < 8 and views(*ranks) == views(alone)
     with pytest.raises(InputError, match="a view or more for each of 99 processes"):
         batches(source, world_size=99)[0]
@@ -109,10 +132,10 @@ def test_every_process_has_something_to_encode(source):
 
 def test_without_a_budget_every_process_has_one_part_of_like_size(source):
     ranks = [
-        batches(source, micro_batch_tokens=None, rank=rank, world_size=2)[0] for rank in (0, 1)
+        batches(source, shape=shape_of(source, None), rank=rank, world_size=2)[0] for rank in (0, 1)
     ]
     assert [len(batch.tokens) for batch in ranks] == [1, 1]
-    assert views(*ranks) == views(batches(source, micro_batch_tokens=None)[0])
+    assert views(*ranks) == views(batches(source, shape=shape_of(source, None))[0])
 
 
 def test_masks_hide_the_stated_fraction_and_differ_between_epochs(source):
@@ -153,16 +176,15 @@ def test_marks_are_hidden_on_their_own_when_asked(source):
 def test_labels_are_the_hidden_bases_and_nothing_else(source):
     plain = batches(source, mask_fractions=(0.0, 0.0))[1].to("cpu")
     batch = batches(source, predict_masked=True)[1].to("cpu")
-    for tokens, labels, shown in zip(batch.tokens, batch.labels, plain.tokens, strict=True):
-        known = (shown & 7) < 4
-        assert torch.equal(labels != -100, (tokens == MASK) & known)
-        assert torch.equal(labels[labels != -100], (shown & 7)[labels != -100].long())
-    assert batches(source)[1].labels == [None] * len(plain.tokens)
+    labels, known = batch.labels, (plain.tokens & 7) < 4
+    assert torch.equal(labels != -100, (batch.tokens == MASK) & known)
+    assert torch.equal(labels[labels != -100], (plain.tokens & 7)[labels != -100].long())
+    assert batches(source)[1].labels is None
 
 
 def test_masks_and_pairs_do_not_depend_on_the_cut_or_the_step_before(source):
     fresh = views(batches(source)[5])
-    used = batches(source, micro_batch_tokens=1024)
+    used = batches(source, shape=shape_of(source, 1024))
     for step in (0, 9, 5):
         again = views(used[step])
     assert again == fresh
@@ -174,7 +196,7 @@ def test_held_out_pairs_are_two_transcripts_unmasked_and_always_the_same(source)
     assert views(batch) == views(made.held_out())
     rows = views(batch)
     assert len(rows) == 8 and not any(MASK in row for row in rows)
-    assert batch.rows_of_rank == [8] and batch.labels == [None] * len(batch.tokens)
+    assert batch.views_of_rank == [8] and batch.labels is None
     trained = {int(row) for step in range(40) for row in source.locate(step).rows}
     assert not trained & set(source.held_out().rows.tolist())
 
