@@ -16,6 +16,15 @@ def information(
         bool,
         Option("--train", help="with --demo: also train a linear critic by train.py, and compare"),
     ] = False,
+    conserved: Annotated[
+        bool,
+        Option(
+            "--conserved",
+            help="with --demo: instead, what near and distant homologs teach, and whether a critic "
+            "that is told the distance is better; trains by train.py",
+        ),
+    ] = False,
+    seeds: Annotated[int, Option(help="of data and training, with --conserved")] = 3,
     model: Annotated[
         str | None,
         Option(metavar="DIR", help="trained on homologs: its bound on held-out families"),
@@ -38,6 +47,7 @@ def information(
 
     Example:
     isoclr information --demo --output information
+    isoclr information --demo --conserved --output bands
     isoclr information --model model --bands 0-0.1,0.1-0.5 --output information
     """
     from data_builders.records import InputError
@@ -57,6 +67,12 @@ def information(
             batch_size=batch_size,
             batches=batches,
         )
+    elif conserved:
+        from isoclr.information.bands import bands_pay
+
+        if seeds < 2:
+            raise InputError(f"--seeds: got {seeds}, wanted at least 2")
+        found = bands_pay(Path(output), range(seeds))
     else:
         critics = None
         if train:

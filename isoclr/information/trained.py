@@ -14,7 +14,6 @@ from isoclr.evaluation.statistics import aligned
 from isoclr.information.bounds import info_nce
 from isoclr.information.known import Bounds, bounds, shown_nwj
 from isoclr.objectives import read_recipe
-from isoclr.objectives.homologs.loss import ContrastiveLoss
 from isoclr.objectives.homologs.objective import HomologObjective
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.site_model import SiteModel
@@ -169,26 +168,22 @@ def load_critic(folder: str | Path) -> IsoCLRForPreTraining | SiteModel:
     return kind.from_pretrained(folder).eval()
 
 
-@torch.no_grad()
 def _measured(recipe, model, band, batch_size: int, batches: int) -> BandBounds:
     objective = HomologObjective(recipe, 0, 1)
     held = objective.batches.held
     if len(held) < 2:
         raise InputError(f"held_out_families: got {len(held)} with such pairs, wanted two or more")
     size = min(batch_size, len(held))
-    loss, scores, rows = ContrastiveLoss(model), [], []
-    for number in range(_CALIBRATION + batches):
-        rng = np.random.default_rng([recipe.seed, number])
-        families = np.sort(rng.permutation(held)[:size])
-        batch = objective.batches.evaluation(number, families)
-        first, second = loss.pairs(loss.encode(batch.tokens).float(), batch)
-        told = batch.bands if model.config.critic_bands > 1 else None
-        scores.append(model.critic(first, second, told)[0].double().numpy())
-        rows.append(families)
+
+    def families(draw: int) -> np.ndarray:
+        return np.sort(np.random.default_rng([recipe.seed, draw]).permutation(held)[:size])
+
+    draws = range(_CALIBRATION + batches)
+    scores, rows = objective.held_out_scores(model, draws, families), list(map(families, draws))
     reported = scores[_CALIBRATION:]
     of_family: dict[int, list[float]] = {}
-    for families, batch in zip(rows[_CALIBRATION:], reported, strict=True):
-        for family, value in zip(families.tolist(), info_nce(batch).tolist(), strict=True):
+    for asked, batch in zip(rows[_CALIBRATION:], reported, strict=True):
+        for family, value in zip(asked.tolist(), info_nce(batch).tolist(), strict=True):
             of_family.setdefault(family, []).append(value)
     means = np.array([np.mean(values) for values in of_family.values()])
     ranked = [(batch.argmax(1) == np.arange(size)).mean() for batch in reported]

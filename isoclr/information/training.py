@@ -73,19 +73,36 @@ def train_critic(
     Raises:
         InputError: outside a checkout, or a run that fails.
     """
-    if not (root / "train.py").exists():
-        raise InputError(f"{root.resolve()}: no train.py here; critics are trained in a checkout")
-    data, model = folder / "families", folder / "model"
+    data = folder / "families"
     if not (data / "data").exists():
         write_simulated(data, channel, _FAMILIES, _LEAVES, seed=1)
-    recipe = folder / "recipe.yaml"
-    told = _RECIPE | {"data": str(data), "output": str(model)} | (changes or {})
+    return site_critic(load_critic(train_model(data, folder / "model", changes or {}, root)))
+
+
+def train_model(data: Path, output: Path, changes: dict, root: Path = Path(".")) -> Path:
+    """Train a linear critic on families by train.py; return its folder.
+
+    Args:
+        data: the families.
+        output: folder of the model; a run that ended there is not run again.
+        changes: of the recipe.
+        root: the checkout, where train.py lies.
+
+    Raises:
+        InputError: outside a checkout, or a run that fails.
+    """
+    if not (root / "train.py").exists():
+        raise InputError(f"{root.resolve()}: no train.py here; critics are trained in a checkout")
+    output.mkdir(parents=True, exist_ok=True)
+    recipe = output.with_suffix(".yaml")
+    told = _RECIPE | {"data": str(data), "output": str(output)} | changes
     recipe.write_text(yaml.safe_dump(told, sort_keys=False))
     command = [sys.executable, str(root / "train.py"), str(recipe)]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
-        raise InputError(f"train.py {recipe}: {ended.stderr.strip().splitlines()[-1]}")
-    return site_critic(load_critic(model))
+        reason = ended.stderr.strip().splitlines() or [f"status {ended.returncode}"]
+        raise InputError(f"train.py {recipe}: {reason[-1]}")
+    return output
 
 
 def linear_critics(output: Path) -> Callable[[Channel], dict[str, Critic]]:

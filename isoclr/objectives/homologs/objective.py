@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -124,11 +125,26 @@ class HomologObjective(Objective):
             "held_out_accuracy": float(np.mean(first)),
         }
 
-    def held_out_scores(self, model: PreTrainedModel) -> list[np.ndarray]:
-        """Scores of the critic of held-out families, (families, families), one a draw."""
+    @torch.no_grad()
+    def held_out_scores(
+        self,
+        model: PreTrainedModel,
+        draws: Iterable[int] = range(_EVALUATIONS),
+        families: Callable[[int], np.ndarray | None] = lambda draw: None,
+    ) -> list[np.ndarray]:
+        """Scores of anchors with positives of held-out families, one matrix a draw.
+
+        Args:
+            model: with a critic, in evaluation mode.
+            draws: numbers of them; the same number gives the same pairs.
+            families: those of a draw; None: the first 256.
+
+        Returns:
+            float64 (families, families) each; nothing where fewer than two are held out.
+        """
         loss, found = ContrastiveLoss(model), []
-        for number in range(_EVALUATIONS):
-            batch = self.batches.evaluation(number)
+        for draw in draws:
+            batch = self.batches.evaluation(draw, families(draw))
             if batch is None:
                 return []
             batch = batch.to(model.device)
