@@ -58,7 +58,7 @@ class GeneTerms:
 
 
 def read_gmt(path: str | os.PathLike, species: str) -> list[GeneTerms]:
-    """Reads sets of genes: name, description, genes, tab-separated, as MSigDB publishes them.
+    """Read sets of genes: name, description, genes, tab-separated, as MSigDB publishes them.
 
     Args:
         path: plain or gzip.
@@ -92,7 +92,7 @@ def read_gmt(path: str | os.PathLike, species: str) -> list[GeneTerms]:
 
 
 def read_obo(path: str | os.PathLike) -> Ontology:
-    """Reads the terms of an OBO file such as go-basic.obo; obsolete ones are left out.
+    """Read the terms of an OBO file such as go-basic.obo; obsolete ones are left out.
 
     Relations other than is_a and part_of carry no annotation upwards and are not read.
 
@@ -138,7 +138,7 @@ def read_obo(path: str | os.PathLike) -> Ontology:
 
 
 def _terms(path) -> Iterator[tuple[int, dict[str, list[str]]]]:
-    """Yields each [Term], its first line and its tags."""
+    """Yield each [Term], its first line and its tags."""
     tags: dict[str, list[str]] | None = None
     begun = 0
     for number, raw in numbered_lines(path):
@@ -165,7 +165,7 @@ def read_gaf(
     aspect: str | None = None,
     evidence: Collection[str] | None = None,
 ) -> list[GeneTerms]:
-    """Reads annotations of genes, each carried up to every ancestor of its term.
+    """Read annotations of genes, each carried up to every ancestor of its term.
 
     Args:
         path: GAF 2, plain or gzip.

@@ -53,7 +53,7 @@ class Split(NamedTuple):
 def homology_split(
     groups: Sequence[str | None], seed: int, fractions: Sequence[float] = FRACTIONS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Splits rows at random, every homology group on one side.
+    """Split rows at random, every homology group on one side.
 
     The protocol of mRNABench: rows are walked in random order, and all rows of a row's group go to
     the first side whose quota is not yet full. A side exceeds its quota by at most one group.
@@ -95,7 +95,7 @@ def homology_split(
 def random_split(
     rows: int, seed: int, fractions: Sequence[float] = FRACTIONS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Splits rows at random, blind to homology: what a probe gains by knowing relatives.
+    """Split rows at random, blind to homology: what a probe gains by knowing relatives.
 
     Arguments, results and errors as in `homology_split`, where every row is its own group.
     """
@@ -109,7 +109,7 @@ def few_rows(
     seed: int,
     classes: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nested parts of two sides, in proportion, as if few labels were known.
+    """Return nested parts of two sides, in proportion, as if few labels were known.
 
     Args:
         train: row numbers.
@@ -170,7 +170,7 @@ def groups_to_split(
     homology: Sequence[str | None],
     chromosomes: Mapping[str, str] | None = None,
 ) -> list[object]:
-    """What a split keeps on one side: the `groups` for `homology_split`.
+    """Return what a split keeps on one side: the `groups` for `homology_split`.
 
     Args:
         split: "homology" keeps homology groups together, "random" nothing, "chromosome" all
@@ -207,7 +207,7 @@ def groups_to_split(
 
 
 def read_chromosomes(path: str | os.PathLike) -> dict[str, str]:
-    """Reads which chromosome genes or transcripts are on.
+    """Read which chromosome genes or transcripts are on.
 
     Args:
         path: a table, as `read_table` reads it, with a column chromosome and at least one of
@@ -245,7 +245,7 @@ def _chromosome(transcript: Transcript, chromosomes: Mapping[str, str]) -> str |
 
 
 def similar_groups(sequences: Sequence[str]) -> np.ndarray:
-    """Groups sequences so that any two similar ones are in one group.
+    """Group sequences so that any two similar ones are in one group.
 
     Two sequences are similar when the Jaccard index of their MinHash sketches is at least 0.1; a
     sketch is the 256 smallest hashes of the 10-mers of the sequence's strand, all of them when

@@ -212,7 +212,7 @@ def compare(
 
 
 def fold_of(labels: Labels, split: Split) -> Fold:
-    """What a predictor gets of a split."""
+    """Return what a predictor gets of a split."""
     targets = np.asarray(labels.targets)
     return Fold(
         task=labels.task,

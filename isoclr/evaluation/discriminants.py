@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
+from data_builders.figures import new_figure, save_figure
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts, load_model
@@ -47,14 +46,14 @@ class Discriminants:
     held_out: tuple[float, ...]
 
     def title(self) -> str:
-        """In one line."""
+        """Say what was fitted, in one line."""
         return (
             f"{len(self.ratios)} linear discriminants of {self.groups:,} groups, "
             f"{self.transcripts:,} transcripts"
         )
 
     def table(self) -> str:
-        """Both ratios of each discriminant, for reading."""
+        """Return both ratios of each discriminant, for reading."""
         pairs = zip(self.ratios, self.held_out, strict=True)
         return (
             f"{self.title()}\nvariance between groups / within, of all and of a tenth left out:\n"
@@ -65,7 +64,9 @@ class Discriminants:
 def linear_discriminants(
     matrix: np.ndarray, groups: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Axes along which groups differ most for how much their members do (Fisher 1936; Rao 1948).
+    """Return the axes along which groups differ most for how much their members do.
+
+    Linear discriminants (Fisher 1936; Rao 1948).
 
     Columns are standardised, and the covariance within groups is shrunk towards a multiple of one.
 
@@ -113,7 +114,7 @@ def fit_discriminants(
     features: int = 1024,
     progress: bool = True,
 ) -> tuple[IsoCLRModel, Discriminants]:
-    """An encoder of the same weights that also reads out discriminants of homologs.
+    """Return an encoder of the same weights that also reads out discriminants of homologs.
 
     Args:
         model: with pooling by regions; discriminants that it has are left out.
@@ -176,7 +177,7 @@ def add_discriminants(
     transcripts: int = 20_000,
     seed: int = 0,
 ) -> Discriminants:
-    """Fits discriminants to isoform groups, and writes the encoder that has them.
+    """Fit discriminants to isoform groups, and writes the encoder that has them.
 
     Beside the model, `discriminants.json` and `discriminants.png` say how well groups are told
     apart. Heads of pre-training are left out, and results, which are of another model.
@@ -227,14 +228,13 @@ def add_discriminants(
 
 
 def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
-    """Draws the ratio of variances of every discriminant.
+    """Draw the ratio of variances of every discriminant.
 
     Args:
         about: of `fit_discriminants`.
         path: the image to write; its suffix names the format.
     """
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(6, 3.6)
     axes = figure.subplots()
     x = np.arange(1, len(about.ratios) + 1)
     axes.plot(x, about.ratios, "o-", ms=4, c="#1f4e79", label="fitted to all groups")
@@ -245,8 +245,7 @@ def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.suptitle(about.title(), fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, about.title(), path)
 
 
 def _within(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def probe_score(
     seed: int = SEEDS[0],
     progress: bool = True,
 ) -> Score:
-    """What a linear probe predicts: a number in the label's units, or the logit of a class.
+    """Score what a linear probe predicts: a number in the label's units, or the logit of a class.
 
     The probe learns from the train side of a homology split, and its quality is that on the test
     side.
@@ -118,7 +118,7 @@ def _linear_layer(model: LinearModel) -> nn.Linear:
 
 
 def head_score(network: PreTrainedModel, class_name: str | None = None) -> Score:
-    """What a fine-tuned network predicts: a number in the label's units, or the logit of a class.
+    """Score what a fine-tuned network predicts: a number in the label's units, or a class's logit.
 
     Args:
         network: an `IsoCLRForSequenceClassification`.
@@ -137,7 +137,7 @@ def head_score(network: PreTrainedModel, class_name: str | None = None) -> Score
 
 
 def similarity_score(encoder: IsoCLRModel, tokenizer: IsoCLRTokenizer, other: Transcript) -> Score:
-    """The cosine similarity of the embedding to that of another transcript."""
+    """Score the cosine similarity of the embedding to that of another transcript."""
     encoder = _in_full_precision(encoder)
     embedding = torch.from_numpy(encoder.embed(tokenize(tokenizer, [other])[0])[0])
     embedding = embedding.to(encoder.device)
@@ -149,7 +149,7 @@ def similarity_score(encoder: IsoCLRModel, tokenizer: IsoCLRTokenizer, other: Tr
 
 
 def input_gradients(score: Score, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The slope of a score along each track at each nucleotide, and the tracks.
+    """Return the slope of a score along each track at each nucleotide, and the tracks.
 
     Args:
         score: of what.
@@ -172,7 +172,7 @@ def mutate(
     tokens_per_batch: int = 1 << 16,
     progress: bool = True,
 ) -> np.ndarray:
-    """In-silico mutagenesis: how each substitution of one base changes a score.
+    """Return how each substitution of one base changes a score: in-silico mutagenesis.
 
     Marks of codon starts and exon ends stay where they are, also where a substitution makes or
     breaks a start or stop codon. The cost is that of three passes of the transcript for each
@@ -206,7 +206,7 @@ def mutate(
 def exon_end_contributions(
     score: Score, tokens: np.ndarray, *, tokens_per_batch: int = 1 << 16
 ) -> np.ndarray:
-    """What each mark of an exon's end adds to a score: the score less that without the mark.
+    """Return what each mark of an exon's end adds to a score: the score less that without the mark.
 
     Marks are counted by thresholds in some poolings, where no gradient passes.
 
@@ -254,7 +254,7 @@ def _changes(
 
 
 def base_contributions(effects: np.ndarray) -> np.ndarray:
-    """What the base at each position adds to the score beside the mean of the three others.
+    """Return what the base at each position adds to the score beside the mean of the three others.
 
     Args:
         effects: of substitutions, (length, 4), 0 for the base that is there.
@@ -321,7 +321,7 @@ class Explanation:
         return np.repeat(REGIONS, (start, end - start, len(self.tokens) - end))
 
     def summary(self) -> dict:
-        """What was explained, how gradient and mutations agree, and the share of each region.
+        """Say what was explained, how gradient and mutations agree, and the share of each region.
 
         Returns:
             JSON's types. "agreement" is the Pearson correlation of the contributions by gradient
@@ -360,13 +360,13 @@ class Explanation:
         }
 
     def title(self) -> str:
-        """What was explained, in one line."""
+        """Say what was explained, in one line."""
         quality = ", ".join(f"{name} {value:.2f}" for name, value in self.score.quality.items())
         held_out = f" (on held-out transcripts: {quality})" if quality else ""
         return f"{self.transcript.transcript_id}: {self.score.name} {self.value:.3g}{held_out}"
 
     def table(self) -> str:
-        """What `summary` says, with one aligned line a region, for reading."""
+        """Return what `summary` says, with one aligned line a region, for reading."""
         found = self.summary()
         notes = [self.title()]
         if found["learned_from_it"]:
@@ -386,7 +386,7 @@ class Explanation:
         return "\n".join([*notes, aligned(lines)])
 
     def positions(self) -> pl.DataFrame:
-        """One row a position, 0-based; null where nothing was computed."""
+        """Return one row a position, 0-based; null where nothing was computed."""
         columns = {
             "position": np.arange(len(self.tokens)),
             "base": list(self.transcript.sequence),
@@ -406,7 +406,7 @@ class Explanation:
         return pl.DataFrame(columns).fill_nan(None)
 
     def write(self, output: Path) -> None:
-        """Writes `explain.json`, the summary; `explain.tsv`, the positions; and `explain.png`."""
+        """Write `explain.json`, the summary; `explain.tsv`, the positions; and `explain.png`."""
         output.mkdir(parents=True, exist_ok=True)
         summary = json.dumps(self.summary(), indent=1, allow_nan=False)
         (output / "explain.json").write_text(summary + "\n")
@@ -431,7 +431,7 @@ def explain(
     tokens_per_batch: int = 1 << 16,
     progress: bool = True,
 ) -> Explanation:
-    """Gradients of a score at a transcript, and what mutations do to it.
+    """Take gradients of a score at a transcript, and mutate it in silico.
 
     Args:
         score: of what.
@@ -475,7 +475,7 @@ def explain_model(
     similar_to: str | None = None,
     **options,
 ) -> Explanation:
-    """Explains what a model says of a transcript: a probe, a similarity, or its own prediction.
+    """Explain what a model says of a transcript: a probe, a similarity, or its own prediction.
 
     Writes `explain.json`, `explain.tsv` and `explain.png`.
 

@@ -47,7 +47,7 @@ class Lazy:
 
 
 def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) -> np.ndarray:
-    """Frequencies of the overlapping k-mers of the whole transcript.
+    """Return the frequencies of the overlapping k-mers of the whole transcript.
 
     The composition control of mRNABench's probing protocol, as frequencies rather than counts:
     length has its own features.
@@ -74,12 +74,12 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
 
 
 def kmer_names(k_min: int, k_max: int) -> list[str]:
-    """The k-mers in the order of the columns of `kmer_frequencies`."""
+    """Return the k-mers in the order of the columns of `kmer_frequencies`."""
     return ["".join(kmer) for k in range(k_min, k_max + 1) for kmer in product("ACGT", repeat=k)]
 
 
 def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
-    """Frequencies of the codons of the CDS, stop codon included, in frame from its first base.
+    """Return the frequencies of the codons of the CDS, stop codon included, in its frame.
 
     Codon content is among the strongest known determinants of mRNA half-life (Agarwal & Kelley
     2022, whose linear models use it).
@@ -103,7 +103,7 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
 
 
 def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
-    """How long the transcript and its regions are, and how it was spliced; no sequence content.
+    """Return lengths of the transcript and its regions, and how it was spliced; no sequence.
 
     Lengths are in nt. Exon junctions per length of the CDS have long been known to go with
     half-life (Sharova et al. 2009; Spies et al. 2013; Agarwal & Kelley 2022). An unknown exon

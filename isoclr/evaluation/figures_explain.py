@@ -4,9 +4,8 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from data_builders.figures import new_figure, save_figure
 from data_builders.records import Transcript
 
 _UP, _DOWN, _BODY = "#1f4e79", "#c0562b", "#9db8d2"
@@ -21,7 +20,7 @@ def plot_explanation(
     title: str,
     path: str | os.PathLike,
 ) -> None:
-    """Draws contributions of bases over CDS and exon junctions, and the strongest 60 nt up close.
+    """Draw contributions of bases over CDS and exon junctions, and the strongest 60 nt up close.
 
     Args:
         transcript: of which.
@@ -35,9 +34,7 @@ def plot_explanation(
     shown = dict(contributions)
     if np.isfinite(exon_ends).any():
         shown["exon ends"] = exon_ends
-    # No pyplot: it would keep the figure, and choose a backend for the whole process.
-    figure = Figure(figsize=(9, 3.4 + 1.4 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 3.4 + 1.4 * len(shown))
     ratios = [*[2] * len(contributions), *[1.2] * (len(shown) - len(contributions)), 0.7, 1.5]
     *panels, body, close = figure.subplots(len(ratios), 1, height_ratios=ratios)
     start, end = strongest(list(contributions.values())[-1], _ZOOM)
@@ -59,12 +56,11 @@ def plot_explanation(
     legend = "What each base adds beside the mean of the three others"
     legend += ", and each mark of an exon's end" * (len(shown) > len(contributions))
     note = f"{title}\n{legend}. Shaded: shown at the bottom."
-    figure.suptitle(note, fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, note, path)
 
 
 def strongest(values: np.ndarray, width: int) -> tuple[int, int]:
-    """The stretch of `width` positions, or fewer, with the largest sum of sizes: start and end."""
+    """Return start and end of the `width` positions, or fewer, with the largest sum of sizes."""
     sums = np.concatenate([[0], np.cumsum(np.abs(np.nan_to_num(values)))])
     width = min(width, len(values))
     start = int(np.argmax(sums[width:] - sums[: len(sums) - width]))

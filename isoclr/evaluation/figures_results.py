@@ -4,9 +4,8 @@ import os
 import textwrap
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from data_builders.figures import new_figure, save_figure
 from isoclr.evaluation.results import Count, Results
 from isoclr.evaluation.scores import METRIC_NAMES
 
@@ -25,9 +24,7 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
     """
     results = results.at(results.label_counts[-1])
     names = sorted(results.predictors, key=lambda name: results.mean(name)[0])
-    # No pyplot: it would keep the figure, and choose a backend for the whole process.
-    figure = Figure(figsize=(7, 1.4 + 0.45 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 1.4 + 0.45 * len(names))
     axes = figure.subplots()
     for y, name in enumerate(names):
         values = results.values(name)
@@ -41,11 +38,11 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
     axes.get_yticklabels()[names.index(results.reference)].set_fontweight("bold")
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
-    _add_title(figure, results, f"Dark: mean and {_INTERVAL}. Light: each split.")
+    note = f"Dark: mean and {_INTERVAL}. Light: each split."
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, f"{textwrap.fill(results.title(), 110)}\n{note}", path)
 
 
 def plot_curve(results: Results, path: str | os.PathLike) -> None:
@@ -55,8 +52,7 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
         results: of several label counts.
         path: the image to write; its suffix names the format.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.5, 5)
     axes = figure.subplots()
     counts, most = results.label_counts, results.label_counts[-1]
     sizes = np.array([results.train_rows(labels) for labels in counts])
@@ -101,23 +97,13 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
     axes.minorticks_off()
     axes.set_xlabel("labels to learn from")
     axes.set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
-    _add_title(
-        figure,
-        results,
-        f"Mean and {_INTERVAL}, of {_FEWEST} or more. Thick: {results.reference}.",
-    )
+    note = f"Mean and {_INTERVAL}, of {_FEWEST} or more. Thick: {results.reference}."
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save_figure(figure, f"{textwrap.fill(results.title(), 110)}\n{note}", path)
 
 
 def _half_width(results: Results, name: str, labels: Count) -> float:
     """Of the interval of a mean; 0 of two splits, whose interval hides everything else."""
     many = len(results.of(name, labels)) >= _FEWEST
     return (results.mean(name, labels=labels)[1] or 0.0) if many else 0.0
-
-
-def _add_title(figure: Figure, results: Results, legend: str) -> None:
-    """Over the whole figure: the axes are narrow when the names are long."""
-    title = textwrap.fill(results.title(), 110)
-    figure.suptitle(f"{title}\n{legend}", fontsize=9, x=0.01, ha="left")

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from data_builders.figures import new_figure, save_figure
 
 # Of an encoder raw and whitened, trained and with random weights; then others.
 _COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f")
@@ -15,7 +15,7 @@ _COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f")
 def plot_retrieval(
     summary: Sequence[dict], title: str, path: str | os.PathLike, metric: str = "recall@1"
 ) -> None:
-    """Draws a metric of every way to compare, by pair type and by identity of the pair.
+    """Draw a metric of every way to compare, by pair type and by identity of the pair.
 
     Args:
         summary: of `Retrieval.summary`.
@@ -24,10 +24,8 @@ def plot_retrieval(
         metric: one of those in the summary.
     """
     kinds = list(dict.fromkeys(row["pairs"] for row in summary))
-    # No pyplot: it would keep the figure, and choose a backend for the whole process.
     inches = 1.2 + 3.9 * len(kinds)
-    figure = Figure(figsize=(inches, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(inches, 4.0)
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for axes, kind in zip(panels, kinds, strict=True):
         rows = [row for row in summary if row["pairs"] == kind]
@@ -63,5 +61,4 @@ def plot_retrieval(
     figure.legend(handles, labels, loc=place, ncols=columns, frameon=False, fontsize=9)
     note = "Lines: 95 % interval of a bootstrap over queries."
     title = textwrap.fill(title, int(13 * inches))
-    figure.suptitle(f"{title}\n{note}", fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, f"{title}\n{note}", path)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from data_builders.figures import new_figure, save_figure
 from isoclr.evaluation.terms import MEASURES, Separation
 
 _VALUE_COLOUR, _SHUFFLED_COLOUR = "#1f4e79", "#b0b0b0"
@@ -20,7 +19,7 @@ def plot_terms(
     term: np.ndarray,
     path: str | os.PathLike,
 ) -> None:
-    """Draws genes on a plane, coloured by term, and how well the terms lie apart.
+    """Draw genes on a plane, coloured by term, and how well the terms lie apart.
 
     Args:
         separation: of all feature sets.
@@ -29,9 +28,7 @@ def plot_terms(
         path: the image to write; its suffix names the format.
     """
     names = list(separation.scores)[::-1]  # the first on top
-    # No pyplot: it would keep the figure, and choose a backend for the whole process.
-    figure = Figure(figsize=(11, 6.2 + 0.3 * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 6.2 + 0.3 * len(names))
     above, below = figure.subfigures(2, 1, height_ratios=(5.2, 1 + 0.3 * len(names)))
     colours = colormaps["tab10" if len(separation.terms) <= 10 else "tab20"].colors
     panels = above.subplots(1, len(maps), squeeze=False)[0]
@@ -64,8 +61,7 @@ def plot_terms(
         axes.tick_params(axis="y", length=0)
     handles = axes.get_legend_handles_labels()
     below.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
-    figure.suptitle(f"{separation.title()}; maps by t-SNE", fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, f"{separation.title()}; maps by t-SNE", path)
 
 
 _TITLES = {

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from data_builders.figures import new_figure, save_figure
 from data_builders.labels.base import REGRESSION
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.source import LabelSource
@@ -116,7 +115,7 @@ class Saluki:
 
 
 def frozen_head(embeddings: np.ndarray, fold: Fold) -> Head:
-    """The linear probe as a head: it predicts the standardised number, or logits of classes.
+    """Return the linear probe as a head: it predicts the standardised number, or logits of classes.
 
     Args:
         embeddings: (n, width), or what row numbers index to such rows.
@@ -210,7 +209,7 @@ def finetune(
 
 
 def about_training(options: TrainingOptions, cropped: int) -> dict:
-    """What JSON says of the training: "settings", "max_length" and how many were "cropped"."""
+    """Return what JSON says of training: "settings", "max_length" and how many were "cropped"."""
     settings = options.settings.model_dump(mode="json")
     return {"settings": settings, "max_length": options.max_length, "cropped": cropped}
 
@@ -246,7 +245,7 @@ def finetune_model(
 
 
 def network_to_save(network: Network, labels: LabelSet) -> IsoCLRForSequenceClassification:
-    """The same network as one of the Hub's classes, which predicts in the label's units."""
+    """Return the same network as one of the Hub's classes, which predicts in the label's units."""
     config = deepcopy(network.encoder.config)
     names = labels.classes or (labels.label,)
     config.id2label = dict(enumerate(names))
@@ -265,8 +264,7 @@ def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
         found: of `finetune`.
         path: the image to write; its suffix names the format.
     """
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4.2)
     axes = figure.subplots()
     for method, of_splits in found.evaluations.items():
         for number, evaluations in enumerate(of_splits):
@@ -286,5 +284,4 @@ def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
     axes.legend(frameon=False, fontsize=8, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
     note = "A line a seed; dots: the weights that were kept."
-    figure.suptitle(f"{found.results.title()}\n{note}", fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    save_figure(figure, f"{found.results.title()}\n{note}", path)

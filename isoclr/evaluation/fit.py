@@ -116,12 +116,12 @@ def predict_fold(model: nn.Module, rows: Rows, fold: Fold, tokens_per_batch: int
 
 
 def outputs_of(fold: Fold) -> int:
-    """How many numbers a network predicts for a row."""
+    """Return how many numbers a network predicts for a row."""
     return max(fold.classes, 1)
 
 
 def standardisation(fold: Fold) -> tuple[np.float32, np.float32]:
-    """Mean and standard deviation of a number over the train rows; 0 and 1 of classes.
+    """Return mean and standard deviation of a number over the train rows; 0 and 1 of classes.
 
     Raises:
         InputError: one value for all of train.

@@ -52,7 +52,7 @@ def go_model(
     output: Path,
     options: TermOptions | None = None,
 ) -> tuple[Separation, Results]:
-    """Do terms lie apart, and does a linear probe read them: a model and its controls.
+    """Measure whether terms lie apart and a linear probe reads them: a model and its controls.
 
     Writes `go.json` and `go.png` (genes with one of the terms), `probe.json` and `probe.png` (all
     genes, every term a class), and with the network after Saluki `runs.jsonl`.

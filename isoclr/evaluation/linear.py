@@ -102,7 +102,7 @@ class LinearModel:
     intercept: np.ndarray
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Numbers (n,), probabilities of yes (n,), or of each class (n, classes)."""
+        """Return numbers (n,), probabilities of yes (n,), or of each class (n, classes)."""
         z = self.units.of(x)
         values = (z if self.rotation is None else self.rotation.of(z)) @ self.weights
         values = values + self.intercept
@@ -113,7 +113,7 @@ class LinearModel:
         return values[:, 0] if values.shape[1] == 1 and self.task != "multilabel" else values
 
     def on_raw_features(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (width, outputs) and intercept (outputs,) for features as they were given.
+        """Return weights (width, outputs) and intercept (outputs,) for features as they were given.
 
         Of classes these give logits.
         """
@@ -123,7 +123,7 @@ class LinearModel:
 
 
 def spread_of(x: np.ndarray, least: float) -> np.ndarray:
-    """Standard deviations of columns, at least `least` times their median over those that vary.
+    """Return standard deviations of columns, at least `least` times their median.
 
     A channel that is silent in few train rows may be loud in others: its own units would make those
     outliers that decide every prediction.

@@ -20,7 +20,7 @@ _TOKENS_AT_ONCE = 1 << 14  # more at once leaves the caches of a CPU
 def tokenize(
     tokenizer: IsoCLRTokenizer, transcripts: Sequence[Transcript], max_length: int | None = None
 ) -> tuple[list[np.ndarray], int]:
-    """Tokens of transcripts; those over `max_length` nt are cropped around the centre of their CDS.
+    """Tokenize transcripts; those over `max_length` nt are cropped around the centre of their CDS.
 
     Returns:
         For each transcript uint8 (length,), and how many were cropped.
@@ -45,7 +45,7 @@ def tokenize(
 
 
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """What `make` makes with weights drawn from `seed`, on the GPU if there is one."""
+    """Return what `make` makes with weights drawn from `seed`, on the GPU if there is one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make()
@@ -53,7 +53,7 @@ def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def untrained(config: IsoCLRConfig, seed: int) -> IsoCLRModel:
-    """An encoder with random weights, in evaluation mode: the control of a trained one."""
+    """Return an encoder with random weights, in evaluation mode: the control of a trained one."""
     return seeded(lambda: IsoCLRModel(config), seed).eval()
 
 
@@ -86,7 +86,7 @@ class Head(nn.Module):
         self.classifier.bias.copy_(intercept + weights @ self.mean.double())
 
     def on_raw_features(self) -> dict[str, torch.Tensor]:
-        """Weight and bias of a linear layer that does the same."""
+        """Return weight and bias of a linear layer that does the same."""
         weight = self.classifier.weight.detach().double() / self.spread
         bias = self.classifier.bias.detach() - weight @ self.mean.double()
         return {"weight": weight.float(), "bias": bias.float()}

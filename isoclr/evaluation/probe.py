@@ -149,7 +149,7 @@ def probe_models(
 
 
 def random_features(models, labels: LabelSet) -> dict[str, np.ndarray]:
-    """Embeddings by the first model of ours with random weights; none where no model is ours."""
+    """Return embeddings by the first model of ours with random weights, if one is ours."""
     for model in models:
         if is_ours(model):
             encoder, tokenizer = load_model(model)
@@ -159,7 +159,7 @@ def random_features(models, labels: LabelSet) -> dict[str, np.ndarray]:
 
 
 def fingerprint(features: Mapping[str, np.ndarray], labels: LabelSet, split: str) -> str:
-    """Digest of what a comparison of feature sets is made from."""
+    """Return a digest of what a comparison of feature sets is made from."""
     digest = hashlib.sha256(split.encode())
     labels.feed(digest)
     for name, matrix in features.items():

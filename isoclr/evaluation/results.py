@@ -120,15 +120,15 @@ class Results:
         return tuple(sorted({run.labels for run in self.runs}, key=self.train_rows))
 
     def train_rows(self, labels: Count) -> float:
-        """Rows learned from, the mean over runs."""
+        """Return the rows learned from, the mean over runs."""
         return float(np.mean([run.train for run in self.runs if run.labels == labels]))
 
     def at(self, labels: Count) -> "Results":
-        """The results of one label count."""
+        """Return the results of one label count."""
         return replace(self, runs=tuple(run for run in self.runs if run.labels == labels))
 
     def of(self, predictor: str, labels: Count | None = None) -> dict[tuple[int, int], Run]:
-        """(seed, fold) -> run of a predictor, in the order of the splits."""
+        """Return (seed, fold) -> run of a predictor, in the order of the splits."""
         labels = self.label_counts[-1] if labels is None else labels
         wanted = (predictor, labels)
         return {(r.seed, r.fold): r for r in self.runs if (r.predictor, r.labels) == wanted}
@@ -136,14 +136,14 @@ class Results:
     def values(
         self, predictor: str, metric: str | None = None, labels: Count | None = None
     ) -> list[float]:
-        """The score of each split."""
+        """Return the score of each split."""
         runs = self.of(predictor, labels).values()
         return [run.scores[metric or self.metrics[0]] for run in runs]
 
     def mean(
         self, predictor: str, metric: str | None = None, labels: Count | None = None
     ) -> Interval:
-        """Mean over splits and half the width of its interval, see `corrected_mean`."""
+        """Return the mean over splits and half the width of its interval, see `corrected_mean`."""
         ratio = _test_to_train(self.of(predictor, labels).values())
         return corrected_mean(self.values(predictor, metric, labels), ratio)
 
@@ -154,7 +154,7 @@ class Results:
         labels: Count | None = None,
         reference: str | None = None,
     ) -> tuple[float | None, float | None, float | None]:
-        """What a predictor has over another, the first if None, over the splits that both have.
+        """Return what a predictor has over another, the first if None, on the splits of both.
 
         Returns:
             As `corrected_gain`.
@@ -176,7 +176,7 @@ class Results:
         resamples: int = 1000,
         seed: int = 0,
     ) -> dict[str, dict[str, tuple[float, float, float]]]:
-        """Intervals over clusters of rows, by a bootstrap: the chance that is in the test rows.
+        """Return intervals over clusters of rows, by a bootstrap: the chance in the test rows.
 
         Each resample draws clusters, see `cluster_weights`, scores every split on the rows that its
         clusters bring, and takes the mean over splits. A split whose rows cannot be scored, such as
@@ -225,7 +225,7 @@ class Results:
         return float(np.mean(scores)) if scores else np.nan
 
     def title(self) -> str:
-        """What was measured, on how much."""
+        """Say what was measured, on how much."""
         grouped = f"{self.groups:,} {self.group_unit}, " if self.groups else ""
         if self.about.get("cropped"):
             grouped = (
@@ -252,7 +252,7 @@ class Results:
         return (f"{folds} folds × " if folds > 1 else "") + f"{span} seed{'s' * (max(counts) > 1)}"
 
     def table(self) -> str:
-        """The largest label count, one aligned line a predictor; then all counts, if several."""
+        """Return the scores of the largest label count; then the curve, if there are several."""
         metric = METRIC_NAMES[self.metrics[0]]
         head = ["predictor", *(METRIC_NAMES[m] for m in self.metrics), "chosen"]
         lines = [[*head, f"{metric} - that of {self.reference}", "p"]]
@@ -276,7 +276,7 @@ class Results:
         return ", ".join(spans)
 
     def curve_table(self) -> str:
-        """The first metric by label count, one aligned line a predictor."""
+        """Return the first metric by label count, one aligned line a predictor."""
         heads = [f"{round(self.train_rows(labels)):,} labels" for labels in self.label_counts]
         lines = [["predictor", *heads]]
         for name in self.predictors:

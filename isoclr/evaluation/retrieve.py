@@ -55,7 +55,7 @@ class PairSample:
     partners: np.ndarray
 
     def rivals(self, pairs: slice) -> np.ndarray:
-        """Whom the partner must outrank: bool (pairs, n).
+        """Return whom the partner must outrank: bool (pairs, n).
 
         All transcripts, for an ortholog those of the partner's species: else an embedding that
         tells species apart would look blind to homology. Other relatives of the query, and
@@ -72,7 +72,7 @@ class PairSample:
 def draw_pairs(
     folder: str | os.PathLike, *, queries: int = 1000, candidates: int = 10_000, seed: int = 0
 ) -> PairSample:
-    """Draws pairs of every type, and others to hide their partners among.
+    """Draw pairs of every type, and others to hide their partners among.
 
     For each type, groups that have such a pair of different sequences are taken in random order,
     each once: a query uniform over its transcripts that have a partner, a partner uniform over
@@ -159,7 +159,7 @@ def _related(kind: str, species: np.ndarray, genes: np.ndarray) -> np.ndarray:
 
 
 def whitened(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings in which every direction says as much as any other.
+    """Return embeddings in which every direction says as much as any other.
 
     The cosine of raw embeddings hears what varies most, such as length, and little else. Columns
     are standardised, then their principal axes scaled to a variance of 1, those of little variance
@@ -184,7 +184,7 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
 
 
 def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 256) -> np.ndarray:
-    """The rank of each partner among its rivals by cosine similarity to the query, from 1.
+    """Return the rank of each partner among its rivals by cosine similarity to the query, from 1.
 
     Embeddings are centred first. A rival as similar as the partner ranks before it: an embedding
     that tells nothing apart finds nothing.
@@ -219,7 +219,7 @@ def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 25
 
 
 def edit_identity(first: str, second: str) -> float:
-    """Identity of two sequences over the longer: 1 - edit distance / its length.
+    """Return the identity of two sequences over the longer: 1 - edit distance / its length.
 
     The distance is exact: Myers' bit-parallel algorithm (1999) in Hyyrö's form, a column of the
     alignment in one integer. N is unlike everything. What one isoform has and the other lacks
@@ -264,7 +264,7 @@ class Retrieval:
     ranks: Mapping[str, np.ndarray]
 
     def summary(self) -> list[dict]:
-        """Scores by pair type, over all identities and by bin of identity.
+        """Return scores by pair type, over all identities and by bin of identity.
 
         Returns:
             For each type and bin that has queries: "pairs", "identity" ("all" or such as
@@ -311,13 +311,13 @@ class Retrieval:
         }
 
     def title(self) -> str:
-        """What was asked, in one line."""
+        """Say what was asked, in one line."""
         counts = np.bincount(self.sample.types, minlength=len(TYPES))
         asked = ", ".join(f"{n:,} {kind}" for n, kind in zip(counts, TYPES, strict=True))
         return f"{len(self.sample.transcripts):,} transcripts; pairs: {asked}; seed {self.seed}"
 
     def table(self) -> str:
-        """One aligned line for each type and bin of identity, for reading."""
+        """Return one aligned line for each type and bin of identity, for reading."""
         lines = [("pairs", "identity", "queries", *self.ranks, "chance")]
         for row in self.summary():
             cells = [row["pairs"], row["identity"], f"{row['queries']:,}"]
@@ -330,7 +330,7 @@ class Retrieval:
         return f"{self.title()}\n{legend}\n{aligned(lines)}"
 
     def write(self, output: Path) -> None:
-        """Writes `retrieve.json`, the summary, and `retrieve.tsv`, every query."""
+        """Write `retrieve.json`, the summary, and `retrieve.tsv`, every query."""
         counts = np.bincount(self.sample.types, minlength=len(TYPES)).tolist()
         about = {
             "seed": self.seed,
@@ -352,7 +352,7 @@ class Retrieval:
 def retrieve(
     embeddings: Mapping[str, np.ndarray], sample: PairSample, *, seed: int = 0
 ) -> Retrieval:
-    """Ranks the partners of a sample by each of several embeddings of its transcripts.
+    """Rank the partners of a sample by each of several embeddings of its transcripts.
 
     Args:
         embeddings: name -> (n, any width).
@@ -381,7 +381,7 @@ def retrieve_model(
     candidates: int = 10_000,
     seed: int = 0,
 ) -> Retrieval:
-    """Retrieval by a model and by the same encoder with random weights, and by 6-mer frequencies.
+    """Measure retrieval by a model, by its encoder with random weights and by 6-mer frequencies.
 
     Embeddings of the encoders are compared raw and `whitened`. Writes `retrieve.json`,
     `retrieve.tsv` and `retrieve.png`.

@@ -13,7 +13,7 @@ Interval = tuple[float | None, float | None]
 
 
 def corrected_mean(values: Sequence[float], test_to_train: float) -> Interval:
-    """Mean over splits, and half the width of its 95 % interval.
+    """Return the mean over splits, and half the width of its 95 % interval.
 
     Splits of the same rows overlap, so the standard error of independent values is too small.
     Nadeau & Bengio (2003) correct its variance from s²/J to (1/J + n_test/n_train)·s², of J splits,
@@ -35,7 +35,7 @@ def corrected_mean(values: Sequence[float], test_to_train: float) -> Interval:
 def corrected_gain(
     values: Sequence[float], reference: Sequence[float], test_to_train: float
 ) -> tuple[float | None, float | None, float | None]:
-    """What `values` have over `reference`, split by split.
+    """Return what `values` have over `reference`, split by split.
 
     Args:
         values: one a split.
@@ -61,7 +61,7 @@ def _corrected_error(values: Sequence[float], test_to_train: float) -> float:
 
 
 def cluster_weights(clusters: Sequence[Sequence], resamples: int, seed: int = 0) -> np.ndarray:
-    """How often each row is in each resample of a bootstrap over clusters.
+    """Return how often each row is in each resample of a bootstrap over clusters.
 
     Clusters are drawn with replacement, as many as there are. Of rows that belong to a cluster in
     several ways, such as the RNA's and the protein's of a pair, the numbers of draws are multiplied
@@ -85,21 +85,21 @@ def cluster_weights(clusters: Sequence[Sequence], resamples: int, seed: int = 0)
 
 
 def plus_minus(mean: float | None, half_width: float | None, sign: str = "") -> str:
-    """Both as text, without what is None; `sign` "+" shows the sign of a positive mean."""
+    """Return both as text, without what is None; `sign` "+" shows the sign of a positive mean."""
     if mean is None:
         return ""
     return f"{mean:{sign}.3f}" + ("" if half_width is None else f" ± {half_width:.3f}")
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells as text in columns."""
+    """Return lines of cells as text in columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(row.rstrip() for row in rows)
 
 
 def standardised(matrix: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and standard deviation 1, those constant of 0: float64 (n, width)."""
+    """Return columns of mean 0 and standard deviation 1, or constant 0: float64 (n, width)."""
     centred = matrix - matrix.mean(axis=0, dtype=np.float64)
     varies = np.ptp(matrix, axis=0) > 0
     return np.where(varies, centred / np.where(varies, centred.std(axis=0), 1), 0)

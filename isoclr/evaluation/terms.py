@@ -21,7 +21,7 @@ _PERMUTATIONS = 200
 
 
 def frequent_terms(labels: LabelSet, terms: int = 10, *, max_share: float = 0.1) -> list[int]:
-    """The most frequent terms that at most a share of the genes has.
+    """Return the most frequent terms that at most a share of the genes has.
 
     For labels without an ontology, where the level of a term is not known: the share keeps out
     terms as wide as "binding".
@@ -46,7 +46,7 @@ def frequent_terms(labels: LabelSet, terms: int = 10, *, max_share: float = 0.1)
 def terms_at_level(
     labels: LabelSet, ontology: Ontology, terms: int = 10, *, level: int = 3, aspect: str = "F"
 ) -> list[int]:
-    """The most frequent terms at a level of the ontology, as the IsoCLR paper takes them.
+    """Return the most frequent terms at a level of the ontology, as the IsoCLR paper takes them.
 
     Args:
         labels: with classes that are ids of terms.
@@ -118,7 +118,7 @@ class Separation:
     scores: dict[str, dict[str, dict]]
 
     def table(self) -> str:
-        """One aligned line a feature set, for reading."""
+        """Return one aligned line a feature set, for reading."""
         lines = [("features", *(x for m in MEASURES for x in (m, "shuffled terms", "p")))]
         for name, scores in self.scores.items():
             cells = []
@@ -129,18 +129,18 @@ class Separation:
         return f"{self.title()}\n{aligned(lines)}"
 
     def title(self) -> str:
-        """What was asked, in one line."""
+        """Say what was asked, in one line."""
         return f"{sum(self.genes):,} genes with one of {len(self.terms)} terms"
 
     def to_json(self, path: str | os.PathLike) -> None:
-        """Writes every field as one JSON object."""
+        """Write every field as one JSON object."""
         with open(path, "w") as file:
             json.dump(asdict(self), file, indent=1, allow_nan=False)
             file.write("\n")
 
 
 def single_term_genes(labels: LabelSet, terms: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Genes with exactly one of some terms, the first of each homology group.
+    """Return genes with exactly one of some terms, the first of each homology group.
 
     Homologs share terms and sequence: several of a group would find each other whatever the
     embedding knows of function.
@@ -173,7 +173,7 @@ def separate(
     seed: int = 0,
     progress: bool = True,
 ) -> Separation:
-    """Silhouette and purity of neighbours of every feature set, beside those of shuffled terms.
+    """Measure silhouette and purity of neighbours of feature sets, beside shuffled terms.
 
     Columns are standardised over the genes, so that features of any unit are treated alike.
 
@@ -222,7 +222,7 @@ def separate(
 
 
 def cosine_silhouettes(similarity: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Silhouette (Rousseeuw 1987) of every row, by cosine distance.
+    """Return the silhouette (Rousseeuw 1987) of every row, by cosine distance.
 
     A product with one matrix of pairs for each labelling: what makes hundreds of shuffles cheap.
 
@@ -249,7 +249,7 @@ def cosine_silhouettes(similarity: np.ndarray, clusters: np.ndarray) -> np.ndarr
 
 
 def map_genes(matrix: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Rows on a plane: standardised columns, 50 principal components, t-SNE.
+    """Put rows on a plane: standardised columns, 50 principal components, t-SNE.
 
     Args:
         matrix: (n, width), finite.
