@@ -113,7 +113,8 @@ def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
         own_groups = _add(union, number, table, tally)
     groups = own_groups if len(tables) == 1 and own_groups else union.groups()
     if not groups:
-        raise InputError(f"{tables[0].path}: got no homologous genes, wanted some")
+        reasons = "".join(f"; {count} {reason}" for reason, count in tally.adjusted.items())
+        raise InputError(f"{tables[0].path}: got no homologous genes, wanted some{reasons}")
     names = _unambiguous(union, groups, tally)
     listed = {}
     if len(tables) > 1:
