@@ -1,8 +1,8 @@
-"""A dataset comes into its folder whole, and what it replaces stays until then.
+"""Replace a dataset in its folder only once the new one is complete.
 
-A dataset is written into a hidden folder beside the old one. When all of it is there, that folder
-is renamed to say so, and then its content moves into place: `data` by two renames, or, of a shard,
-file by file. Whatever interrupts the move, `finish` ends it.
+A dataset is written into a hidden folder beside the old one. When it is complete, that folder is
+renamed to say so, and then its content is moved into place: `data` by two renames, or, for a shard,
+file by file. If the move is interrupted, `finish` completes it.
 """
 
 import os
@@ -15,25 +15,25 @@ Shard = tuple[int, int]
 """(i, n): the i-th, from 0, of n parts of a dataset that are built apart."""
 
 MAX_SHARDS = 99_999
-"""What five digits of a file's name hold."""
+"""The largest number of shards: five digits of a file's name."""
 
 ROWS_PER_FILE = 10_000
 """Rows of a Parquet file of a dataset, unless another number is asked for."""
 
 REPORTS = ("report.json", "report.png", "homology.png")
-"""What tells of the whole of `data`, and goes when that changes."""
+"""Files that describe all of `data`, and are removed when that changes."""
 
 _COMPLETE = ".complete"
 
 
 def shard_name(shard: Shard) -> str:
-    """As files carry it: 00003-of-00010."""
+    """Return a shard's name in file names: 00003-of-00010."""
     return f"{shard[0]:05d}-of-{shard[1]:05d}"
 
 
 @contextmanager
 def replacing(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator[Path]:
-    """Gives a folder to write a dataset into, and moves that to `folder` when the block ends well.
+    """Yield a folder to write a dataset into; move it to `folder` if the block raises nothing.
 
     Args:
         folder: made if absent. Its `data` and reports are replaced; of a shard, those of the shard.
@@ -58,7 +58,7 @@ def replacing(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator
 
 
 def finish(folder: str | os.PathLike, shard: Shard | None = None) -> None:
-    """Moves a complete dataset into place, if an interruption has left it beside it."""
+    """Move a complete dataset into place, if an interrupted move has left one."""
     folder = Path(folder)
     complete, old = _complete(folder, shard), folder / ".old"
     if not complete.exists():
@@ -83,12 +83,12 @@ def finish(folder: str | os.PathLike, shard: Shard | None = None) -> None:
 
 
 def unfinished(folder: str | os.PathLike) -> list[Path]:
-    """What `finish` would move."""
+    """Return what `finish` would move."""
     return sorted(Path(folder).glob(f"{_COMPLETE}*"))
 
 
 def _remove_other_parts(part: Path, data: Path) -> None:
-    """Removes parts of the same shard in another number of parts: of a build before this one."""
+    """Remove parts of the same shard from an earlier build, which had another number of parts."""
     shard, _, number = part.name.partition("-part-")
     total = number.rpartition("-")[2]
     for other in data.glob(f"{shard}-part-*"):

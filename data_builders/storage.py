@@ -39,7 +39,7 @@ def respect_umask(*paths: str | os.PathLike) -> None:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of the operating system, or of a library that hides one, says in one line."""
+    """Return one line for an error of the operating system, or of a library that hides one."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())
 
@@ -90,7 +90,7 @@ def one_writer(
 
 
 def _acquire(path: Path, wait: bool = False) -> int | None:
-    """An open, locked file of this path; None if another process has it locked."""
+    """Return an open, locked file of this path; None if another process has it locked."""
     how = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

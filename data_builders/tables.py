@@ -26,7 +26,7 @@ _SHOWN = 200
 def read_transcript_table(
     path: str | os.PathLike, species: str | None = None, tally: Tally | None = None
 ) -> Iterator[Transcript]:
-    """Reads a table with one transcript a row.
+    """Read a table with one transcript a row.
 
     Columns: transcript_id, gene_id, sequence; optionally species, cds_start, cds_end (0-based,
     half-open, -1 or null: none) and exon_junctions (first base of every exon but the first; null:
@@ -60,7 +60,7 @@ def transcripts_of_frame(
     species: str | None = None,
     tally: Tally | None = None,
 ) -> Iterator[Transcript]:
-    """As `read_transcript_table`, of rows of `path` that are in memory, their numbers in `ROW`."""
+    """Do as `read_transcript_table` for rows in memory, whose numbers are in the column `ROW`."""
     tally = Tally() if tally is None else tally
     table = _typed(table, path, species)
     tally.read += table.height
@@ -89,9 +89,9 @@ def read_names(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, list[
 
 
 def read_table(path: str | os.PathLike) -> pl.DataFrame:
-    """Reads Parquet, told by its content, or text with a header as strings, plain or gzip.
+    """Read Parquet, known by its content, or text with a header as strings, plain or gzip.
 
-    Text is tab-separated, quotes being letters like others, if a tab is in the header; else
+    Text is tab-separated if a tab is in the header, where quotes are letters like others; else
     comma-separated. A row is a line, and has all columns.
 
     Raises:
@@ -113,7 +113,7 @@ def read_table(path: str | os.PathLike) -> pl.DataFrame:
 
 
 def _separator(path) -> str:
-    """The separator of a table, after a look whether all of its lines have all columns."""
+    """Return the separator of a table, after checking that all of its lines have all columns."""
     separator, header = "\t", []
     for number, line in numbered_lines(path):
         text = decode(line, path, number).rstrip("\r\n")
@@ -138,7 +138,7 @@ def _fields(text: str, separator: str, path, number: int) -> list[str]:
 
 
 def names_of_columns(table: pl.DataFrame) -> str:
-    """For errors: on one line, and not a long one, even where a header is damaged."""
+    """Return the names of columns for an error: one short line, even where a header is damaged."""
     names = ", ".join(" ".join(name.split()) for name in table.columns if name != ROW)
     return names if len(names) <= _SHOWN else names[:_SHOWN] + "..."
 
@@ -165,7 +165,7 @@ def _typed(table: pl.DataFrame, path, species: str | None) -> pl.DataFrame:
 
 
 def _integers(table: pl.DataFrame, name: str, path) -> pl.Series:
-    """A column as integers: of text, or of floats that are whole."""
+    """Return a column of text, or of whole floats, as integers."""
     given = table[name]
     if given.dtype == pl.String:
         given = given.replace("", None)
@@ -178,7 +178,7 @@ def _integers(table: pl.DataFrame, name: str, path) -> pl.Series:
 
 
 def _listed(table: pl.DataFrame, path) -> pl.Series:
-    """Junctions given as text."""
+    """Return junctions that are given as text as lists."""
     text = table["exon_junctions"].str.strip_chars().replace("", None)
     wrong = text.str.contains(_LIST).not_().fill_null(False)
     _refuse(wrong, table, "exon_junctions", path, "integers, such as [136, 256]")
@@ -186,7 +186,7 @@ def _listed(table: pl.DataFrame, path) -> pl.Series:
 
 
 def _refuse(wrong: pl.Series, table: pl.DataFrame, name: str, path, wanted: str) -> None:
-    """Raises for the first row that is wrong."""
+    """Raise an error for the first row that is wrong."""
     bad = table.filter(wrong)
     if bad.height:
         row, value = bad.select(ROW, name).row(0)
@@ -195,7 +195,7 @@ def _refuse(wrong: pl.Series, table: pl.DataFrame, name: str, path, wanted: str)
 
 def _clean_letters(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:
     sequence = table["sequence"]
-    rows = sequence.str.contains("[^ACGTN]").arg_true()  # few, and the rest is most of the time
+    rows = sequence.str.contains("[^ACGTN]").arg_true()  # few; the others need no change
     changed = sequence.gather(rows).str.to_uppercase().str.replace_all("U", "T", literal=True)
     codes = f"[{AMBIGUOUS}]"
     ambiguous = changed.str.count_matches(codes).sum()
@@ -205,7 +205,7 @@ def _clean_letters(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:
 
 
 def _validate(table: pl.DataFrame, path) -> None:
-    """Raises for the first row that breaks a rule."""
+    """Raise an error for the first row that breaks a rule."""
     length = pl.col("sequence").str.len_bytes().cast(_INT)
     start, end, junctions = pl.col("cds_start"), pl.col("cds_end"), pl.col("exon_junctions")
     no_cds = (start == -1) & (end == -1)

@@ -1,4 +1,4 @@
-"""What every reader shares: lines of a file, plain or gzip, and a tally of what became of them."""
+"""Read lines of plain or gzip files, and count what becomes of records."""
 
 import hashlib
 import io
@@ -45,7 +45,7 @@ class Tally:
     strict: bool = False
 
     def skip(self, reason: str, where: str, records: int = 1) -> None:
-        """Counts records that are left out.
+        """Count records that are left out.
 
         Args:
             reason: why.
@@ -61,18 +61,18 @@ class Tally:
 
     @property
     def kept(self) -> int:
-        """Records that were not skipped."""
+        """The number of records that were not skipped."""
         return self.read - self.skipped.total()
 
     def update(self, other: "Tally") -> None:
-        """Adds the counts of another tally to this one."""
+        """Add the counts of another tally to this one."""
         self.read += other.read
         self.skipped.update(other.skipped)
         self.adjusted.update(other.adjusted)
 
 
 def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
-    """Reads a plain or gzip file line by line, told apart by content.
+    """Read a plain or gzip file line by line; its content tells which.
 
     A byte order mark of UTF-8 is no part of the first line.
 
@@ -92,12 +92,12 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
 
 
 def line_blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
-    """As `numbered_lines`, some lines at a time: the number of the first, and the lines."""
+    """Yield blocks of lines, as `numbered_lines`: the number of the first, and the lines."""
     return _blocks(path, lambda stream: stream.readlines(_BLOCK_BYTES), len)
 
 
 def byte_blocks(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
-    """As `line_blocks`, the lines as they are in the file."""
+    """Yield blocks of lines, as `line_blocks`, but as the bytes of the file."""
     return _blocks(path, lambda stream: stream.read(_BLOCK_BYTES) + stream.readline(), _newlines)
 
 
@@ -131,7 +131,7 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
 
 
 def _check_start(stream: BinaryIO, path) -> None:
-    """Refuses what is no text of lines, and passes over a byte order mark."""
+    """Refuse what is no text of lines, and skip a byte order mark."""
     start = stream.peek(1)
     if start.startswith(_UTF16) or b"\0" in start[:2]:
         raise InputError(f"{path}:1: got UTF-16, or no text at all, wanted UTF-8 text")
@@ -142,7 +142,7 @@ def _check_start(stream: BinaryIO, path) -> None:
 
 
 def _check_bgzf_end(raw: BinaryIO) -> None:
-    """Looks for the last block of bgzip, the only sign that no other was cut off."""
+    """Check that the last block of bgzip is there: without it, blocks were cut off."""
     start = raw.read(16)
     if start.startswith(_BGZF[0]) and start.endswith(_BGZF[1]):
         raw.seek(-len(_BGZF_END), os.SEEK_END)
@@ -152,13 +152,13 @@ def _check_bgzf_end(raw: BinaryIO) -> None:
 
 
 def shown(value: bytes) -> str:
-    """What of a field an error shows: its beginning, in characters that can be printed."""
+    """Return what an error shows of a field: its beginning, in printable characters."""
     text = value[:40].decode("utf-8", "replace")
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
-    """A name, or a line, as text.
+    """Return a name, or a line, as text.
 
     Raises:
         InputError: the bytes are not UTF-8, or there are control characters among them.
@@ -177,7 +177,7 @@ def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a file, in hexadecimal.
 
     Raises:
         InputError: it cannot be read.
@@ -190,7 +190,7 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def read_json(path: str | os.PathLike, keys: Sequence[str], wanted: str) -> dict:
-    """A JSON object that has some keys.
+    """Read a JSON object that has some keys.
 
     Args:
         path: the file.

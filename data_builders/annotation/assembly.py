@@ -1,4 +1,4 @@
-"""Transcript models and sequence to transcripts."""
+"""Transcript models and a genome to transcripts."""
 
 import os
 from collections import defaultdict
@@ -156,7 +156,7 @@ def _splice(model: TranscriptModel, chromosome: str) -> str:
 
 
 class _Names:
-    """Finds the name of a sequence in the annotation: the same name, an alias, or by the rule."""
+    """Finds the annotation's name of a sequence: the same name, an alias, or by the usual rule."""
 
     def __init__(self, chromosomes: Iterable[str], aliases: Mapping[str, str]):
         self.aliases = aliases

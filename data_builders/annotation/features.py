@@ -1,4 +1,4 @@
-"""Lines of nine columns, as GTF and GFF3 have them."""
+"""The nine columns of GTF and GFF3, a line or a whole block at a time."""
 
 import io
 import os
@@ -23,20 +23,20 @@ NO_PHASE = -1
 Line = tuple[int, bytes, bytes, str, Interval, int, bytes]
 """Number, feature type, chromosome, strand, interval, phase, attributes.
 
-Of a part or UTR all are valid; of other features interval and phase may be (0, 0) and NO_PHASE.
+All are valid in a part or UTR. Elsewhere interval and phase may be (0, 0) and NO_PHASE.
 """
 
 
 class Columns(NamedTuple):
-    """Lines of a block that are all features without a flaw.
+    """The lines of a block in which every line is a feature without a flaw.
 
     Attributes:
         first: number of the first line.
-        block: all of them.
-        rows: feature type -> which lines are of it, ascending, from 0.
+        block: the bytes of all lines.
+        rows: feature type -> the numbers of its lines within the block, ascending, from 0.
         chromosomes, strands, phases: as in `Line`.
         starts, ends: of the intervals.
-        attributes, attribute_ends: where in the block the last column is.
+        attributes, attribute_ends: where in the block the last column of each line is.
     """
 
     first: int
@@ -67,14 +67,14 @@ _PHASE_OF_BYTE[[ord(phase) for phase in _PHASES]] = list(_PHASES.values())
 
 
 def feature_blocks(path: str | os.PathLike, features: Counter[bytes]) -> Iterator[Block]:
-    """Reads features, up to the genome in which a GFF3 may end.
+    """Read features, up to the genome in which a GFF3 may end.
 
     Args:
         path: plain or gzip; a byte order mark, blanks and tabs at a line's end are no part of it.
         features: feature type -> lines, counted here.
 
     Yields:
-        Many lines where a block of the file has no flaw, else one.
+        A block of lines where it has no flaw, else single lines.
 
     Raises:
         InputError: a line without nine columns; of a part or UTR, coordinates that are no integers
@@ -102,7 +102,7 @@ def feature_blocks(path: str | os.PathLike, features: Counter[bytes]) -> Iterato
 
 
 def feature_lines(blocks: Iterable[Block]) -> Iterator[Line]:
-    """The lines of what `feature_blocks` yields."""
+    """Yield the lines of what `feature_blocks` yields."""
     for block in blocks:
         if not isinstance(block, Columns):
             yield from block
@@ -121,9 +121,9 @@ def feature_lines(blocks: Iterable[Block]) -> Iterator[Line]:
 
 
 def _regular_columns(first: int, block: bytes) -> Columns | None:
-    """The lines if they are all features without a flaw, else None.
+    """Return the columns of a block, None if any line is not a feature without a flaw.
 
-    The whole block at once, which is several times as fast as `_parse`.
+    All lines are split at once, which is several times as fast as `_parse`.
     """
     data = np.frombuffer(block, np.uint8)
     marks = np.flatnonzero(data <= _NEWLINE)
@@ -165,8 +165,10 @@ def _regular_columns(first: int, block: bytes) -> Columns | None:
 
 
 def _rows(block: bytes, begins: np.ndarray, ends: np.ndarray) -> dict[bytes, np.ndarray]:
-    """Feature type -> lines that have it."""
-    eights = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # bytes from each byte on
+    """Return feature type -> the lines of that type."""
+    eights = np.ndarray(
+        len(block) - 7, "<u8", block, strides=(1,)
+    )  # from each byte on
     halves = np.array([[0], [8]])
     beyond = (64 - 8 * np.clip(ends - begins - halves, 0, 8)).astype(np.uint64)
     words = eights[np.minimum(begins + halves, len(eights) - 1)] << beyond >> beyond
@@ -184,7 +186,7 @@ def _slices(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[bytes]:
 
 
 def _chromosomes(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[bytes]:
-    """As `_slices`, at once where all are the first."""
+    """Return the chromosome of each line; where all are the same, one object for all."""
     name = block[: ends[0]]
     if (ends - begins == len(name)).all():
         data = np.frombuffer(block, np.uint8)
@@ -194,13 +196,13 @@ def _chromosomes(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[byt
 
 
 def _integers(data: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The integers between two columns of positions, -1 for what is none."""
+    """Return the integers between two columns of positions, -1 where there is none."""
     digits = after - before - 1
     valid = (1 <= digits) & (digits <= _MOST_DIGITS)
     values = np.zeros(digits.shape, np.int64)
     for place in range(min(digits.max(initial=0), _MOST_DIGITS), 0, -1):
         inside = place <= digits
-        digit = data[after - place] - _ZERO  # of other characters, modulo 256, more than 9
+        digit = data[after - place] - _ZERO  # more than 9 for other characters, as it wraps around
         valid &= (digit <= 9) | ~inside
         values = np.where(inside, values * 10 + digit, values)
     return np.where(valid, values, -1)

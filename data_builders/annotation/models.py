@@ -68,7 +68,7 @@ class Annotation:
 
 
 def transcript_genes(annotation: Annotation) -> Iterator[tuple[str, str]]:
-    """Yield transcript_id and gene_id of each transcript, whose exons need not be made for it."""
+    """Yield transcript_id and gene_id of each transcript, without making its exons."""
     for model in getattr(annotation.transcripts, "without_parts", annotation.transcripts):
         yield model.transcript_id, model.gene_id
 

@@ -12,7 +12,7 @@ _REPORT_NAMES = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "UCSC-style-nam
 
 
 def read_aliases(path: str | os.PathLike) -> dict[str, str]:
-    """Reads a table of chromosome names, plain or gzip, its form told by its content.
+    """Read a table of chromosome names, plain or gzip; its content tells the form.
 
     Rows are tab-separated; lines that start with # are headers. The forms:
 
@@ -47,7 +47,7 @@ def read_aliases(path: str | os.PathLike) -> dict[str, str]:
 
 
 def _rows(path) -> Iterator[tuple[int, list[str]]]:
-    """Yields line and names of one chromosome, its own name first."""
+    """Yield line and names of one chromosome, its own name first."""
     report: list[str] = []
     for number, line in numbered_lines(path):
         row = [field.strip() for field in decode(line, path, number).split("\t")]

@@ -69,7 +69,7 @@ def read_fasta_records(
 
 
 def _headers_and_bases(path) -> Iterator[tuple[int, bytes]]:
-    """Yield lines; headerless blocks as one chunk."""
+    """Yield lines, or whole blocks where these have no header."""
     for first, lines in line_blocks(path):
         joined = b"".join(lines)
         if first == 1 or b">" in joined:

@@ -9,7 +9,7 @@ from data_builders.text import Tally
 
 
 def read_genome(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[tuple[str, str]]:
-    """Reads a genome, its format told by its content.
+    """Read a genome; its content tells the format.
 
     Args:
         path: FASTA, plain, gzip or bgzip (`read_fasta`), or UCSC 2bit (`read_twobit`).

@@ -30,7 +30,7 @@ _HOMOLOGY = "homology"  # of the n-th table: homology.n, and its table of genes:
 
 @dataclass
 class IsoformPairsConfig(datasets.BuilderConfig):
-    """What decides the rows beside the content of the files.
+    """Everything that decides the rows, except the content of the files.
 
     Attributes:
         version: raised whenever the same inputs give other rows; caches of the old one stay.
@@ -48,7 +48,7 @@ class IsoformPairsConfig(datasets.BuilderConfig):
 
 
 class IsoformPairs(datasets.ArrowBasedBuilder):
-    """Builds what `data_builders.build.build` builds, as a dataset of one split, `train`.
+    """Builds what `data_builders.groups.build.build` builds, as a dataset of one split, `train`.
 
     Its shards are species, as long as no group has several: without homology, or with
     merge="within". They are built apart, by as many processes as `num_proc` says; where groups
@@ -70,7 +70,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         homology: Tables | None = None,
         **keywords,
     ) -> "IsoformPairs":
-        """A builder of local files, which are read here once for their SHA-256.
+        """Return a builder of local files, which are read once for their SHA-256.
 
         Args:
             sources: as in `build`.

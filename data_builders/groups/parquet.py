@@ -23,7 +23,7 @@ def write_groups(
     folder: str | os.PathLike,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> list[Path]:
-    """Writes groups to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
+    """Write groups to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
 
     Args:
         groups: at least one.
@@ -51,7 +51,7 @@ def write_tables(
     rows_per_file: int = ROWS_PER_FILE,
     shard: Shard | None = None,
 ) -> list[Path]:
-    """Writes tables of `GROUP_SCHEMA` to Parquet files whose names say how many there are.
+    """Write tables of `GROUP_SCHEMA` to Parquet files whose names say how many there are.
 
     Args:
         tables: their rows make at least one file, if an empty one.
@@ -84,7 +84,7 @@ def write_tables(
 
 
 def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
-    """Reads what `write_groups` or `build` wrote, a thousand groups in memory at a time.
+    """Read what `write_groups` or `build` wrote, a thousand groups in memory at a time.
 
     Raises:
         InputError: as `read_tables`.
@@ -94,7 +94,7 @@ def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
 
 
 def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
-    """Reads a dataset as tables of `GROUP_SCHEMA`, of at most a thousand groups.
+    """Read a dataset as tables of `GROUP_SCHEMA`, of at most a thousand groups.
 
     Raises:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
@@ -120,7 +120,7 @@ def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
 
 
 def _placed(tables: Iterable[pa.Table], rows_per_file: int) -> Iterator[tuple[int, pa.Table]]:
-    """Yields the number of a file and rows that go there."""
+    """Yield the number of a file and rows that go there."""
     placed = 0
     for table in tables:
         at = 0
@@ -141,7 +141,7 @@ def _file_name(number: int, files: int, shard: Shard | None) -> str:
 
 
 def dataset_files(folder: str | os.PathLike) -> list[Path]:
-    """The Parquet files of a dataset, in order, after a look whether all are there.
+    """Return the Parquet files of a dataset, in order, after checking that all are there.
 
     Files of other names, such as the `.bak` of an editor, are not of the dataset.
 
@@ -160,7 +160,7 @@ def dataset_files(folder: str | os.PathLike) -> list[Path]:
 
 
 def dataset_names(names: Iterable[str], source: str) -> list[str]:
-    """Of the names in a folder, those of a dataset's files, in order, if all are there.
+    """Return those of some names that are of a dataset's files, in order, if all are there.
 
     Args:
         names: of what is in the folder.
@@ -183,7 +183,7 @@ def dataset_names(names: Iterable[str], source: str) -> list[str]:
 
 
 def _wanted(found: list[re.Match]) -> list[str]:
-    """The names of all files of the dataset that one of the files found is of."""
+    """Return the names of all files of the dataset that the files found belong to."""
     total, parts = int(found[0][2]), {int(match[1]): match[4] for match in found}
     if found[0][4] is None:
         return [_file_name(number, total, None) for number in range(total)]

@@ -1,4 +1,4 @@
-"""What a dataset of isoform groups holds: counts that add up table by table, and their figure."""
+"""Counts of what a dataset of isoform groups holds, and their figure."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class Summary:
     genes: int = 0
 
     def add(self, table: pa.Table) -> None:
-        """Counts the groups of a table of `GROUP_SCHEMA`."""
+        """Count the groups of a table of `GROUP_SCHEMA`."""
         flat = {name: pc.list_flatten(table[name]) for name in table.column_names[1:]}
         lengths, has_cds = (
             pc.binary_length(flat["sequence"]),
@@ -62,16 +62,16 @@ class Summary:
 
     @property
     def groups(self) -> int:
-        """How many groups."""
+        """The number of groups."""
         return self.sizes.total()
 
     @property
     def transcripts(self) -> int:
-        """How many transcripts."""
+        """The number of transcripts."""
         return self.coding.total() + self.other.total()
 
     def as_dict(self) -> dict:
-        """For report.json; exon_junctions counts those of the transcripts of known structure."""
+        """Return the counts for report.json; exon_junctions are those of known structures."""
         return {
             "groups": self.groups,
             "transcripts": self.transcripts,
@@ -86,7 +86,7 @@ class Summary:
 
 
 def draw_report(summary: Summary, path: str | os.PathLike) -> None:
-    """Draws transcripts per group, their lengths and their exons as one PNG."""
+    """Draw transcripts per group, their lengths and their exons as one PNG."""
     figure = Figure(figsize=(12, 3.6))
     FigureCanvasAgg(figure)
     per_group, lengths, structure = figure.subplots(1, 3)
@@ -113,13 +113,13 @@ def draw_report(summary: Summary, path: str | os.PathLike) -> None:
 
 
 def write_report(report: dict, summary: Summary, path: Path) -> None:
-    """Writes `path`.json and its figure, `path`.png."""
+    """Write `path`.json and its figure, `path`.png."""
     path.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
     draw_report(summary, path.with_suffix(".png"))
 
 
 def read_report(path: str | os.PathLike) -> dict:
-    """The report that `build` wrote.
+    """Read the report that `build` wrote.
 
     Raises:
         InputError: no such file, or not such a report.

@@ -16,10 +16,10 @@ _NAME = re.compile(r"\d{5}-of-(\d{5})\.json")
 
 
 def merge_reports(folder: str | os.PathLike) -> dict:
-    """Writes `report.json` and the figures of a dataset whose shards are all in its folder.
+    """Write `report.json` and the figures of a dataset whose shards are all in its folder.
 
-    They are those of a build without shards, but for the order of sources, which are in that of the
-    shards that read them. The groups are read for it, a thousand in memory at a time.
+    They equal those of a build without shards, except for the order of the sources, which follows
+    the shards that read them. The groups are read for it, a thousand in memory at a time.
 
     Returns:
         The report, as written.
@@ -70,7 +70,7 @@ def merge_reports(folder: str | os.PathLike) -> dict:
 
 
 def _read_shards(folder: Path) -> list[dict]:
-    """The reports of all shards of one build."""
+    """Return the reports of all shards of one build."""
     paths = sorted(folder.glob("*.json"))
     names = [path.name for path in paths]
     if not names:

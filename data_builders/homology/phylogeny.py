@@ -32,7 +32,7 @@ class SpeciesDistances:
     matrix: np.ndarray
 
     def between(self, names: Sequence[str]) -> np.ndarray:
-        """Distances between some of the species, (names, names).
+        """Return the distances between some of the species, (names, names).
 
         Raises:
             InputError: one is not there.
@@ -108,7 +108,7 @@ def _newick(text: str, path) -> SpeciesDistances:
 
 
 def _post_order(root: _Node) -> list[_Node]:
-    """Children before parents; not recursive, as trees may be deeper than Python's stack."""
+    """Return children before parents; trees may be deeper than Python's stack."""
     order, stack = [], [root]
     while stack:
         node = stack.pop()

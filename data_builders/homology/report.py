@@ -16,7 +16,7 @@ _COLOURS = ("#1f4e79", "#6fa8dc", "#9fc5e8", "#d9a441")
 
 
 def report_homology(homology: Homology) -> dict:
-    """Counts genes and groups, for report.json.
+    """Count genes and groups, for report.json.
 
     Returns:
         "genes", "groups"; "species": taxon -> genes; "genes_per_group": size -> groups;
@@ -52,7 +52,7 @@ def report_homology(homology: Homology) -> dict:
 
 
 def draw_homology(report: dict, path: str | os.PathLike) -> None:
-    """Draws group sizes, and the kinds of the species pairs that share most groups.
+    """Draw group sizes, and the kinds of the species pairs that share most groups.
 
     Args:
         report: of `report_homology`.

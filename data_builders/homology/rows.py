@@ -1,4 +1,4 @@
-"""What every table of homology comes to: rows that name homologous genes."""
+"""Rows of homologous genes, which every table of homology is read as."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ class Ontology:
     current: Mapping[str, str]
 
     def with_ancestors(self, term: str) -> frozenset[str]:
-        """A term and all that it is, or is part of, over any number of steps."""
+        """Return a term and all terms that it is, or is part of, over any number of steps."""
         found, ahead = {term}, [term]
         while ahead:
             new = set(self.parents[ahead.pop()]) - found

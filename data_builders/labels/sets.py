@@ -169,7 +169,7 @@ def gene_ontology_annotations(
 
 
 def _of_species(join: Join | None, species: str) -> Join:
-    """The join, of this species if it names none."""
+    """Return the join, with this species if it names none."""
     join = join or Join()
     return join if join.species else replace(join, species=species)
 
@@ -201,7 +201,7 @@ def _first_of(names: Sequence[str], table: pl.DataFrame, path) -> str:
 
 
 def _atlas_locations(table: pl.DataFrame) -> list[set[str] | None]:
-    """The locations of each gene, None where they are doubtful or not given."""
+    """Return the locations of each gene, None where they are doubtful or not given."""
     columns = (table[name].fill_null("") for name in _HPA_LOCATIONS)
     found = [
         {location for cell in cells for location in cell.split(";") if location} or None
@@ -214,7 +214,7 @@ def _atlas_locations(table: pl.DataFrame) -> list[set[str] | None]:
 
 
 def _indicated(table: pl.DataFrame, classes: Sequence[str], path) -> list[set[str] | None]:
-    """The classes that are 1 in each row, None where one is missing."""
+    """Return the classes that are 1 in each row, None where one is missing."""
     columns = [numbers(table, name, path) for name in classes]
     sets = []
     for number, row in enumerate(zip(*columns, strict=True), 1):
@@ -228,7 +228,7 @@ def _indicated(table: pl.DataFrame, classes: Sequence[str], path) -> list[set[st
 def _classes_column(
     label: str, sets: Iterable[Collection[str] | None], classes: tuple[str, ...], path
 ) -> LabelColumn:
-    """A bool (classes,) for each set; classes that are not asked for are passed over."""
+    """Return a bool (classes,) for each set; classes that are not asked for are left out."""
     place = {name: i for i, name in enumerate(classes)}
     values: list[np.ndarray | None] = []
     for names in sets:

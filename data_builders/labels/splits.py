@@ -1,4 +1,4 @@
-"""Which rows train, validate and test; relatives never on two sides."""
+"""Which rows train, validate and test; related rows are never on two sides."""
 
 import os
 from collections import defaultdict
@@ -95,7 +95,7 @@ def homology_split(
 def random_split(
     rows: int, seed: int, fractions: Sequence[float] = FRACTIONS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split rows at random, blind to homology: what a probe gains by knowing relatives.
+    """Split rows at random, blind to homology, to see what a probe gains by related rows.
 
     Arguments, results and errors as in `homology_split`, where every row is its own group.
     """
@@ -135,7 +135,7 @@ def few_rows(
 
 
 def _places(classes: np.ndarray) -> np.ndarray:
-    """Where each row stands in an order that has every class in proportion: float (n,)."""
+    """Return the place of each row in an order that has every class in proportion: float (n,)."""
     places = np.empty(len(classes))
     for name in np.unique(classes):
         rows = np.flatnonzero(classes == name)
@@ -282,7 +282,7 @@ def similar_groups(sequences: Sequence[str]) -> np.ndarray:
 
 
 def _sketch(sequence: str) -> np.ndarray:
-    """The smallest hashes of the words of a sequence: uint64, at most _SKETCH."""
+    """Return the smallest hashes of the words of a sequence: uint64, at most _SKETCH."""
     letters = np.frombuffer(sequence.encode(), np.uint8)
     count = max(len(letters) - _WORD + 1, 0)
     words = np.zeros(count, np.uint64)
@@ -298,7 +298,7 @@ def _sketch(sequence: str) -> np.ndarray:
 
 
 def _mixed(words: np.ndarray) -> np.ndarray:
-    """Distinct pseudo-random numbers for distinct words: the finaliser of SplitMix64."""
+    """Return distinct pseudo-random numbers for distinct words: the finaliser of SplitMix64."""
     words = words + np.uint64(0x9E3779B97F4A7C15)
     words = (words ^ words >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ words >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)

@@ -1,7 +1,7 @@
-"""A small clade, simulated: genomes, annotations, homology, and half-lives with a known cause.
+"""Simulate a small clade: genomes, annotations, homology, and half-lives with a known cause.
 
 Real files in the formats that the builders read, for demonstrations and tests that need no
-download. How genes evolve is told in `simulate_evolution`.
+download. `evolution` describes how genes evolve.
 
 The half-life of a gene's canonical (first) transcript, in standard deviations, is
 
@@ -104,7 +104,7 @@ def simulate_clade(
     chromosomes: int = 4,
     divergence: float = 0.25,
 ) -> SimulatedClade:
-    """Simulates a clade and writes its files, the same to the byte for the same arguments.
+    """Simulate a clade and write its files, the same to the byte for the same arguments.
 
     More genes leave the sequences of the first ones as they are; half-lives shift, because
     signals are z-scored over the clade.
@@ -178,7 +178,7 @@ def simulate_clade(
 def half_life_signals(
     transcript: Transcript, codon_weights: Mapping[str, float]
 ) -> dict[str, float]:
-    """What the half-life of a coding transcript depends on.
+    """Return what the half-life of a coding transcript depends on.
 
     Args:
         transcript: with its CDS and its exon structure.
@@ -214,7 +214,7 @@ def _evolve_clade(
     codon_weights: np.ndarray,
     counts: Counter[str],
 ) -> dict[str, list[_PlacedGene]]:
-    """Genes by species, both in order; adds to `counts` what happened."""
+    """Return genes by species, both in order; add to `counts` what happened."""
     placed: dict[str, list[_PlacedGene]] = {name: [] for name in names}
     for family in progress(range(genes), "simulating", unit="family"):
         rng = np.random.default_rng([FAMILY_STREAM, seed, family])
@@ -232,7 +232,7 @@ def _evolve_clade(
 def _labels(
     placed: Mapping[str, list[_PlacedGene]], codon_weights: np.ndarray
 ) -> tuple[list[tuple[str, str, str, str]], list[tuple[float, float]]]:
-    """Rows of the half-life table, and mean and standard deviation of every signal."""
+    """Return rows of the half-life table, and mean and standard deviation of every signal."""
     labelled = [
         (one, transcript)
         for name, genes in placed.items()
@@ -309,7 +309,7 @@ def _write_species(
 
 
 def _gtf_lines(placed: _PlacedGene, species: str, chromosome: str, offset: int) -> Iterator[str]:
-    """Lines of one gene that begins `offset` bases into its chromosome."""
+    """Yield the lines of one gene that begins `offset` bases into its chromosome."""
     gene = placed.gene
 
     def line(feature: str, start: int, end: int, frame: str, attributes: dict[str, str]) -> str:
@@ -347,7 +347,7 @@ def _gtf_lines(placed: _PlacedGene, species: str, chromosome: str, offset: int) 
 def _exon_parts(
     exons: list[tuple[int, int]], begin: int, finish: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """What exons hold of begin..finish on the spliced transcript.
+    """Yield the parts of exons that are begin..finish on the spliced transcript.
 
     Yields:
         The exon's number from 1, start and end on the gene, and the bases since `begin` before it.

@@ -78,7 +78,7 @@ class Gene:
     motif_rates: tuple[float, ...]
 
     def exons(self, isoform: Iterable[bool]) -> list[tuple[int, int]]:
-        """Exons of an isoform, 5'→3'."""
+        """Return the exons of an isoform, 5'→3'."""
         exons: list[tuple[int, int]] = []
         for i, included in enumerate(isoform):
             start, end = int(self.cuts[i]), int(self.cuts[i + 1])
@@ -89,7 +89,7 @@ class Gene:
         return exons
 
     def codons(self, isoform: Iterable[bool] | None = None) -> np.ndarray:
-        """(codons, 3) positions of an isoform's CDS, or of every coding base there is."""
+        """Return (codons, 3) positions of an isoform's CDS, or of every coding base."""
         chosen = [True] * len(self.segments) if isoform is None else isoform
         parts = [
             np.arange(self.cuts[i], self.cuts[i + 1])
@@ -108,13 +108,13 @@ class Node:
     children: tuple["Node", ...] = ()
 
     def newick(self) -> str:
-        """The subtree in Newick format, without the final semicolon."""
+        """Return the subtree in Newick format, without the final semicolon."""
         inner = f"({','.join(child.newick() for child in self.children)})" if self.children else ""
         return f"{inner}{self.name}:{self.length:.6g}"
 
 
 def draw_tree(names: Iterable[str], depth: float, rng: np.random.Generator) -> Node:
-    """A random ultrametric tree whose nodes are evenly spaced in time.
+    """Return a random ultrametric tree whose nodes are evenly spaced in time.
 
     Args:
         names: the species.
@@ -138,7 +138,7 @@ def draw_tree(names: Iterable[str], depth: float, rng: np.random.Generator) -> N
 
 
 def draw_codon_weights(rng: np.random.Generator) -> np.ndarray:
-    """(64,) codon optimality, evenly spaced from -1 to 1 in random order among synonyms.
+    """Return (64,) codon optimality, evenly spaced from -1 to 1 in random order among synonyms.
 
     Codons without synonyms, and stop codons, weigh 0.
     """
@@ -151,7 +151,7 @@ def draw_codon_weights(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_gene(rng: np.random.Generator, codon_weights: np.ndarray, coding_share: float) -> Gene:
-    """A gene of the clade's last common ancestor.
+    """Return a gene of the clade's last common ancestor.
 
     Args:
         rng: the family's stream.
@@ -188,7 +188,7 @@ def draw_gene(rng: np.random.Generator, codon_weights: np.ndarray, coding_share:
 def evolve_family(
     root: Node, ancestor: Gene, rng: np.random.Generator, events: Counter[str]
 ) -> dict[str, list[Gene]]:
-    """The ancestor's descendants in every species that kept any.
+    """Return the ancestor's descendants in every species that kept any.
 
     A duplicate is made at the top of a branch; from then on both copies evolve on their own.
 
@@ -239,12 +239,12 @@ def _bases(letters: str) -> np.ndarray:
 
 
 def _codon_bases(codons: np.ndarray) -> np.ndarray:
-    """(n,) codon numbers to (n, 3) bases."""
+    """Return the (n, 3) bases of (n,) codon numbers."""
     return np.stack([codons >> 4, codons >> 2 & 3, codons & 3], axis=1).astype(np.uint8)
 
 
 def _codon_numbers(bases: np.ndarray) -> np.ndarray:
-    """(n, 3) bases to (n,) codon numbers."""
+    """Return the (n,) codon numbers of (n, 3) bases."""
     return bases @ np.array([16, 4, 1])
 
 
@@ -288,7 +288,7 @@ def _extension(unit: int, rng: np.random.Generator) -> int:
 def _exon_chain(
     region: str, length: int, exons: int, unit: int, rng: np.random.Generator
 ) -> list[tuple[Segment, int]]:
-    """Exons and the introns between them; alternative parts are multiples of `unit` long."""
+    """Return exons and the introns between them; alternative parts are multiples of `unit` long."""
     sizes = 30 + rng.multinomial(length - 30 * exons, rng.dirichlet(np.full(exons, 3.0)))
     parts: list[tuple[Segment, int]] = []
     for i, size in enumerate(sizes):
@@ -338,7 +338,7 @@ def _draw_codons(count: int, codon_weights: np.ndarray, rng: np.random.Generator
 
 
 def _anchors(gene: Gene, stop: str = STOPS[0]) -> list[tuple[int, str]]:
-    """Bases that never change, as (position, letters): splice sites, start and stop codon."""
+    """Return bases that never change, (position, letters): splice sites, start and stop codon."""
     anchors = []
     coding = [i for i, segment in enumerate(gene.segments) if segment.region == CDS]
     if coding:
@@ -353,14 +353,14 @@ def _anchors(gene: Gene, stop: str = STOPS[0]) -> list[tuple[int, str]]:
 
 
 def _premature_stops(gene: Gene, bases: np.ndarray) -> np.ndarray:
-    """(n, 3) positions of codons that would end an isoform, or the full CDS, too early."""
+    """Return (n, 3) positions of codons that would end an isoform, or the CDS, too early."""
     frames = [gene.codons(isoform)[:-1] for isoform in (None, *gene.isoforms)]
     codons = np.concatenate(frames)
     return codons[AMINO_ACIDS[_codon_numbers(bases[codons])] == ord("*")]
 
 
 def _substitute(gene: Gene, length: float, rng: np.random.Generator) -> Gene:
-    """Substitutions by Kimura's two-parameter model (1980), then selection on the protein."""
+    """Substitute by Kimura's two-parameter model (1980), then selection on the protein."""
     rates = np.repeat([SUBSTITUTION_RATE[s.region] for s in gene.segments], np.diff(gene.cuts))
     for start, letters in _anchors(gene):
         rates[start : start + len(letters)] = 0.0
@@ -420,7 +420,7 @@ def _insert_and_delete(
 def _lose_introns(
     gene: Gene, length: float, rng: np.random.Generator, events: Counter[str]
 ) -> Gene:
-    """Drops introns that no alternative needs; a lost one leaves its two exons joined."""
+    """Drop introns that no alternative needs; a lost one leaves its two exons joined."""
     lost = [
         segment.region == INTRON
         and not gene.segments[i - 1].event
@@ -444,7 +444,7 @@ def _lose_introns(
 
 
 def _plant_motifs(gene: Gene, scale: float, rng: np.random.Generator) -> Gene:
-    """Writes `scale` times the family's expected copies of each motif over the 3'UTR."""
+    """Write `scale` times the family's expected copies of each motif over the 3'UTR."""
     bases = gene.bases.copy()
     room = [i for i, segment in enumerate(gene.segments) if segment.region == UTR3]
     for letters, rate in zip(MOTIFS.values(), gene.motif_rates, strict=True):
