@@ -166,9 +166,7 @@ def _regular_columns(first: int, block: bytes) -> Columns | None:
 
 def _rows(block: bytes, begins: np.ndarray, ends: np.ndarray) -> dict[bytes, np.ndarray]:
     """Return feature type -> the lines of that type."""
-    eights = np.ndarray(
-        len(block) - 7, "<u8", block, strides=(1,)
-    )  # from each byte on
+    eights = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # from each byte on
     halves = np.array([[0], [8]])
     beyond = (64 - 8 * np.clip(ends - begins - halves, 0, 8)).astype(np.uint64)
     words = eights[np.minimum(begins + halves, len(eights) - 1)] << beyond >> beyond
