@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 
-from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
-
 
 class _GatherRows(torch.autograd.Function):
     """All-gather whose backward sums what every process asks of these rows."""
@@ -83,11 +81,6 @@ class _Sum(torch.autograd.Function):
         return sum_over_processes(grad.clone())
 
 
-def share_statistics(model: torch.nn.Module) -> None:
-    """Have batch norms take their statistics over all processes.
-
-    Every process must then run the same number of forward passes.
-    """
-    for part in model.modules():
-        if isinstance(part, IsoCLRBatchNorm):
-            part.over_processes = _Sum.apply
+def summed_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over all processes, whose gradient is one too; the argument stays."""
+    return _Sum.apply(values)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from data_builders.homology.families import SCHEMA, check_schema, read_family_tables
 from data_builders.records import InputError
-from isoclr.objectives.isoforms.recipe import DataSource
+from isoclr.objectives.sequences import DataSource
 from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
 

@@ -20,8 +20,8 @@ from isoclr.objectives.homologs.families import load_families
 from isoclr.objectives.homologs.loss import ContrastiveLoss, MaskedLoss
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.site_model import SiteModel
+from isoclr.objectives.sequences import share_statistics
 from isoclr.training.curves import Panel
-from isoclr.training.processes import share_statistics
 from modeling_isoclr import IsoCLRForMaskedLM, IsoCLRForPreTraining, IsoCLRTokenizer
 
 _EVALUATIONS = 4  # draws of the held-out families

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from isoclr.objectives.homologs.mutation import Mutation
-from isoclr.objectives.isoforms.recipe import DataSource, IsoformRecipe, _sources
+from isoclr.objectives.sequences import DataSources, encoder_config
 from isoclr.training.recipe import Options, Recipe
 
 POSITIVES = ("uniform", "species", "bands", "mutation")
@@ -87,7 +87,7 @@ class HomologRecipe(Recipe):
     changeable: ClassVar[frozenset[str]] = Recipe.changeable | {"data"}
 
     objective: str = "homologs"
-    data: Annotated[list[DataSource], BeforeValidator(_sources)]
+    data: DataSources
     encoder: Literal[ENCODERS] = "isoclr"
     model: dict[str, Any] = {}
     loss: Literal["contrastive", "masked"] = "contrastive"
@@ -141,4 +141,4 @@ class HomologRecipe(Recipe):
         }
         if alphabet == "rna":
             told["n_tracks"] = self.model.get("n_tracks", 4)
-        return IsoformRecipe.encoder_config(self.model_copy(update={"model": self.model | told}))
+        return encoder_config(self.model | told)

@@ -14,8 +14,9 @@ from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.pairs import PairBatch
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.objectives.isoforms.sources import build_batches
+from isoclr.objectives.sequences import share_statistics
 from isoclr.training.curves import Panel
-from isoclr.training.processes import share_statistics, sum_over_processes
+from isoclr.training.processes import sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer, transcript_count_weights
 from modeling_isoclr.pooling_isoclr import at_least_float32
 

@@ -4,22 +4,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from isoclr.training.recipe import Options, Place, Recipe, nearest
+from isoclr.objectives.sequences import DataSources, encoder_config
+from isoclr.training.recipe import Options, Place, Recipe
 from modeling_isoclr import IsoCLRConfig
-
-
-class DataSource(Options):
-    """Isoform groups to train on.
-
-    Attributes:
-        path: folder as `isoclr build` writes it, or a dataset on the Hub.
-        config: configuration of the dataset on the Hub.
-        weight: times that a group of it comes in an epoch.
-    """
-
-    path: Place
-    config: Place | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
 
 
 class PairOptions(Options):
@@ -30,14 +17,6 @@ class PairOptions(Options):
     distances: Place | None = None
     distance_band: list[float] | None = None
     graft: bool = False
-
-
-def _sources(value: Any) -> Any:
-    """A path, or a list of paths and of keys and values, as a list of the latter."""
-    entries = [value] if isinstance(value, str) else value
-    if not isinstance(entries, list) or not entries:
-        raise ValueError("a path or a list of them")
-    return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
 def _fractions(value: Any) -> float | list[float]:
@@ -82,7 +61,7 @@ class IsoformRecipe(Recipe):
         "gradient_cache",
     }
 
-    data: Annotated[list[DataSource], BeforeValidator(_sources)]
+    data: DataSources
     model: dict[str, Any] = {}
     pairs: PairOptions = PairOptions()
     mask_fraction: Annotated[float | list[float], BeforeValidator(_fractions)] = 0.15
@@ -114,13 +93,4 @@ class IsoformRecipe(Recipe):
         Raises:
             ValueError: an unknown argument, or a value that it refuses.
         """
-        arguments = dict(self.model)
-        preset = arguments.pop("preset", None)
-        known = IsoCLRConfig().to_dict()
-        for name in arguments:
-            if name not in known:
-                raise ValueError(f"model.{name}: unknown key{nearest(name, [*known, 'preset'])}")
-        try:
-            return IsoCLRConfig.preset(preset, **arguments) if preset else IsoCLRConfig(**arguments)
-        except (ValueError, TypeError, AttributeError) as error:  # its own checks, and others'
-            raise ValueError(f"model.{error}") from error
+        return encoder_config(self.model)

@@ -8,7 +8,7 @@ from toy_families import model_folder, simulated
 
 from isoclr.evaluation.homologs import Task, kmers, retrieve, retrieve_windows
 from isoclr.objectives.homologs.families import load_families
-from isoclr.objectives.isoforms.recipe import DataSource
+from isoclr.objectives.sequences import DataSource
 from modeling_isoclr import IsoCLRTokenizer
 
 

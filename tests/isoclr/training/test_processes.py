@@ -9,8 +9,9 @@ import torch.multiprocessing as mp
 from pair_batches import pair_batch
 
 from isoclr.objectives.isoforms.microbatches import PairEncoder
+from isoclr.objectives.sequences import share_statistics
 from isoclr.training import processes
-from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
+from isoclr.training.processes import gather_rows, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
 from toys import tiny
 

@@ -3,7 +3,8 @@ import yaml
 
 from data_builders.records import InputError
 from isoclr.objectives import read_recipe
-from isoclr.objectives.isoforms.recipe import DataSource, IsoformRecipe
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from isoclr.objectives.sequences import DataSource
 from isoclr.training.recipe import duration
 
 MINIMAL = "data: groups\noutput: out\nsteps: 10\n"

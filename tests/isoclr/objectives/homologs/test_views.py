@@ -11,7 +11,7 @@ from isoclr.objectives.homologs.families import held_out, load_families
 from isoclr.objectives.homologs.mutation import Mutation
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.views import ViewMaker, hidden, uniform
-from isoclr.objectives.isoforms.recipe import DataSource
+from isoclr.objectives.sequences import DataSource
 from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import MASK_BASE
 
