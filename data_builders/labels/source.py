@@ -22,7 +22,8 @@ class LabelSource:
         label: the table's column; with a task it stands for the task's own.
         isoform_groups: folder of the transcripts, when the table does not carry them.
         homology: for `read_homology`, when it does.
-        species: of a table without a column species; None: that of the task, or human.
+        species: of a table without a column species; None: that of the task, else any species of
+            the isoform groups, or human where the table carries its transcripts.
     """
 
     path: str | os.PathLike
@@ -46,11 +47,13 @@ class LabelSource:
                     "task with them"
                 )
             return read_label_set(self.path)
-        groups, homology = self.isoform_groups, self.homology
+        groups, homology, species = self.isoform_groups, self.homology, self.species
+        if species is None and self.task is None and groups is None:
+            species = "homo_sapiens"
         join = Join(
             isoform_groups=None if groups is None else read_groups(groups),
             homology=None if homology is None else read_homology(homology),
-            species=self.species if self.task or self.species else "homo_sapiens",
+            species=species,
         )
         if self.task is not None:
             return read_task(self.task, self.path, join, column=self.label)

@@ -193,7 +193,7 @@ class Labels:
         str | None, Option(help="folder of isoform groups that has the transcripts", metavar="DIR")
     ] = None
     taxonomy: Annotated[
-        int | None, Option(help="species of a table that names none; human by default")
+        int | None, Option(help="species of a table that names none, such as 10090")
     ] = None
 
     def made(self, homology: Homology):
