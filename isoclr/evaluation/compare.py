@@ -12,14 +12,15 @@ import numpy as np
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, Labels
 from data_builders.labels.splits import Split, few_rows
 from data_builders.records import InputError
-from isoclr.evaluation.results import Count, Results, Run, read_results
-from isoclr.evaluation.scores import best_threshold, score
+from isoclr.evaluation.results import Count, Predicted, Results, Run, read_results
+from isoclr.evaluation.scores import best_threshold
 from isoclr.progress import progress as progress_bar
 
 __all__ = [
     "ALL",
     "Fold",
     "Labels",
+    "Predicted",
     "Prediction",
     "Predictor",
     "Results",
@@ -172,12 +173,12 @@ def compare(
             few = _with_few_labels(labels, split, count)
             todo += [(name, count, few, len(split.train)) for name in predictors]
     todo = [step for step in todo if (*step[:2], step[2].seed, step[2].fold) not in runs]
-    rescore = {}
+    predictions = {}
     with progress_bar(todo, "compare", unit="run", show=progress) as bar:
         for name, count, split, train_side in bar:
             bar.set_postfix_str(f"{name}, {len(split.train):,} labels")
             began = perf_counter()
-            scorer, choices, left_out = _run(name, predictors[name], labels, split)
+            predicted, choices, left_out = _run(name, predictors[name], labels, split)
             run = Run(
                 predictor=name,
                 labels=count,
@@ -187,12 +188,12 @@ def compare(
                 validation=len(split.validation),
                 test=len(split.test),
                 train_side=train_side,
-                scores=scorer.score(),
+                scores=predicted.scores(),
                 choices=choices,
                 classes_left_out=left_out,
                 seconds=round(perf_counter() - began, 1),
             )
-            runs[run.key], rescore[run.key] = run, scorer.on_weighted_rows
+            runs[run.key], predictions[run.key] = run, predicted
             if log:
                 log.write(run)
     names = list(dict.fromkeys([*predictors, *(run.predictor for run in runs.values())]))
@@ -207,7 +208,7 @@ def compare(
         group_unit=labels.group_unit,
         runs=tuple(sorted(runs.values(), key=lambda run: names.index(run.predictor))),
         about=log.about if log else {},
-        rescore=rescore,
+        predictions=predictions,
     )
 
 
@@ -243,35 +244,15 @@ def _with_few_labels(labels: Labels, split: Split, count: Count) -> Split:
 
 def _size(count: Count, split: Split) -> int:
     """How many rows of train a label count means."""
-    return count if isinstance(count, int) else round(count * len(split.train))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scorer:
-    """Predictions of test rows beside what was measured, and how they are scored."""
-
-    task: str
-    rows: np.ndarray
-    predicted: np.ndarray
-    observed: np.ndarray
-    threshold: float | None
-
-    def score(self) -> dict[str, float]:
-        return score(self.task, self.predicted, self.observed, self.threshold)
-
-    def on_weighted_rows(self, weights: np.ndarray) -> dict[str, float] | None:
-        """The scores when each row of the table counts so often, (n,); None where undefined."""
-        rows = np.repeat(np.arange(len(self.rows)), weights[self.rows])
-        observed = self.observed[rows]
-        if not len(rows) or (observed == observed[:1]).all(axis=0).any():
-            return None
-        return score(self.task, self.predicted[rows], observed, self.threshold)
+    if isinstance(count, int):
+        return count
+    return round(count * len(split.train)) if np.isfinite(count) else 0
 
 
 def _run(
     name: str, predictor: Predictor, labels: Labels, split: Split
-) -> tuple[_Scorer, dict[str, float], int]:
-    """What scores the predictions, what the predictor chose, and how many classes are left out."""
+) -> tuple[Predicted, dict[str, float], int]:
+    """The predictions of test, what the predictor chose, and how many classes are left out."""
     targets = np.asarray(labels.targets)
     scored = _scored_classes(labels, split)
     fold = fold_of(labels, split)
@@ -292,17 +273,16 @@ def _run(
             )
         on_validation = _checked(name, "validation", found.validation, (len(split.validation),))
         threshold = best_threshold(on_validation, fold.validation_targets)
-    scorer = _Scorer(
+    columns = (slice(None), scored) if labels.task == MULTILABEL else slice(None)
+    of_test = Predicted(
         task=labels.task,
         rows=split.test,
-        predicted=predicted[:, scored] if labels.task == MULTILABEL else predicted,
-        observed=targets[split.test][:, scored]
-        if labels.task == MULTILABEL
-        else targets[split.test],
+        predicted=predicted[columns],
+        observed=targets[split.test][columns],
         threshold=threshold,
     )
     choices = {name: float(value) for name, value in found.choices.items()}
-    return scorer, choices, len(scored) - int(scored.sum())
+    return of_test, choices, int((~scored).sum())
 
 
 def _scored_classes(labels: Labels, split: Split) -> np.ndarray:

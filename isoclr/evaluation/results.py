@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from data_builders.labels.base import MULTILABEL
 from data_builders.records import InputError
 from data_builders.text import read_json
-from isoclr.evaluation.scores import METRIC_NAMES, METRICS
+from isoclr.evaluation.scores import METRIC_NAMES, METRICS, score
 from isoclr.evaluation.statistics import (
     INTERVAL,
     Interval,
@@ -26,6 +26,41 @@ Count = int | float
 """How many labels to learn from: an int is so many rows of train, a float that share of them."""
 
 _ABOUT = ("label", "task", "split", "rows", "groups", "classes", "unit", "group_unit", "about")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Predictions of test rows, beside what was measured.
+
+    Attributes:
+        task: one of `data_builders.labels.base.TASK_TYPES`.
+        rows: row numbers, (test,).
+        predicted: in the form of `Prediction.test`; of a multilabel task the scored classes alone.
+        observed: in the form of `Labels.targets`, likewise.
+        threshold: of a binary task: what is predicted at least this is called positive.
+    """
+
+    task: str
+    rows: np.ndarray
+    predicted: np.ndarray
+    observed: np.ndarray
+    threshold: float | None
+
+    def scores(self) -> dict[str, float]:
+        """Return metric -> value."""
+        return score(self.task, self.predicted, self.observed, self.threshold)
+
+    def weighted_scores(self, weights: np.ndarray) -> dict[str, float] | None:
+        """Return the scores when each row of the whole table counts so often; None if undefined.
+
+        Args:
+            weights: whole numbers, (n,).
+        """
+        rows = np.repeat(np.arange(len(self.rows)), weights[self.rows])
+        observed = self.observed[rows]
+        if not len(rows) or (observed == observed[:1]).all(axis=0).any():
+            return None
+        return score(self.task, self.predicted[rows], observed, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +118,8 @@ class Results:
         group_unit: what a group is, in the plural.
         runs: by predictor; the first predictor is the reference.
         about: what else the JSON should say, such as settings.
-        rescore: key of a run, and row numbers -> its scores on these of its test rows; of the runs
-            of this process. For `cluster_intervals`.
+        predictions: `Run.key` -> the predictions of its test rows, of the runs that were made now
+            and not read from a log or a file.
     """
 
     label: str
@@ -97,7 +132,7 @@ class Results:
     group_unit: str
     runs: tuple[Run, ...]
     about: dict = field(default_factory=dict)
-    rescore: dict[tuple, Callable] = field(default_factory=dict, repr=False, compare=False)
+    predictions: dict[tuple, Predicted] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -215,12 +250,12 @@ class Results:
     def _resampled(self, name: str, metric: str, labels: Count | None, weights) -> float:
         scores = []
         for run in self.of(name, labels).values():
-            if run.key not in self.rescore:
+            if run.key not in self.predictions:
                 raise InputError(
                     f"{self.label}: {name}: got a run without its predictions, wanted a comparison "
                     "that made all its runs itself, for a bootstrap"
                 )
-            scored = self.rescore[run.key](weights)
+            scored = self.predictions[run.key].weighted_scores(weights)
             scores += [] if scored is None else [scored[metric]]
         return float(np.mean(scores)) if scores else np.nan
 

@@ -192,6 +192,11 @@ def test_binary_takes_its_threshold_from_the_validation_rows():
                 "accuracy": (truth[test] == called).mean(),
             }
         )
+    predicted = results.predictions["a", 1.0, 1, 0]
+    np.testing.assert_array_equal(predicted.rows, splits[0].test)
+    np.testing.assert_array_equal(predicted.predicted, scores[splits[0].test])
+    np.testing.assert_array_equal(predicted.observed, truth[splits[0].test])
+    assert predicted.threshold in scores[splits[0].validation]
     with pytest.raises(InputError, match="validation rows too: the threshold"):
         run({"a": lambda fold: scores[fold.test]}, labels)
 
@@ -335,6 +340,7 @@ def test_errors_name_what_was_wrong():
         ({"a": good}, labels, rows_of_splits((1, 1)), (1.0,), "2 splits of 1 seeds"),
         ({"a": good}, labels, None, (37,), "got 37, 37 of 36 rows"),
         ({"a": good}, labels, None, (0.01,), "got 0.01, 0 of 36 rows"),
+        ({"a": good}, labels, None, (float("nan"),), "got nan, 0 of 36 rows"),
         ({"a": good}, same, None, (1.0,), "no two values in 36 rows of train and 12 of test"),
         (
             {"a": lambda f: np.zeros(3)},
