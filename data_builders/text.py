@@ -26,6 +26,9 @@ _BGZF = b"\x1f\x8b\x08\x04", b"\x06\0BC\x02\0"  # the first bytes, and those fro
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _SHOWN = 20
 _BLOCK_BYTES = 1 << 20
+# GTF becomes about 30 times as large, the bases of a genome 4 times.
+_MOST_EXPANSION = 200
+_BYTES_BEFORE_DOUBT = 1 << 28
 
 
 @dataclass(slots=True)
@@ -84,8 +87,8 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
 
     Raises:
         InputError: the file cannot be opened, is UTF-16, or has lines that end in carriage returns
-            alone; or its gzip stream is truncated or damaged, or bgzip without the block that ends
-            it.
+            alone; or its gzip stream is truncated or damaged, bgzip without the block that ends it,
+            or one that expands beyond reason.
     """
     for first, lines in line_blocks(path):
         yield from enumerate(lines, first)
@@ -115,7 +118,7 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
                 _check_bgzf_end(raw)
-                stream = io.BufferedReader(igzip.IGzipFile(fileobj=raw), 1 << 20)
+                stream = io.BufferedReader(_Expanded(raw, path), 1 << 20)
             _check_start(stream, path)
             while block := read(stream):
                 yield number, block
@@ -128,6 +131,27 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
         ) from error
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
+
+
+class _Expanded(io.RawIOBase):
+    """What a gzip stream holds, as long as it is not so much more that it can only do harm."""
+
+    def __init__(self, packed: BinaryIO, path):
+        self._packed, self._path, self._count = packed, path, 0
+        self._unpacked = igzip.IGzipFile(fileobj=packed)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        read = self._unpacked.readinto(buffer)
+        self._count += read
+        if self._count > max(_BYTES_BEFORE_DOUBT, _MOST_EXPANSION * self._packed.tell()):
+            raise InputError(
+                f"{self._path}: got {self._count:,} bytes out of {self._packed.tell():,} of gzip, "
+                f"wanted at most {_MOST_EXPANSION} times as many; unpack it to have it read"
+            )
+        return read
 
 
 def _check_start(stream: BinaryIO, path) -> None:

@@ -83,3 +83,25 @@ def test_blocks_have_all_lines_whole_and_know_their_numbers(tmp_path, monkeypatc
         assert block == lines[first - 1 : first - 1 + len(block)]
         lines[first - 1 : first - 1 + len(block)] = [None] * len(block)
     assert lines == [None] * 101
+
+
+@pytest.mark.parametrize("content", [b"\0", b"N", b"N" * 59 + b"\n", b"\n"])
+@pytest.mark.parametrize("read", [line_blocks, byte_blocks])
+def test_a_gzip_bomb_goes_off_early(tmp_path, monkeypatch, content, read):
+    monkeypatch.setattr(text, "_BYTES_BEFORE_DOUBT", 1 << 20)
+    monkeypatch.setattr(text, "_MOST_EXPANSION", 20)
+    path = tmp_path / "bomb.gz"
+    size = 1 << 23
+    path.write_bytes(gzip.compress(b"A" + content * (size // len(content)), 1))
+    unpacked = 0
+    with pytest.raises(InputError, match=r"bomb.gz: got .* bytes out of .* of gzip, wanted at"):
+        for _, block in read(path):
+            unpacked += len(block)
+    assert unpacked < size / 2
+
+
+def test_small_files_may_expand_as_they_like(tmp_path):
+    path = tmp_path / "small.gz"
+    path.write_bytes(gzip.compress(b"ACGT\n" * 400_000))
+    assert path.stat().st_size * 200 < 2_000_000
+    assert sum(1 for _ in numbered_lines(path)) == 400_000
