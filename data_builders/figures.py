@@ -1,9 +1,19 @@
-"""Figures as files, without pyplot: it keeps figures, and chooses a backend for the process."""
+"""Figures as files, without pyplot: it keeps figures, and chooses a backend for the process.
+
+Text in them is text: names come from files, and mean nothing to matplotlib.
+"""
 
 import os
+import re
+import warnings
 
+from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+_MATH = re.compile(r"(?<!\\)\$")
+_LONGEST_LINE = 200
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -22,4 +32,46 @@ def save_figure(figure: Figure, title: str, path: str | os.PathLike) -> None:
         path: the image to write; its suffix names the format.
     """
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> None:
+    """Write a figure in which a `$` is a `$`: it begins no formula, whatever name it stands in.
+
+    Args:
+        figure: with a canvas.
+        path: the image; its suffix names the format.
+        dpi: of the image.
+    """
+    ticks = {
+        id(label)
+        for tick in figure.findobj(Tick)  # those of a logarithmic axis are formulas
+        for label in (tick.label1, tick.label2)
+    }
+    for text in figure.findobj(Text):
+        if id(text) not in ticks and text.get_text():
+            lines = text.get_text().split("\n")
+            text.set_text("\n".join(_plain_line(line) for line in lines))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(path, dpi=dpi)
+
+
+def plain(text: str, most: int = 60) -> str:
+    """A name as matplotlib shows it: no formula, no control characters, not too long.
+
+    Labels of ticks and legends need this where they are made; `write_figure` sees to other text.
+
+    Args:
+        text: the name.
+        most: characters that are shown.
+    """
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    # A legend leaves out what is empty or begins with an underscore.
+    return _MATH.sub(r"\\$", f" {shown}" if not shown or shown.startswith("_") else shown)
+
+
+def _plain_line(line: str) -> str:
+    indent = len(line) - len(line.lstrip())  # which `plain` may have made
+    return line[:indent] + plain(line[indent:], _LONGEST_LINE).lstrip()

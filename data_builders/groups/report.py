@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_builders.figures import write_figure
 from data_builders.text import read_json
 
 _KEYS = ("sources", "homology", "grouping", "dataset")
@@ -109,7 +110,7 @@ def draw_report(summary: Summary, path: str | os.PathLike) -> None:
     for axes in (per_group, lengths, structure):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{summary.groups:,} isoform groups, {summary.transcripts:,} transcripts")
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path, dpi=120)
 
 
 def write_report(report: dict, summary: Summary, path: Path) -> None:

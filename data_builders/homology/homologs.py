@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_builders.figures import write_figure
 from data_builders.homology.alphabets import (
     ALPHABETS,
     GAPS,
@@ -142,7 +143,7 @@ class HomologReport:
             f"{self.members.total():,} families of {self.lengths.total():,} {self.alphabet} "
             f"sequences, {len(self.kept)} species"
         )
-        figure.savefig(path.with_suffix(".png"), dpi=120)
+        write_figure(figure, path.with_suffix(".png"), dpi=120)
 
 
 def build_homologs(

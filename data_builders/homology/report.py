@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_builders.figures import plain, write_figure
 from data_builders.homology.homologous_genes import Homology
 
 KINDS = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
@@ -74,10 +75,10 @@ def draw_homology(report: dict, path: str | os.PathLike) -> None:
         widths = np.array([counts[kind] for _, counts in pairs])
         kinds.barh(range(len(pairs)), widths, left=left, color=colour, label=kind.replace("_", " "))
         left += widths
-    kinds.set_yticks(range(len(pairs)), [name for name, _ in pairs])
+    kinds.set_yticks(range(len(pairs)), [plain(name) for name, _ in pairs])
     kinds.set(xlabel="groups with both species")
     figure.legend(loc="outside lower right", ncols=len(KINDS), frameon=False, fontsize=8)
     for axes in (sizes, kinds):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{report['genes']:,} genes in {report['groups']:,} homology groups")
-    figure.savefig(path, dpi=120)
+    write_figure(figure, path, dpi=120)

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_figure, plain, save_figure
 from isoclr.evaluation.results import Count, Results
 from isoclr.evaluation.scores import METRIC_NAMES
 
@@ -34,7 +34,7 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
         axes.errorbar(mean, y, xerr=half_width, fmt="o", ms=6, capsize=4, c=_MEAN_COLOUR)
         at_right_edge = ("axes fraction", "data")
         axes.annotate(f"{mean:.3f}", (1.01, y), xycoords=at_right_edge, va="center", c=_MEAN_COLOUR)
-    axes.set_yticks(range(len(names)), [textwrap.fill(name, 32) for name in names])
+    axes.set_yticks(range(len(names)), [textwrap.fill(plain(name), 32) for name in names])
     axes.get_yticklabels()[names.index(results.reference)].set_fontweight("bold")
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
@@ -75,7 +75,7 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
             elinewidth=0.8,
             color=_LINES[i % len(_LINES)],
             linestyle=("-", "--", ":")[i // len(_LINES) % 3],
-            label=textwrap.fill(name, 24),
+            label=textwrap.fill(plain(name), 24),
         )
     handles, labels = axes.get_legend_handles_labels()
     # The legend in the order of the right ends of the lines; those that end before come last.

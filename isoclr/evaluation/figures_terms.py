@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import colormaps
 
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_figure, plain, save_figure
 from isoclr.evaluation.terms import MEASURES, Separation
 
 _VALUE_COLOUR, _SHUFFLED_COLOUR = "#1f4e79", "#b0b0b0"
@@ -53,7 +53,7 @@ def plot_terms(
         low, high = np.array([each["shuffled"] for each in found]).T
         axes.barh(y, high - low, 0.5, low, color=_SHUFFLED_COLOUR, label="shuffled terms, 95 %")
         axes.plot([each["value"] for each in found], y, "o", c=_VALUE_COLOUR, label="terms")
-        axes.set_yticks(y, names)
+        axes.set_yticks(y, [plain(name) for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
         axes.set_xlabel(_TITLES[measure])
         axes.grid(axis="x", alpha=0.3)

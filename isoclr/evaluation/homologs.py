@@ -331,6 +331,8 @@ def plot_retrieval(found: Retrieval, path: str | Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from data_builders.figures import plain, write_figure
+
     tasks = list(dict.fromkeys(one.task for one in found.found))
     figure = Figure(figsize=(2.6 + 2.4 * len(tasks), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -340,9 +342,11 @@ def plot_retrieval(found: Retrieval, path: str | Path) -> None:
         means = [one.recall_at_1 for one in shown]
         errors = [1.96 * one.error_at_1 for one in shown]
         colours = ["C0" if one.features in ("critic", "embedding") else "0.6" for one in shown]
-        panel.barh([one.features for one in shown], means, xerr=errors, color=colours, capsize=2)
+        panel.barh(
+            [plain(one.features) for one in shown], means, xerr=errors, color=colours, capsize=2
+        )
         panel.axvline(1 / shown[0].candidates, c="k", ls=":", lw=1)
         panel.set_title(task, fontsize=9)
         panel.set_xlabel("recall@1 (dotted: chance)")
         panel.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)

@@ -7,6 +7,8 @@ from itertools import groupby
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from data_builders.figures import write_figure
+
 _WIDTH, _COLUMNS = 3.2, 3
 
 
@@ -56,7 +58,7 @@ def plot_known(table, path: str | os.PathLike) -> None:
         panel.set_xlabel("batch size N")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
 
 
 def plot_families(found, path: str | os.PathLike) -> None:
@@ -88,4 +90,4 @@ def plot_families(found, path: str | os.PathLike) -> None:
     axes.set(xlabel="distance of the pair", ylabel="nats; interval over families, 95 %")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)

@@ -167,6 +167,8 @@ def plot_curves(records: list[dict], panels: Sequence[Panel], path: Path) -> Non
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from data_builders.figures import write_figure
+
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -184,4 +186,4 @@ def plot_curves(records: list[dict], panels: Sequence[Panel], path: Path) -> Non
         if axis.lines:
             axis.legend(frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
