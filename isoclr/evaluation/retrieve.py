@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from data_builders.cells import safe_cell, safe_cells
 from data_builders.groups.parquet import read_groups
 from data_builders.names import taxon
 from data_builders.records import InputError, Transcript
@@ -342,10 +343,10 @@ class Retrieval:
         transcripts = self.sample.transcripts
         columns = {"pairs": [TYPES[number] for number in self.sample.types]}
         for name, rows in (("query", self.sample.queries), ("partner", self.sample.partners)):
-            columns[f"{name}_species"] = [transcripts[row].species for row in rows]
-            columns[name] = [transcripts[row].transcript_id for row in rows]
+            columns[f"{name}_species"] = safe_cells(transcripts[row].species for row in rows)
+            columns[name] = safe_cells(transcripts[row].transcript_id for row in rows)
         columns |= {"identity": self.identities.round(4), "candidates": self.candidates}
-        columns |= {f"rank by {name}": ranks for name, ranks in self.ranks.items()}
+        columns |= {safe_cell(f"rank by {name}"): ranks for name, ranks in self.ranks.items()}
         pl.DataFrame(columns).write_csv(output / "retrieve.tsv", separator="\t")
 
 

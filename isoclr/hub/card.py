@@ -7,13 +7,15 @@ from pathlib import Path
 
 import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from markupsafe import Markup
 from safetensors import SafetensorError, safe_open
 
 from data_builders.records import InputError
+from data_builders.storage import reason_of
 from data_builders.text import read_json
 from isoclr.evaluation.statistics import plus_minus
+from isoclr.hub.markdown import environment
 from isoclr.objectives import DEFAULT, objective_class
-from isoclr.objectives.card import CardFacts
 from isoclr.training.curves import read_log
 from isoclr.training.yaml_file import read_yaml
 
@@ -85,12 +87,12 @@ def write_card(
         model_name=REPOSITORY if probes else None,
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
-    text = (
-        _environment(facts)
-        .get_template(facts.template or _TEMPLATE)
-        .render(
-            card_data=data.to_yaml(),
-            repository=REPOSITORY,
+    templates = environment([Path(__file__).parent, *filter(None, [facts.template_folder])])
+    templates.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
+    try:
+        text = templates.get_template(facts.template or _TEMPLATE).render(
+            card_data=Markup(data.to_yaml()),
+            repository=Markup(REPOSITORY),
             objective=objective,
             parameters=count_parameters(folder / "model.safetensors", facts.encoder_prefix),
             recipe=recipe,
@@ -100,22 +102,17 @@ def write_card(
             curves=(folder / "curves.png").exists(),
             probes=probes,
             metrics=_METRICS,
-            notes=notes.read_text(encoding="utf-8").strip() if notes.exists() else None,
+            notes=Markup(notes.read_text("utf-8").strip()) if notes.exists() else None,
             **facts.variables,
         )
-    )
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: a result, a report or the log is not what isoclr writes: "
+            f"{reason_of(error)[:200]}"
+        ) from error
     path = folder / "README.md"
     path.write_text(str(ModelCard(text)).rstrip() + "\n", encoding="utf-8")
     return path
-
-
-def _environment(facts: CardFacts) -> jinja2.Environment:
-    """Templates of this package, and those of the objective, which extend them."""
-    folders = [Path(__file__).parent, *([facts.template_folder] if facts.template_folder else [])]
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders))
-    environment.globals["n"] = "{:,}".format
-    environment.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
-    return environment
 
 
 def check_model_folder(folder: Path) -> None:

@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
-from huggingface_hub import DatasetCard, DatasetCardData
+import jinja2
+from huggingface_hub import DatasetCardData
+from markupsafe import Markup
 
+from data_builders.records import InputError
+from data_builders.storage import reason_of
+from isoclr.hub.markdown import environment
 from isoclr.repositories import DEFAULT, prefix
 
 _TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
@@ -16,8 +21,20 @@ def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:
     Args:
         repository: `owner/name`.
         reports: configuration -> its report, at least one.
+
+    Raises:
+        InputError: a report lacks what the card says, or has it in another form.
     """
     reports = dict(sorted(reports.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+    try:
+        return _rendered(repository, reports)
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise InputError(
+            f"{repository}: a report.json is not what isoclr build writes: {reason_of(error)[:200]}"
+        ) from error
+
+
+def _rendered(repository: str, reports: dict[str, dict]) -> str:
     data = DatasetCardData(
         pretty_name=repository.split("/")[-1],
         tags=["isoclr", "rna", "isoforms", "biology", "genomics"],
@@ -30,16 +47,21 @@ def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:
             for config in reports
         ],
     )
-    card = DatasetCard.from_template(
-        data,
-        template_path=str(_TEMPLATE),
-        repository=repository,
+    template = environment([_TEMPLATE.parent]).get_template(_TEMPLATE.name)
+    card = template.render(
+        card_data=Markup(data.to_yaml()),
+        repository=Markup(repository),
         reports=reports,
+        reasons=_reasons,
         prefixes={config: prefix(config) for config in reports},
         counts={config: _counts(report) for config, report in reports.items()},
         several={config: _groups_of_several(report) for config, report in reports.items()},
     )
-    return str(card).rstrip() + "\n"
+    return card.rstrip() + "\n"
+
+
+def _reasons(found: dict[str, int]) -> str:
+    return "; ".join(f"{count:,} {reason}" for reason, count in found.items())
 
 
 def _size(groups: int) -> str:

@@ -33,6 +33,7 @@ _SHARED = (
     "discriminants.json",
 )
 _RESULTS = ("probe", "few_labels", "low_data", "go", "retrieve", "explain", "finetune")
+_RESULTS += ("windows", "families", "information")
 _IMAGE = re.compile(r"!\[[^\]\n]*\]\(([^()\s:]+\.(?:png|jpe?g|svg|gif))\)")
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 # Of a recipe, what names places of the machine that it ran on.

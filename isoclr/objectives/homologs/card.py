@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from markupsafe import Markup
+
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.objectives.card import CardFacts
@@ -47,7 +49,9 @@ def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
             "config": config,
             "protein": config.alphabet == "protein",
             "reports": [read_json(path, _REPORT, report) for path in sources if path.is_file()],
-            "results": [p.read_text().strip() for p in sorted(folder.glob("results/*/*.md"))],
+            "results": [
+                Markup(p.read_text().strip()) for p in sorted(folder.glob("results/*/*.md"))
+            ],
             "held_out": next((r for r in reversed(log) if "held_out_bound" in r), None),
         },
     )
