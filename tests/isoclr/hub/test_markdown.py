@@ -78,8 +78,8 @@ def test_a_dataset_s_card_shows_names_as_text(name):
         re.sub("`+[^`]*`+", "", render_dataset_card("o/n", {"default": report(one)}))
         for one in (name, "harmless")
     )
-    for mark in ("](", "<", "\n|", "\n#", "![", "://", "www."):
-        assert card.count(mark) == wanted.count(mark), mark
+    for mark in (r"(?<!\\)\]\(", "<", r"\n\|", r"\n#", r"(?<!\\)!\[", "://", r"www\."):
+        assert len(re.findall(mark, card)) == len(re.findall(mark, wanted)), mark
 
 
 @pytest.mark.parametrize(
