@@ -60,3 +60,53 @@ def test_streamed_from_the_hub_and_shared_there(request, hub, clade, tmp_path):
     assert [len(log) for log in logs.values()] == [4, 4, 4]
     weights = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("streamed", "again")]
     assert weights[0] == weights[1]
+
+
+STREAM = """
+import json, sys
+from data_builders.records import InputError
+from isoclr.hub.dataset import push_dataset
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from isoclr.objectives.isoforms.sources import build_batches
+from modeling_isoclr import IsoCLRTokenizer
+folder, *tried = sys.argv[1:]
+push_dataset(folder, "tester/default")
+push_dataset([folder], "tester/named")
+for data in map(json.loads, tried):
+    recipe = {"data": data, "output": "x", "steps": 1, "held_out_groups": 2, "batch_size": 4}
+    recipe = IsoformRecipe.model_validate({**recipe, "streaming": True})
+    try:
+        source = build_batches(recipe, IsoCLRTokenizer(), 0, 1).source
+        located = source.locate(0)
+        found = [located.groups.group_id(row) for row in located.rows]
+        print(json.dumps([found, source.fingerprint]))
+    except InputError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.slow
+def test_each_configuration_of_a_hub_dataset_streams(hub, clade, tmp_path):
+    folder = tmp_path / "clade"
+    sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
+    build([GenomeSource(*source) for source in sources], folder, Grouping(rows_per_file=5))
+    tried = [
+        [str(folder)],
+        ["tester/default"],
+        [{"path": "tester/default", "config": "default"}],
+        [{"path": "tester/named", "config": "clade"}],
+        ["tester/named"],
+        [{"path": "tester/named", "config": "other"}],
+        ["tester/default", "tester/default"],
+        ["tester/absent"],
+    ]
+    done = run_client(hub, STREAM, folder, *map(json.dumps, tried))
+    local, plain, default, named, *errors = map(json.loads, done.stdout.splitlines())
+    assert local[0] == plain[0] == default[0] == named[0] and len(local[0]) > 1
+    checksums = {found[1][0][1] for found in (local, plain, default, named)}
+    assert len(checksums) == 1  # the same content, wherever it lies
+    unnamed, other, twice, absent = errors
+    assert "of the configuration 'default' on the Hub, wanted one of clade" in unnamed
+    assert "of the configuration 'other' on the Hub, wanted one of clade" in other
+    assert "data: got the groups of tester/default again in tester/default" in twice
+    assert absent.startswith("tester/absent")

@@ -31,6 +31,9 @@ _SHARED = (
     "log.jsonl",
     "curves.png",
     "discriminants.json",
+    "modules.json",  # these of sentence-transformers
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
 )
 _RESULTS = ("probe", "few_labels", "low_data", "go", "retrieve", "explain", "finetune")
 _RESULTS += ("windows", "families", "information")

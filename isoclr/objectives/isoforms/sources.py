@@ -459,9 +459,12 @@ def _files(path: str, config: str | None) -> list[Callable]:
         return [partial(open, file, "rb") for file in dataset_files(path)]
     hub = HfFileSystem()
     data = f"datasets/{path}/{prefix(config or DEFAULT)}data"
-    with hub_errors(path, hub.endpoint):
-        found = [file.rpartition("/")[2] for file in hub.glob(f"{data}/train-*.parquet")]
-        others = [] if found else hub.glob(f"datasets/{path}/*/data/train-*.parquet")
+    try:
+        with hub_errors(path, hub.endpoint):
+            found = [file.rpartition("/")[2] for file in hub.glob(f"{data}/train-*.parquet")]
+            others = [] if found else hub.glob(f"datasets/{path}/*/data/train-*.parquet")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {reason_of(error)}") from error
     if not found and others:
         known = sorted({file.split("/")[-3] for file in others})
         raise InputError(
