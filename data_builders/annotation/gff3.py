@@ -11,6 +11,7 @@ from data_builders.annotation.attributes import gff3_value, gff3_values
 from data_builders.annotation.drafts import Draft, Drafts, Parts, add_part, missing
 from data_builders.annotation.features import NO_PHASE, PARTS, UTRS, Block, Line, feature_lines
 from data_builders.annotation.models import SkipTranscript, coding_pieces, ordered_exons, overlap
+from data_builders.annotation.runs import CDS
 from data_builders.annotation.tags import preference_of
 from data_builders.records import InputError
 
@@ -37,6 +38,7 @@ _GENE_DATABASES = (
 )
 _GENE_DATABASES += (b"Xenbase:", b"SGD:", b"Ensembl:")
 
+_EXONS_OF_GENE = "exons of a gene given to its only transcript"
 _ONLY_TRANSCRIPT = "CDS of a gene given to its only transcript"
 _FITTING_TRANSCRIPT = "CDS of a gene given to the only transcript that it fits"
 _SEVERAL_IDS = "CDS in pieces of several IDs read as one"
@@ -66,8 +68,12 @@ class _Node(NamedTuple):
         return _is_gene(self.kind)
 
     @property
+    def is_transcript(self) -> bool:
+        return self.kind.endswith((b"RNA", b"transcript", b"gene_segment"))
+
+    @property
     def may_code(self) -> bool:
-        return self.kind == b"mRNA" or not (self.kind.endswith(b"RNA") or self.kind in _PROTEIN)
+        return self.kind == b"mRNA" or (self.is_transcript and not self.kind.endswith(b"RNA"))
 
 
 def read_gff3(blocks: Iterable[Block], path: str | os.PathLike, *, details: bool = False) -> Drafts:
@@ -239,10 +245,13 @@ class _Tree:
     def _place_loose(self) -> None:
         """Find the transcripts of parts whose parent was a gene, or not defined yet."""
         children: defaultdict[bytes, list[bytes]] = defaultdict(list)
-        if self.loose:
+        with_exons = [key for key in self.drafts if key in self.nodes and self.nodes[key].is_gene]
+        if self.loose or with_exons:
             for key, node in self.nodes.items():
                 for parent in node.parents:
                     children[parent].append(key)
+        for gene in with_exons:
+            self._place_exons_of_gene(gene, children[gene])
         for parent, lines in self.loose.items():
             node, draft = self.nodes.get(parent), self.drafts.get(parent)
             has_exons = draft is not None and draft.parts.exons
@@ -252,6 +261,24 @@ class _Tree:
             for line in lines:
                 self._add_part(parent, line)
         self.drafts = dict(sorted(self.drafts.items(), key=lambda item: item[1].line))
+
+    def _place_exons_of_gene(self, gene: bytes, children: list[bytes]) -> None:
+        """Give the exons of a gene to its only transcript, if that has none."""
+        transcripts = [key for key in children if self.nodes[key].is_transcript]
+        if len(transcripts) != 1 or gene in self.transcript_of_gene:
+            return
+        (key,) = transcripts
+        of_transcript = self.drafts.get(key)
+        if of_transcript is not None and of_transcript.parts.exons:
+            return
+        of_gene = self.drafts.pop(gene)
+        if of_transcript is not None:
+            for interval, phase in of_transcript.parts.cds.items():
+                of_gene.parts.add(CDS, interval, phase)
+            of_gene.parts.stops += of_transcript.parts.stops
+            of_gene.skip_reason = of_gene.skip_reason or of_transcript.skip_reason
+        of_gene.changes += (_EXONS_OF_GENE,)
+        self.drafts[key] = of_gene
 
     def _place_cds_of_gene(self, gene: bytes, lines: list[Line], children: list[bytes]) -> None:
         """Give the CDS of a gene to a transcript: its own if there is none that it may be of."""

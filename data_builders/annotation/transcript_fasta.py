@@ -13,6 +13,7 @@ from data_builders.names import without_version
 from data_builders.records import STOP_CODONS, InputError, Transcript
 from data_builders.text import Tally
 
+_PREFIX = re.compile(r"(?:transcript:|rna-)(?=.)")  # of GFF3, which gffread leaves in headers
 _VERSION = re.compile(r"\.\d+(?:_\d+)?\Z")
 
 
@@ -98,6 +99,8 @@ class _Models:
         """
         if (model := self._by_name.pop(name, None)) is not None:
             return model, ""
+        if (model := self._by_name.pop(_PREFIX.sub("", name, count=1), None)) is not None:
+            return model, "transcript found without its prefix"
         plain = without_version(name) if self._has_versions else _VERSION.sub("", name)
         if (model := self._by_name.pop(plain, None)) is not None:
             return model, "transcript found without its version"

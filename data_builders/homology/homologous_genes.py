@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
 from data_builders.homology.gene_names import read_gene_names
 from data_builders.homology.tables import HomologyTable, lists_proteins, rows_of
 from data_builders.names import names_to_try, taxon, without_version
@@ -86,7 +90,7 @@ def homology_tables(tables: Tables) -> list[HomologyTable]:
 
 
 def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
-    """Read homology from one table, or join that of several by union-find.
+    """Read homology from one table, or join that of several: linked genes are homologous.
 
     Tables are of groups, or of pairs, where homologs of homologs are homologs. docs/HOMOLOGY.md
     lists the layouts, which are told by content; files may be gzip.
@@ -108,18 +112,18 @@ def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
     if not tables:
         raise InputError("homology: got no table, wanted one or more")
     tally = Tally() if tally is None else tally
-    union = _UnionFind()
+    links = _Links()
     for number, table in enumerate(tables):
-        own_groups = _add(union, number, table, tally)
-    groups = own_groups if len(tables) == 1 and own_groups else union.groups()
+        own_groups = _add(links, number, table, tally)
+    groups = own_groups if len(tables) == 1 and own_groups else links.groups()
     if not groups:
         reasons = "".join(f"; {count} {reason}" for reason, count in tally.adjusted.items())
         raise InputError(f"{tables[0].path}: got no homologous genes, wanted some{reasons}")
-    names = _unambiguous(union, groups, tally)
+    names = _unambiguous(links, groups, tally)
     listed = {}
     if len(tables) > 1:
-        listed = dict(union.tables)
-        listed |= {name: union.tables[union.names[name]] for name in names if name not in listed}
+        listed = dict(links.tables)
+        listed |= {name: links.tables[links.names[name]] for name in names if name not in listed}
     return Homology(
         groups,
         names,
@@ -129,26 +133,21 @@ def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
     )
 
 
-class _UnionFind:
-    """Sets of genes, the tables that list each gene as bits, and the other names of genes."""
+class _Links:
+    """Genes, which of them are linked, the tables that list each as bits, and their other names."""
 
     def __init__(self):
         self.names: dict[Name, Name] = {}
         self.further_names: list[tuple[Name, Name]] = []
         self.tables: dict[Name, int] = {}
-        self._node: dict[Name, int] = {}
-        self._parent: list[int] = []
+        self._numbers: dict[Name, int] = {}
+        self._links: tuple[list[int], list[int]] = [], []
 
-    def add(self, gene: Name, table: int) -> None:
-        """Note that a table, by its number, lists a gene."""
+    def add(self, gene: Name, table: int, first: Name) -> None:
+        """Note that a table, by its number, lists a gene, and link it to another."""
         self.tables[gene] = self.tables.get(gene, 0) | 1 << table
-
-    def join(self, a: Name, b: Name) -> None:
-        """Unite the sets of two genes, new or old."""
-        first = self._root(self._number(a))
-        if a != b:
-            second = self._root(self._number(b))
-            self._parent[max(first, second)] = min(first, second)
+        for end, name in zip(self._links, (first, gene), strict=True):
+            end.append(self._numbers.setdefault(name, len(self._numbers)))
 
     def name(self, name: Name, gene: Name) -> None:
         """Note another name of a gene."""
@@ -156,27 +155,20 @@ class _UnionFind:
             self.further_names.append((name, gene))
 
     def groups(self) -> dict[Name, str]:
-        """Return the set of every gene, named after its smallest member."""
+        """Return the set of linked genes that every gene is in, named by its smallest member."""
+        if not self._numbers:
+            return {}
+        shape = (len(self._numbers),) * 2
+        links = coo_matrix((np.ones(len(self._links[0]), bool), self._links), shape)
+        sets = connected_components(links, directed=False)[1].tolist()
         smallest: dict[int, Name] = {}
-        roots = {gene: self._root(node) for gene, node in self._node.items()}
-        for gene, root in roots.items():
-            smallest[root] = min(gene, smallest.get(root, gene))
-        return {gene: ":".join(smallest[root]) for gene, root in roots.items()}
-
-    def _number(self, gene: Name) -> int:
-        node = self._node.setdefault(gene, len(self._parent))
-        if node == len(self._parent):
-            self._parent.append(node)
-        return node
-
-    def _root(self, node: int) -> int:
-        parent = self._parent
-        while parent[node] != node:
-            parent[node] = node = parent[parent[node]]
-        return node
+        for gene, number in zip(self._numbers, sets, strict=True):
+            smallest[number] = min(gene, smallest.get(number, gene))
+        names = {number: ":".join(gene) for number, gene in smallest.items()}
+        return {gene: names[number] for gene, number in zip(self._numbers, sets, strict=True)}
 
 
-def _add(union: _UnionFind, number: int, table: HomologyTable, tally: Tally) -> dict[Name, str]:
+def _add(links: _Links, number: int, table: HomologyTable, tally: Tally) -> dict[Name, str]:
     """Unite the genes of each row; return the group of each gene, empty for a table of pairs."""
     own_groups: dict[Name, str] = {}
     first_member: dict[str, Name] = {}
@@ -184,24 +176,23 @@ def _add(union: _UnionFind, number: int, table: HomologyTable, tally: Tally) -> 
         genes = [(taxon(species), without_version(gene)) for species, gene in row.genes]
         first = genes[0] if row.group is None else first_member.setdefault(row.group, genes[0])
         for gene, (species, name) in zip(genes, row.genes, strict=True):
-            union.add(gene, number)
-            union.join(first, gene)
+            links.add(gene, number, first)
             if row.group is not None and (g := own_groups.setdefault(gene, row.group)) != row.group:
                 raise InputError(
                     f"{table.path}:{row.line}: gene '{name}' of {species}: got group "
                     f"'{row.group}', wanted '{g}' as above: one group a gene"
                 )
         for place, name in row.names:
-            union.name((genes[place][0], without_version(name)), genes[place])
+            links.name((genes[place][0], without_version(name)), genes[place])
     if table.genes is not None:
-        _add_names(union, number, table)
+        _add_names(links, number, table)
     return own_groups
 
 
-def _add_names(union: _UnionFind, number: int, table: HomologyTable) -> None:
+def _add_names(links: _Links, number: int, table: HomologyTable) -> None:
     """Note the names that a table of names has for the genes of a homology table."""
     taxa = defaultdict(list)
-    for key, gene in (gene for gene, bits in union.tables.items() if bits >> number & 1):
+    for key, gene in (gene for gene, bits in links.tables.items() if bits >> number & 1):
         taxa[gene].append(key)
     example, found = None, False
     for entry in read_gene_names(table.genes):
@@ -212,7 +203,7 @@ def _add_names(union: _UnionFind, number: int, table: HomologyTable) -> None:
                     found = True
                     for name in entry.names:
                         if name != gene:
-                            union.name((key, name), (key, gene))
+                            links.name((key, name), (key, gene))
     if not found:
         raise InputError(
             f"{table.genes}: got names of no gene of {table.path}, such as '{example}', wanted "
@@ -220,10 +211,10 @@ def _add_names(union: _UnionFind, number: int, table: HomologyTable) -> None:
         )
 
 
-def _unambiguous(union: _UnionFind, groups: Mapping[Name, str], tally: Tally) -> dict[Name, str]:
+def _unambiguous(links: _Links, groups: Mapping[Name, str], tally: Tally) -> dict[Name, str]:
     """Return the other names that mean one group."""
-    names = {name: groups[gene] for name, gene in union.names.items()}
-    ambiguous = {name for name, gene in union.further_names if groups[gene] != names[name]}
+    names = {name: groups[gene] for name, gene in links.names.items()}
+    ambiguous = {name for name, gene in links.further_names if groups[gene] != names[name]}
     for name in ambiguous:
         del names[name]
     if ambiguous:

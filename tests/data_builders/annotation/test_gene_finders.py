@@ -218,10 +218,32 @@ def test_cds_of_a_gene_that_fits_several_transcripts_or_none_is_counted(tmp_path
         read(tmp_path, GENE, *transcripts, *CDS, strict=True)
 
 
+def test_features_of_a_gene_that_are_no_transcripts_get_no_cds(tmp_path):
+    site = line("ribosome_entry_site", 101, 110, "ID=site;Parent=gene-Y")
+    annotation = read(tmp_path, GENE, site, *CDS)
+    assert model(annotation) == ("D", "Y", ((200, 400), (600, 700)), ((200, 400), (600, 700)), 0)
+    assert annotation.tally.skipped == {"no exons": 1}
+
+
 def test_cds_that_the_gene_repeats_counts_once(tmp_path):
     own = [cds(200, 400, 0, parent="rna-Y"), cds(600, 700, 1, parent="rna-Y")]
     annotation = read(tmp_path, GENE, *mrna("rna-Y", *EXONS), *own, *CDS)
     assert model(annotation) == ("Y", "Y", EXONS, ((200, 400), (600, 700)), 0)
+
+
+@pytest.mark.parametrize("of_mrna", [True, False])
+def test_exons_of_a_gene_are_those_of_its_only_transcript(tmp_path, of_mrna):
+    transcript = line("mRNA", 101, 900, "ID=rna-Y;Parent=gene-Y")
+    exons = [line("exon", start + 1, end, "Parent=gene-Y") for start, end in EXONS]
+    parent = "rna-Y" if of_mrna else "gene-Y"
+    pieces = [cds(200, 400, 0, parent=parent), cds(600, 700, 1, parent=parent)]
+    for lines in ([GENE, transcript, *exons, *pieces], [*pieces, *exons, transcript, GENE]):
+        annotation = read(tmp_path, *lines)
+        assert model(annotation) == ("Y", "Y", EXONS, ((200, 400), (600, 700)), 0)
+        assert annotation.tally.adjusted["exons of a gene given to its only transcript"] == 1
+    other = line("mRNA", 101, 900, "ID=rna-Z;Parent=gene-Y")
+    annotation = read(tmp_path, GENE, transcript, other, *exons, *pieces)
+    assert annotation.tally.read == 3
 
 
 @pytest.mark.parametrize("strand", "+-")

@@ -42,6 +42,17 @@ def test_files_of_one_release_meet(tmp_path, header, name):
     assert tally.skipped == {}
 
 
+@pytest.mark.parametrize("prefix", ["transcript:", "rna-"])
+def test_prefixes_that_gffread_takes_over_from_a_gff3(tmp_path, prefix):
+    path = tmp_path / "a.gff3"
+    lines = ["1\tx\tgene\t1\t12\t.\t+\t.\tID=g", "1\tx\tmRNA\t1\t12\t.\t+\t.\tID={}t;Parent=g"]
+    lines.append("1\tx\texon\t1\t12\t.\t+\t.\tParent={}t")
+    path.write_text("\n".join(lines).replace("{}", prefix) + "\n")
+    found, tally = read(tmp_path, [f"{prefix}t gene=g"], read_annotation(path))
+    assert [(t.transcript_id, t.gene_id) for t in found] == [("t", "g")]
+    assert tally.adjusted == {"transcript found without its prefix": 1}
+
+
 def test_versions_in_the_annotation_alone(tmp_path):
     found, tally = read(tmp_path, ["ENST00000631435"], gtf(tmp_path, "ENST00000631435.3_1"))
     assert [t.transcript_id for t in found] == ["ENST00000631435.3_1"]
