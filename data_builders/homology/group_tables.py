@@ -121,11 +121,11 @@ def orthodb_species(organism: str) -> str:
 
 def _oma_groups(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     """OMA's groups: number, fingerprint, and proteins whose first five letters are the species."""
-    for number, (group, _, *proteins) in lines:
-        found = [OMA_PROTEIN.fullmatch(protein) for protein in proteins if protein]
-        if not (found and all(found)):
+    for number, row in lines:
+        found = [OMA_PROTEIN.fullmatch(protein) for protein in row[2:] if protein]
+        if not (found and all(found) and row[0]):
             raise InputError(f"{table.path}:{number}: got no group of OMA's proteins, wanted one")
-        yield Row(number, group, tuple((match[1], match[0]) for match in found))
+        yield Row(number, row[0], tuple((match[1], match[0]) for match in found))
 
 
 def _eggnog(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):

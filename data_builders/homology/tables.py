@@ -107,8 +107,8 @@ def _body(
         if not text or text.startswith(("##", "# ")):
             continue
         fields = _fields(text, separator, path, number)
-        if has_row_names is None:  # R writes them without a name in the header
-            has_row_names = len(fields) == width + 1 and fields[0] == "1"
+        if has_row_names is None:  # R writes them in quotes, without a name in the header
+            has_row_names = len(fields) == width + 1 and text.startswith('"1"')
         if has_row_names and len(fields) == width + 1:
             del fields[0]
         if width and len(fields) != width:

@@ -71,6 +71,17 @@ def gff3(model):
         yield line("CDS", *piece, phase, f"Parent={model.transcript_id}")
 
 
+def augustus(model):
+    """Gene and transcript lines with ids alone; quotes with what ends a value elsewhere."""
+    for line in gtf(model):
+        columns = line.split("\t")
+        if columns[2] == "transcript":
+            yield "\t".join([*columns[:2], "gene", *columns[3:8], model.gene_id])
+            yield "\t".join([*columns[:8], model.transcript_id])
+        else:
+            yield line + ' note "a; b #c, gene_id x"; gene_name "n;m";'
+
+
 def text_of(lines):
     return ("\n".join(lines) + "\n").encode()
 
@@ -131,6 +142,7 @@ def read_homologs(path, folder):
 
 READ = {
     **dict.fromkeys(("gtf", "gff3", "genepred", "refgene", "bed12"), read_models),
+    **dict.fromkeys(("augustus", "refflat"), read_models),
     **dict.fromkeys(("fasta", "2bit"), lambda path, folder: list(read_genome(path))),
     **dict.fromkeys(("tsv", "csv"), read_table),
     **dict.fromkeys(("generic", "homologene"), read_homologs),
@@ -139,6 +151,8 @@ READ = {
 }
 CONTENT = {
     "gtf": text_of(line for model in MODELS for line in gtf(model)),
+    "augustus": text_of(line for model in MODELS for line in augustus(model)),
+    "refflat": text_of(f"{model.gene_id}\t{genepred(model)}" for model in MODELS),
     "gff3": text_of(["##gff-version 3", *(line for model in MODELS for line in gff3(model))]),
     "genepred": text_of(genepred(model, extended=True) for model in MODELS),
     "refgene": text_of(genepred(model, extended=True, has_bin=True) for model in MODELS),

@@ -37,6 +37,12 @@ def homology(path, **options):
     read_homology(HomologyTable(path, **options))
 
 
+def names_of_genes(path):
+    table = path.with_suffix(".groups")
+    table.write_text("group_id\tspecies\tgene_id\nH\thuman\tx\nI\tmouse\tz\n")
+    homology(table, genes=path)
+
+
 def on_groups(builder, path):
     builder(path, join=Join(isoform_groups=GROUPS, species="human"))
 
@@ -68,6 +74,41 @@ CASES = {
     "toga": (TOGA + "g1\tt1\tq1\tt1.5\tone2one\n", partial(homology, species="a", query="b")),
     "orthofinder": ("Orthogroup\ta\tb\nOG1\tx, y\tz\nOG2\t\tw\n", homology),
     "orthodb": ("5at1\t9606_0:00a\n5at1\t10090_0:00b\n", homology),
+    "ncbi": (
+        "#tax_id\tGeneID\trelationship\tOther_tax_id\tOther_GeneID\n9606\t1\tOrtholog\t10090\t2\n"
+        "9606\t1\tOrtholog\t9913\t3\n",
+        homology,
+    ),
+    "mgi": (
+        "DB Class Key\tNCBI Taxon ID\tSymbol\tEntrezGene ID\tHGNC ID\n"
+        "1\t9606\tA\t10\tHGNC:1\n1\t10090\ta\t20\t\n",
+        homology,
+    ),
+    "alliance": (
+        "# x\nGene1ID\tGene1Symbol\tGene1SpeciesTaxonID\tGene2ID\tGene2Symbol\tGene2SpeciesTaxonID"
+        "\nHGNC:1\tA\tNCBITaxon:9606\tFB:FBgn1\ta\tNCBITaxon:7227\n",
+        homology,
+    ),
+    "oma": ("HUMAN00001\tMOUSE00002\t1:1\t7\nHUMAN00003\tBOVIN00002\tn:1\t8\n", homology),
+    "oma groups": ("1\tABCDEFG\tHUMAN00001\tMOUSE00002\n2\tn/a\tHUMAN00003\n", homology),
+    "eggnog": ("2759\tKOG1\t2\t2\t9606.P1,10090.P2\t9606,10090\n", homology),
+    "emapper": (
+        "## x\n#query\tevalue\teggNOG_OGs\nP1\t0\tKOG1@1|root,KOG2@2759|E\nP2\t0\tX@2759|E\n## y\n",
+        partial(homology, species="a", level="2759"),
+    ),
+    "biomaRt": (
+        '"ensembl_gene_id","mmusculus_homolog_ensembl_gene"\n"1","g1","m1"\n"2","g2",""\n',
+        partial(homology, species="human"),
+    ),
+    "old BioMart": (
+        "Ensembl Gene ID\tMouse Ensembl Gene ID\tHomology Type\ng1\tm1\tortholog_one2one\n",
+        partial(homology, species="human"),
+    ),
+    "names of genes": ("protein_id\tgene_id\nx\tg1\nz\tg2\n", names_of_genes),
+    "gene_info": (
+        "#tax_id\tGeneID\tSymbol\tdbXrefs\n9606\tx\tS\tEnsembl:g1\n9606\tz\tT\t-\n",
+        names_of_genes,
+    ),
     "genes": ("gene_id\thalf_life\ng1\t1e1\ng2\tNA\n", partial(on_groups, half_life)),
     "transcripts": ("transcript_id\tmrl\nt1\t1\nt2\t2\n", partial(on_groups, mean_ribosome_load)),
     "carried": (CARRIED + "t1\tg1\tACGATGTAA\t3\t9\t[4]\t1.5\n", half_life),
