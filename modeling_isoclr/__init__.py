@@ -11,10 +11,12 @@ from transformers import (
     AutoModelForPreTraining,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    AutoProcessor,
     AutoTokenizer,
 )
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .configuration_expression import ExpressionConfig
 from .configuration_isoclr import IsoCLRConfig
 from .losses_isoclr import (
     LOSS_FORMS,
@@ -24,6 +26,12 @@ from .losses_isoclr import (
     supervised_loss,
     transcript_count_weights,
 )
+from .modeling_expression import (
+    ExpressionForPreTraining,
+    ExpressionForSequenceClassification,
+    ExpressionModel,
+    cox_loss,
+)
 from .modeling_isoclr import (
     IsoCLRForMaskedLM,
     IsoCLRForPreTraining,
@@ -32,6 +40,7 @@ from .modeling_isoclr import (
     IsoCLRModel,
 )
 from .pipeline_isoclr import IsoformEmbeddingPipeline
+from .processing_expression import ExpressionProcessor, GeneReport
 from .tokenization_isoclr import IsoCLRTokenizer, longest_orf
 
 AutoConfig.register("isoclr", IsoCLRConfig)
@@ -50,12 +59,30 @@ for _auto_class, _model_class in (
     _auto_class.register(IsoCLRConfig, _model_class)
     _model_class.register_for_auto_class(_auto_class.__name__)
 
+AutoConfig.register(ExpressionConfig.model_type, ExpressionConfig)
+AutoProcessor.register(ExpressionConfig, ExpressionProcessor)
+ExpressionConfig.register_for_auto_class()
+ExpressionProcessor.register_for_auto_class("AutoProcessor")
+for _auto_class, _model_class in (
+    (AutoModel, ExpressionModel),
+    (AutoModelForPreTraining, ExpressionForPreTraining),
+    (AutoModelForSequenceClassification, ExpressionForSequenceClassification),
+):
+    _auto_class.register(ExpressionConfig, _model_class)
+    _model_class.register_for_auto_class(_auto_class.__name__)
+
 PIPELINE_REGISTRY.register_pipeline(
     "isoform-embedding", pipeline_class=IsoformEmbeddingPipeline, pt_model=AutoModel, type="text"
 )
 
 __all__ = [
     "LOSS_FORMS",
+    "ExpressionConfig",
+    "ExpressionForPreTraining",
+    "ExpressionForSequenceClassification",
+    "ExpressionModel",
+    "ExpressionProcessor",
+    "GeneReport",
     "IsoCLRConfig",
     "IsoCLRForMaskedLM",
     "IsoCLRForPreTraining",
@@ -66,6 +93,7 @@ __all__ = [
     "IsoformEmbeddingPipeline",
     "contrastive_loss",
     "contrastive_loss_and_accuracy",
+    "cox_loss",
     "longest_orf",
     "pair_accuracy",
     "supervised_loss",

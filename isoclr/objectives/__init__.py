@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isoclr.training.recipe import Recipe
 
 OBJECTIVES = {
+    "expression": "isoclr.objectives.expression.objective:ExpressionObjective",
     "homologs": "isoclr.objectives.homologs.objective:HomologObjective",
     "isoforms": "isoclr.objectives.isoforms.objective:IsoformObjective",
 }

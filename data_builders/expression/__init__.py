@@ -1,0 +1,1 @@
+"""Bulk expression matrices: reading, units, and one file format."""

@@ -1,0 +1,243 @@
+"""Files of expression to one matrix in one unit, with a report of what was found and done."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from data_builders.expression.matrix import ExpressionMatrix, concatenate, write_matrix
+from data_builders.expression.readers import RawMatrix, gene_name, read_raw
+from data_builders.expression.units import check_unit, check_values, recognise_unit, to_log2
+from data_builders.records import InputError
+
+_LARGEST_LOG2 = 20.0  # log2 of a million: the whole of a sample in TPM
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How files of expression are read.
+
+    Attributes:
+        unit: of the values; None: recognised by `recognise_unit`.
+        layer: of AnnData; None: `X`.
+        genes_in: rows or columns of a text matrix; None: told apart.
+        aliases: name of a gene -> the name to use instead.
+        obs: table of more columns of the samples: column -> sample -> value.
+    """
+
+    unit: str | None = None
+    layer: str | None = None
+    genes_in: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    obs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """What was read: counts that `prepare_expression` writes and prints."""
+
+    files: list[dict] = field(default_factory=list)
+    samples: int = 0
+    genes: int = 0
+    unit: str = ""
+    duplicated_genes: int = 0
+    renamed_genes: int = 0
+    values_over_20: int = 0
+    obs_matched: dict[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """What a person reads."""
+        said = [
+            f"{f['path']}: {f['samples']:,} samples, {f['unit']} ({f['said']})" for f in self.files
+        ]
+        said.append(f"{self.samples:,} samples × {self.genes:,} genes, written as log2(x + 1)")
+        for count, what in (
+            (self.duplicated_genes, "genes came more than once: their linear values are added up"),
+            (self.renamed_genes, "genes were renamed by the table of aliases"),
+            (
+                self.values_over_20,
+                "values are above 20, more than log2 of a million: no TPM or FPKM; ranks or "
+                "clipping bound them",
+            ),
+        ):
+            if count:
+                said.append(f"{count:,} {what}")
+        said += [
+            f"obs {name}: {n:,} of {self.samples:,} samples" for name, n in self.obs_matched.items()
+        ]
+        return said
+
+
+def read_expression(
+    paths: Sequence[str | Path], options: ReadOptions | None = None
+) -> tuple[ExpressionMatrix, Report]:
+    """Read files of one set of genes as one matrix of log2(x + 1), in memory.
+
+    Args:
+        paths: files that `read_raw` reads.
+        options: how.
+
+    Raises:
+        InputError: see `read_raw`, `check_values` and `check_unit`; files without a common gene;
+            a sample twice.
+    """
+    report = Report()
+    parts = list(_log_parts(paths, options or ReadOptions(), report))
+    matrix = concatenate(parts)
+    twice = [name for name, n in Counter(matrix.samples).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"{paths[0]}: got sample {twice[0]!r} twice, wanted each name once "
+            f"({len(twice)} names are repeated)"
+        )
+    return matrix, report
+
+
+def prepare_expression(
+    paths: Sequence[str | Path], output: str | Path, options: ReadOptions | None = None
+) -> Report:
+    """Read files of expression and write them as one Parquet file, a part at a time.
+
+    Args:
+        paths: files that `read_raw` reads.
+        output: the Parquet file; a report of JSON lies beside it.
+        options: how.
+
+    Returns:
+        What was found and done; it is also in `OUTPUT.report.json`.
+
+    Raises:
+        InputError: as `read_expression`.
+    """
+    output, report = Path(output), Report()
+    write_matrix(_log_parts(paths, options or ReadOptions(), report), output)
+    text = json.dumps(vars(report), indent=1)
+    output.with_suffix(".report.json").write_text(text + "\n", encoding="utf-8")
+    return report
+
+
+def _log_parts(
+    paths: Sequence[str | Path], options: ReadOptions, report: Report
+) -> Iterator[ExpressionMatrix]:
+    genes: tuple[str, ...] | None = None
+    if len(paths) > 1:  # the genes that all files have, in the order of the first
+        sets = [_genes_of(path, options) for path in paths]
+        common = set(sets[0]).intersection(*sets[1:])
+        genes = tuple(name for name in sets[0] if name in common)
+        if not genes:
+            raise InputError(
+                f"{paths[1]}: got no gene of {paths[0]}: {sets[1][0]!r} here, {sets[0][0]!r} there; "
+                "wanted names of one kind (--aliases renames)"
+            )
+    for path in paths:
+        unit, count = options.unit, 0
+        said = "as told"
+        for raw in read_raw(path, layer=options.layer, genes_in=options.genes_in):
+            check_values(raw.values, str(path), raw.samples)
+            if unit is None:
+                said = "by its format" if raw.unit else "by its values"
+                unit = raw.unit or recognise_unit(raw.values, str(path))
+            check_unit(raw.values, unit, str(path))
+            part = _one_name_a_gene(raw, unit, options, report, count == 0)
+            if genes is not None:
+                part = _with_genes(part, genes)
+            count += len(part.samples)
+            report.values_over_20 += _count_over(part.values, _LARGEST_LOG2)
+            report.genes = len(part.genes)
+            yield _with_obs(part, options.obs, report)
+        report.files.append({"path": str(path), "samples": count, "unit": unit, "said": said})
+        report.samples += count
+        report.unit = unit if report.unit in ("", unit) else "several"
+    for name, matched in report.obs_matched.items():
+        if not matched:
+            sample = next(iter(options.obs[name]), "(none)")
+            raise InputError(
+                f"obs {name}: got no sample of the matrix: {sample!r} there; wanted its sample names"
+            )
+
+
+def _genes_of(path: str | Path, options: ReadOptions) -> list[str]:
+    raw = next(read_raw(path, layer=options.layer, genes_in=options.genes_in))
+    return list(dict.fromkeys(options.aliases.get(name, name) for name in raw.genes))
+
+
+def _one_name_a_gene(
+    raw: RawMatrix, unit: str, options: ReadOptions, report: Report, first: bool
+) -> ExpressionMatrix:
+    """Rename genes, add up those of one name in linear units, and take logs."""
+    names = [options.aliases.get(name, name) for name in raw.genes]
+    genes = tuple(dict.fromkeys(names))
+    values = raw.values
+    if first:
+        report.renamed_genes += sum(a != b for a, b in zip(names, raw.genes, strict=True))
+        report.duplicated_genes += len(names) - len(genes)
+    if len(genes) < len(names):
+        places = {name: i for i, name in enumerate(genes)}
+        ones = np.ones(len(names), np.float32)
+        rows = np.arange(len(names))
+        columns = np.array([places[name] for name in names])
+        sums = sparse.csr_array((ones, (rows, columns)), shape=(len(names), len(genes)))
+        if unit == "log2":
+            values = np.exp2(values.toarray() if sparse.issparse(values) else values) - 1
+            values = np.log2(values @ sums + 1)
+        else:
+            values = values @ sums
+    return ExpressionMatrix(
+        values=to_log2(values, unit),
+        samples=tuple(raw.samples),
+        genes=genes,
+        unit="log2",
+        obs=raw.obs,
+    )
+
+
+def _with_genes(part: ExpressionMatrix, genes: tuple[str, ...]) -> ExpressionMatrix:
+    places = {name: i for i, name in enumerate(part.genes)}
+    values = part.values[:, [places[name] for name in genes]]
+    return ExpressionMatrix(
+        values=values, samples=part.samples, genes=genes, unit=part.unit, obs=part.obs
+    )
+
+
+def _with_obs(
+    part: ExpressionMatrix, obs: Mapping[str, Mapping[str, object]], report: Report
+) -> ExpressionMatrix:
+    more = {name: [column.get(sample) for sample in part.samples] for name, column in obs.items()}
+    for name, column in more.items():
+        found = sum(value is not None for value in column)
+        report.obs_matched[name] = report.obs_matched.get(name, 0) + found
+    return ExpressionMatrix(
+        values=part.values,
+        samples=part.samples,
+        genes=part.genes,
+        unit=part.unit,
+        obs={**part.obs, **more},
+    )
+
+
+def _count_over(values, limit: float) -> int:
+    data = values.data if sparse.issparse(values) else values
+    return int((data > limit).sum())
+
+
+def read_aliases(path: str | Path) -> dict[str, str]:
+    """Read a table of two columns, a name and the name to use instead, with or without a header.
+
+    Raises:
+        InputError: a line without two names, or one name with two replacements.
+    """
+    found: dict[str, str] = {}
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) < 2 or not fields[0].strip() or not fields[1].strip():
+            raise InputError(f"{path}:{number}: got {line[:60]!r}, wanted a name, a tab and a name")
+        name, use = gene_name(fields[0]), gene_name(fields[1])
+        if found.setdefault(name, use) != use:
+            raise InputError(f"{path}:{number}: {name}: got {use!r} after {found[name]!r}")
+    return found

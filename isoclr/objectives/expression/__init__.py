@@ -1,0 +1,1 @@
+"""Self-supervised learning on bulk expression: SCARF, VIME, BYOL, denoising, halves."""

@@ -1,0 +1,229 @@
+"""SCARF, VIME, BYOL, denoising and halves on bulk expression (btaf533)."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from data_builders.expression.prepare import read_expression
+from data_builders.records import InputError
+from isoclr.objectives.base import Objective
+from isoclr.objectives.card import CardFacts
+from isoclr.objectives.expression.batches import (
+    CORRUPTION,
+    ExpressionBatch,
+    ExpressionBatches,
+    gene_modules,
+    held_out_samples,
+)
+from isoclr.objectives.expression.recipe import ExpressionRecipe
+from isoclr.training.curves import Panel
+from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
+from modeling_isoclr import ExpressionForPreTraining, ExpressionProcessor, contrastive_loss
+
+_COLLAPSED = 2.0  # an effective rank below this is a line or a point
+_HELD_OUT_STEP = 1 << 40  # no step of training: its draws are those of evaluation
+
+
+class ExpressionObjective(Objective):
+    """Views of one sample attract each other, or restore it; see `Objective`."""
+
+    recipe_class = ExpressionRecipe
+    panels = (
+        Panel("loss", (("loss", "training batches"), ("held_out_loss", "held-out samples"))),
+        Panel("effective rank of embeddings", (("effective_rank", "held-out samples"),)),
+    )
+
+    def __init__(self, recipe: ExpressionRecipe, rank: int, world_size: int):
+        super().__init__(recipe, rank, world_size)
+        matrix, report = read_expression([recipe.data])
+        if recipe.group_column is None:
+            groups = np.array(matrix.samples)
+        else:
+            groups = matrix.column(recipe.group_column)
+        self._held_out = held_out_samples(groups, recipe.held_out_fraction, recipe.seed)
+        train = np.flatnonzero(~self._held_out)
+        values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
+        try:
+            self.processor = ExpressionProcessor.fit(
+                values[train],
+                matrix.genes,
+                n_genes=recipe.n_genes,
+                transform=recipe.transform,
+                clip=recipe.clip,
+            )
+        except ValueError as error:
+            raise InputError(f"{recipe.data}: {error}") from None
+        self._z = self.processor(values, matrix.genes)["values"]
+        self._samples = [matrix.samples[row] for row in train]
+        self.config = recipe.encoder_config(len(self.processor.genes))
+        modules = None
+        if recipe.method == "halves" and recipe.gene_modules:
+            modules = gene_modules(self._z[train], recipe.gene_modules, recipe.seed)
+        self.batches = ExpressionBatches(
+            self._z[train],
+            recipe,
+            dropout_shape=(self.config.num_hidden_layers, self.config.hidden_size),
+            dropout=self.config.dropout,
+            modules=modules,
+            rank=rank,
+            world_size=world_size,
+        )
+        self.fingerprint = hashlib.sha256(self._z.tobytes()).hexdigest()
+        self.steps_per_epoch = self.batches.order.steps_per_epoch
+        if rank == 0:
+            said = [
+                *report.lines(),
+                f"{len(train):,} samples to train on, "
+                f"{int(self._held_out.sum()):,} held out; {len(self.processor.genes):,} genes",
+            ]
+            print("\n".join(said), file=sys.stderr)
+
+    def build_model(self) -> ExpressionForPreTraining:
+        """An encoder with the heads of its method."""
+        model = ExpressionForPreTraining(self.config)
+        if self.config.method == "byol":
+            model.start_target()
+        return model
+
+    def loss_module(self, model: ExpressionForPreTraining) -> "ExpressionLoss":
+        """The loss of the recipe's method."""
+        if self.world_size > 1:
+            share_statistics(model)
+        return ExpressionLoss(model)
+
+    @torch.no_grad()
+    def evaluate(self, model: ExpressionForPreTraining) -> dict[str, float]:
+        """Loss on held-out samples, and what a collapse would show.
+
+        Returns:
+            `held_out_loss`; `effective_rank` of the embeddings (Roy & Vetterli 2007: the
+            exponential of the entropy of their singular values); and of their two views
+            `alignment` and `uniformity` (arXiv 2005.10242), where there are two. Nothing with fewer
+            than two held-out samples.
+        """
+        z = self._z[self._held_out]
+        if len(z) < 2:
+            return {}
+        views, mask = self.batches.views(z, self.batches.generator(CORRUPTION, _HELD_OUT_STEP))
+        device = model.device
+        first, *rest = (torch.from_numpy(view).to(device) for view in views)
+        batch = ExpressionBatch(
+            clean=torch.from_numpy(z).to(device),
+            first=first,
+            second=rest[0] if rest else None,
+            mask=torch.from_numpy(mask).to(device),
+            keep=None,
+            rows_of_rank=[len(z)],
+            sizes={},
+        )
+        model.eval()
+        loss, output = loss_of(model, batch)
+        embeddings = model.expression(batch.clean).pooler_output
+        found = {"held_out_loss": loss.item(), "effective_rank": effective_rank(embeddings)}
+        if output.second is not None:
+            one, other = (
+                nn.functional.normalize(each, dim=1) for each in (output.first, output.second)
+            )
+            found["alignment"] = (one - other).square().sum(1).mean().item()
+            found["uniformity"] = torch.pdist(one).square().mul(-2).exp().mean().log().item()
+        model.train()
+        if found["effective_rank"] < _COLLAPSED:
+            print(
+                f"the embeddings have collapsed: effective rank {found['effective_rank']:.2f} of "
+                f"{embeddings.shape[1]}",
+                file=sys.stderr,
+            )
+        return found
+
+    def describe(self, step: int) -> list[str]:
+        """The samples of the whole batch."""
+        return [self._samples[row] for row in self.batches.rows(step)]
+
+    @classmethod
+    def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+        """What the card says beyond what is true for all objectives."""
+        keys = ("method", "transform", "n_genes", "corruption", "replacement", "steps")
+        held_out = next((r for r in reversed(log) if "held_out_loss" in r), None)
+        return CardFacts(
+            tags=("expression", "rna-seq", "biology", "self-supervised"),
+            pipeline_tag="feature-extraction",
+            encoder_prefix="expression.",
+            recipe_keys=(*keys, "batch_size", "optimizer", "learning_rate", "seed"),
+            template="card.md",
+            template_folder=Path(__file__).parent,
+            variables={"method": recipe.get("method", "scarf"), "held_out_record": held_out},
+        )
+
+
+class ExpressionLoss(nn.Module):
+    """The loss of a batch, of which this process has some rows.
+
+    Args:
+        model: whose heads are those of its method.
+    """
+
+    def __init__(self, model: ExpressionForPreTraining):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: ExpressionBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss whose gradient, averaged over processes, is that of the whole batch."""
+        if self.model.config.method == "byol":
+            self.model.update_target()
+        loss, _ = loss_of(self.model, batch)
+        shown = loss.detach().double()
+        if self.model.config.method not in ("scarf", "halves"):  # a sum of each process's rows
+            shown = sum_over_processes(shown) / len(batch.rows_of_rank)
+        return loss, {"loss": shown.item()}
+
+
+def loss_of(model: ExpressionForPreTraining, batch: ExpressionBatch):
+    """The loss of a batch and the model's output.
+
+    Contrastive losses are taken over the rows of all processes. The others are means over rows;
+    each process takes its rows, weighted so that the mean over processes is the mean over rows.
+    """
+    keep = None if batch.keep is None else tuple(batch.keep)
+    output = model(batch.first, batch.second, keep)
+    config, sizes = model.config, batch.rows_of_rank
+    with torch.autocast(output.first.device.type, enabled=False):
+        first = output.first.float() if output.first.dtype != torch.float64 else output.first
+        if config.method in ("scarf", "halves"):
+            second = output.second.to(first.dtype)
+            first, second = gather_rows(first, sizes), gather_rows(second, sizes)
+            return contrastive_loss(first, second, "nt_xent", config.temperature), output
+        share = len(sizes) * len(first) / sum(sizes)
+        if config.method == "byol":
+            return share * _byol(first, output, first.dtype), output
+        loss = (first - batch.clean).square().mean()
+        if config.method == "vime":
+            cross_entropy = nn.functional.binary_cross_entropy_with_logits
+            mask = cross_entropy(output.mask_logits.to(first.dtype), batch.mask.to(first.dtype))
+            loss = mask + config.value_weight * loss
+        return share * loss, output
+
+
+def _byol(first, output, dtype) -> torch.Tensor:
+    """Mean squared distance, on the unit sphere, of predictions and the other view's targets."""
+    one, other = output.targets
+    pairs = ((first, other), (output.second.to(dtype), one))
+    cosines = [
+        nn.functional.cosine_similarity(online, target.detach().to(dtype), dim=1)
+        for online, target in pairs
+    ]
+    return 2 - torch.stack(cosines).mean() * 2
+
+
+def effective_rank(embeddings: torch.Tensor) -> float:
+    """The exponential of the entropy of the singular values of centred rows; 0 where all agree."""
+    centred = (embeddings - embeddings.mean(0)).double()
+    values = torch.linalg.svdvals(centred)
+    if values.sum() <= 1e-12:
+        return 0.0
+    shares = values / values.sum()
+    shares = shares[shares > 0]
+    return float(torch.exp(-(shares * shares.log()).sum()))
