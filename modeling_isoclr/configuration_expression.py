@@ -27,7 +27,7 @@ class ExpressionConfig(PretrainedConfig):
         dropout: after each layer, in training.
         norm_momentum: of the running statistics of batch norms.
         method: how it is pre-trained: scarf, vime, byol, denoising or halves.
-        temperature: of the contrast of scarf and halves.
+        contrast_temperature: of the contrast of scarf and halves.
         head_sizes: hidden and output width of the projection; of byol's predictor too.
         value_weight: of vime's squared error of values beside the cross-entropy of its mask.
         target_decay: of byol's target network, a step.
@@ -46,7 +46,7 @@ class ExpressionConfig(PretrainedConfig):
         dropout=0.2,
         norm_momentum=0.1,
         method="scarf",
-        temperature=1.0,
+        contrast_temperature=1.0,
         head_sizes=(256, 256),
         value_weight=2.0,
         target_decay=0.9,
@@ -67,7 +67,7 @@ class ExpressionConfig(PretrainedConfig):
         self.dropout = dropout
         self.norm_momentum = norm_momentum
         self.method = method
-        self.temperature = temperature
+        self.contrast_temperature = contrast_temperature
         self.head_sizes = list(head_sizes)
         self.value_weight = value_weight
         self.target_decay = target_decay
@@ -92,8 +92,10 @@ class ExpressionConfig(PretrainedConfig):
                 raise ValueError(f"{name}: got {value!r}, wanted a number from 0 to 1")
         if self.method not in METHODS:
             raise ValueError(f"method: got {self.method!r}, wanted one of {', '.join(METHODS)}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature: got {self.temperature!r}, wanted a number above 0")
+        if not self.contrast_temperature > 0:
+            raise ValueError(
+                f"contrast_temperature: got {self.contrast_temperature!r}, wanted a number above 0"
+            )
         sizes = self.head_sizes
         if len(sizes) != 2 or any(type(size) is not int or size < 1 for size in sizes):
             raise ValueError(f"head_sizes: got {sizes!r}, wanted two whole numbers above 0")

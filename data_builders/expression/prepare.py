@@ -130,8 +130,8 @@ def _log_parts(
         genes = tuple(name for name in sets[0] if name in common)
         if not genes:
             raise InputError(
-                f"{paths[1]}: got no gene of {paths[0]}: {sets[1][0]!r} here, {sets[0][0]!r} there; "
-                "wanted names of one kind (--aliases renames)"
+                f"{paths[1]}: got no gene of {paths[0]}: {sets[1][0]!r} here, {sets[0][0]!r} "
+                "there; wanted names of one kind (--aliases renames)"
             )
     for path in paths:
         unit, count = options.unit, 0
@@ -156,7 +156,7 @@ def _log_parts(
         if not matched:
             sample = next(iter(options.obs[name]), "(none)")
             raise InputError(
-                f"obs {name}: got no sample of the matrix: {sample!r} there; wanted its sample names"
+                f"obs {name}: got no sample of the matrix: {sample!r} there; wanted its samples"
             )
 
 

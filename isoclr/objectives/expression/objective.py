@@ -195,7 +195,7 @@ def loss_of(model: ExpressionForPreTraining, batch: ExpressionBatch):
         if config.method in ("scarf", "halves"):
             second = output.second.to(first.dtype)
             first, second = gather_rows(first, sizes), gather_rows(second, sizes)
-            return contrastive_loss(first, second, "nt_xent", config.temperature), output
+            return contrastive_loss(first, second, "nt_xent", config.contrast_temperature), output
         share = len(sizes) * len(first) / sum(sizes)
         if config.method == "byol":
             return share * _byol(first, output, first.dtype), output
