@@ -303,3 +303,41 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     words = (words ^ words >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ words >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return words ^ words >> np.uint64(31)
+
+
+def group_folds(
+    groups: Sequence[str], classes: Sequence, folds: int, seed: int, validation: float = 0.15
+) -> list[Split]:
+    """Cut rows into folds that keep groups, such as donors, on one side and classes in proportion.
+
+    Args:
+        groups: of each row, (n,).
+        classes: of each row, (n,).
+        folds: how many; each is test once.
+        seed: of the cut.
+        validation: share of the groups of the train side that is kept for choices.
+
+    Raises:
+        InputError: fewer groups than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups, classes = np.asarray(groups).astype(str), np.asarray(classes)
+    if len(set(groups)) < folds:
+        raise InputError(f"groups: got {len(set(groups))}, wanted at least {folds}, one a fold")
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    found = []
+    for number, (side, test) in enumerate(cut.split(classes, classes, groups)):
+        inner = StratifiedGroupKFold(round(1 / validation), shuffle=True, random_state=seed)
+        train, chosen = next(inner.split(side, classes[side], groups[side]))
+        found.append(
+            Split(
+                train=side[train],
+                validation=side[chosen],
+                test=test,
+                seed=seed,
+                fold=number,
+                kind="group",
+            )
+        )
+    return found

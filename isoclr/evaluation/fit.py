@@ -225,13 +225,17 @@ class _Training:
 
     def _recompute_batchnorm_statistics(self) -> None:
         """Those of head norms for the weights as they are; a mean over steps would lag behind."""
+        momenta = [norm.momentum for norm in self.head_norms]
         for norm in self.head_norms:
             norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the passes
         sample = np.random.default_rng(self.seed).permutation(len(self.train))
         sample = sample[:_ROWS_FOR_STATISTICS]
         with torch.no_grad():
             for part in np.array_split(sample, -(-len(sample) // 64)):
                 _logits(self.model, _taken(self.train, part))
+        for norm, momentum in zip(self.head_norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def _loss(self, rows: Rows, targets: torch.Tensor, part: np.ndarray) -> torch.Tensor:
         logits = _logits(self.model, _taken(rows, part))

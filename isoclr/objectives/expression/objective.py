@@ -72,7 +72,8 @@ class ExpressionObjective(Objective):
             rank=rank,
             world_size=world_size,
         )
-        self.fingerprint = hashlib.sha256(self._z.tobytes()).hexdigest()
+        checksum = hashlib.sha256(self._z.tobytes()).hexdigest()
+        self.fingerprint = [(Path(recipe.data).name, checksum)]
         self.steps_per_epoch = self.batches.order.steps_per_epoch
         if rank == 0:
             said = [

@@ -1,0 +1,419 @@
+"""Phenotypes from expression with few labels: self-supervision beside what a statistician does.
+
+Every transformation is fitted on the train side of a split, that is on all rows but those of test,
+whose labels nobody sees; few labels are a part of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from data_builders.expression.matrix import ExpressionMatrix, write_matrix
+from data_builders.labels.base import MULTICLASS, Labels
+from data_builders.labels.splits import Split, group_folds
+from data_builders.records import InputError
+from isoclr.evaluation.compare import ALL, Fold, Prediction, Predictor, Results, RunLog, compare
+from isoclr.evaluation.fit import fit, outputs_of, predict_fold
+from isoclr.evaluation.linear import Linear
+from isoclr.evaluation.networks import seeded
+from isoclr.evaluation.predictors import Boosting, Neighbours
+from isoclr.evaluation.settings import FitSettings
+from isoclr.objectives.expression.recipe import ExpressionRecipe
+from isoclr.train import train
+from isoclr.training.recipe import check_recipe
+from isoclr.training.signals import StopRequest
+from modeling_isoclr import (
+    ExpressionConfig,
+    ExpressionForPreTraining,
+    ExpressionForSequenceClassification,
+    ExpressionModel,
+    ExpressionProcessor,
+)
+
+LABEL_COUNTS = (0.05, 0.1, 0.25, 0.5, ALL)
+COMPONENTS = 128
+VARIABLE_GENES = 1000
+CLIP = 10.0
+NETWORK = FitSettings(
+    learning_rate=1e-3, batch_size=32, evaluate_every=10, patience=10, evaluations=40
+)
+FINE_TUNED = NETWORK.model_copy(update={"learning_rate": 3e-4})
+
+METHODS = {
+    "scarf": {"method": "scarf", "steps": "300 epochs", "learning_rate": 3e-4},
+    "vime": {"method": "vime", "steps": "300 epochs", "learning_rate": 3e-4},
+    "byol": {
+        "method": "byol",
+        "steps": "300 epochs",
+        "learning_rate": 3e-4,
+        "model": {"head_sizes": [1024, 256]},
+    },
+    "denoising": {"method": "denoising", "steps": "300 epochs", "learning_rate": 3e-4},
+    "halves": {
+        "method": "halves",
+        "steps": "300 epochs",
+        "learning_rate": 3e-4,
+        "gene_modules": 64,
+        "model": {"contrast_temperature": 0.2},
+    },
+}
+"""Laptop recipes of the methods; the paper's own are in `recipes/expression/`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhenotypeOptions:
+    """What is compared, and how.
+
+    Attributes:
+        methods: names of `METHODS`.
+        label_counts: shares of the train rows, or numbers of labels.
+        folds: of a group-aware cut.
+        seeds: one cut each.
+        n_genes: the most variable genes that encoders take; None: all that vary.
+        transform: of the encoders' processor: log, ranks or quantile.
+        controls: False leaves out boosting and neighbours, which take longest.
+        recipe: keys of `ExpressionRecipe` that replace those of `METHODS`.
+    """
+
+    methods: Sequence[str] = tuple(METHODS)
+    label_counts: Sequence[float | int] = LABEL_COUNTS
+    folds: int = 5
+    seeds: Sequence[int] = (0, 1, 2)
+    n_genes: int | None = None
+    transform: str = "log"
+    controls: bool = True
+    recipe: dict = field(default_factory=dict)
+
+
+def phenotype_labels(matrix: ExpressionMatrix, label: str, group: str | None) -> Labels:
+    """Classes of the samples by a column of `obs`.
+
+    Args:
+        matrix: whose samples all have the label; see `with_label`.
+        label: the column.
+        group: column, such as the donor, whose samples stay on one side; None: each on its own.
+    """
+    names, targets = np.unique(matrix.column(label).astype(str), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"{label}: got one class, {names[0]!r}, wanted two or more")
+    groups = matrix.samples if group is None else matrix.column(group).astype(str).tolist()
+    return Labels(
+        label=label,
+        task=MULTICLASS,
+        targets=targets,
+        groups=groups,
+        classes=tuple(names),
+        unit="samples",
+        group_unit="samples" if group is None else "groups",
+    )
+
+
+def with_label(matrix: ExpressionMatrix, label: str) -> tuple[ExpressionMatrix, int]:
+    """The samples that have a label, and how many have none.
+
+    Raises:
+        InputError: none has.
+    """
+    known = np.flatnonzero([value is not None and value == value for value in matrix.column(label)])
+    if not len(known):
+        raise InputError(f"{label}: got no label in {len(matrix.samples)} samples, wanted some")
+    return matrix.select(known), len(matrix.samples) - len(known)
+
+
+def compare_phenotypes(
+    matrix: ExpressionMatrix,
+    labels: Labels,
+    output: Path,
+    options: PhenotypeOptions | None = None,
+    splits: Sequence[Split] | None = None,
+) -> Results:
+    """Compare self-supervised encoders, the same network from scratch, and plain baselines.
+
+    Args:
+        matrix: log2(x + 1), in memory.
+        labels: of its samples.
+        output: folder of phenotype.json and .png, of the runs, and of the pre-trained encoders; a
+            comparison that was stopped goes on with them.
+        options: what is compared.
+        splits: of the samples; None: group-aware folds.
+
+    Raises:
+        InputError: see `compare` and `group_folds`.
+    """
+    options = options or PhenotypeOptions()
+    if splits is None:
+        splits = [
+            split
+            for seed in options.seeds
+            for split in group_folds(labels.groups, labels.targets, options.folds, seed)
+        ]
+    output.mkdir(parents=True, exist_ok=True)
+    about = {
+        "genes": len(matrix.genes),
+        "methods": {name: METHODS[name] | options.recipe for name in options.methods},
+        "n_genes": options.n_genes,
+        "transform": options.transform,
+    }
+    results = compare(
+        phenotype_predictors(matrix, output / "pretrained", options),
+        labels,
+        splits,
+        options.label_counts,
+        split_name="group" if len(splits) > 1 else "given",
+        log=RunLog(output / "runs.jsonl", about),
+    )
+    results.to_json(output / "phenotype.json")
+    results.figure(output / "phenotype.png")
+    return results
+
+
+def phenotype_predictors(
+    matrix: ExpressionMatrix, folder: Path, options: PhenotypeOptions
+) -> dict[str, Predictor]:
+    """Every predictor of a comparison by name; the first, PCA and logistic, is the reference."""
+    values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
+    ranks = ExpressionProcessor(transform="ranks")._transform(values).astype(np.float32)
+    predictors: dict[str, Predictor] = {
+        f"PCA-{COMPONENTS} + logistic": OnFeatures(TrainSide(values, principal_components)),
+        f"ranks + PCA-{COMPONENTS} + logistic": OnFeatures(TrainSide(ranks, principal_components)),
+        f"{VARIABLE_GENES:,} most variable genes + logistic": OnFeatures(
+            TrainSide(values, most_variable)
+        ),
+        f"random projection to {COMPONENTS} + logistic": OnFeatures(
+            TrainSide(values, random_projection)
+        ),
+    }
+    if options.controls:
+        pca = TrainSide(values, principal_components)
+        predictors["boosting"] = OnFeatures(pca, Boosting)
+        predictors["nearest neighbours"] = OnFeatures(pca, Neighbours)
+    processed = Processed(matrix, values, options)
+    predictors["untrained encoder + logistic"] = OnFeatures(Encoded(processed, None))
+    predictors["from scratch"] = FineTuned(processed, None)
+    for method in options.methods:
+        pretrained = Pretrained(processed, method, folder)
+        predictors[f"{method}, frozen + logistic"] = OnFeatures(Encoded(processed, pretrained))
+        predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
+    return predictors
+
+
+class TrainSide:
+    """Features of all rows, fitted to the train side of a fold; the last fold's are kept.
+
+    Args:
+        values: (n, genes).
+        make: from values, row numbers of the train side and a seed to features (n, width).
+    """
+
+    def __init__(self, values: np.ndarray, make: Callable):
+        self.values, self.make, self._kept = values, make, (None, None)
+
+    def __call__(self, fold: Fold) -> np.ndarray:
+        """Features, (n, width)."""
+        key = (fold.seed, fold.test.tobytes())
+        if self._kept[0] != key:
+            self._kept = key, self.make(self.values, train_side(fold, len(self.values)), fold.seed)
+        return self._kept[1]
+
+
+def train_side(fold: Fold, n: int) -> np.ndarray:
+    """Row numbers of all but the test rows."""
+    return np.setdiff1d(np.arange(n), fold.test)
+
+
+def standardised(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
+    """z-scores by the train side, clipped to ±10; genes constant there are 0."""
+    mean, spread = values[side].mean(0), values[side].std(0)
+    return np.clip((values - mean) / np.where(spread > 0, spread, np.inf), -CLIP, CLIP)
+
+
+def principal_components(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
+    """Scores of the principal components of z-scores, in units of the first one's spread.
+
+    One unit for all keeps the components' own weights: in units of each, noise would count as much
+    as the first.
+    """
+    from sklearn.decomposition import PCA
+
+    z = standardised(values, side, seed)
+    n = min(COMPONENTS, len(side) - 1, z.shape[1])
+    scores = PCA(n, random_state=seed).fit(z[side]).transform(z)
+    return (scores / scores[side, 0].std()).astype(np.float32)
+
+
+def most_variable(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
+    """z-scores of the genes of the greatest variance in the train side."""
+    order = np.argsort(-values[side].var(0), kind="stable")[:VARIABLE_GENES]
+    return standardised(values[:, np.sort(order)], side, seed)
+
+
+def random_projection(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
+    """z-scores projected at random."""
+    z = standardised(values, side, seed)
+    directions = np.random.default_rng(seed).normal(size=(z.shape[1], COMPONENTS))
+    return (z @ (directions / np.sqrt(z.shape[1]))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class OnFeatures:
+    """A predictor on features that are made for each fold.
+
+    Args:
+        features: from a fold to features of all rows, (n, width).
+        predictor: class of the predictor on them.
+    """
+
+    features: Callable[[Fold], np.ndarray]
+    predictor: Callable = Linear
+
+    def __call__(self, fold: Fold) -> Prediction:
+        """Fit to a fold and predict it."""
+        found = self.predictor(self.features(fold))(fold)
+        return found if isinstance(found, Prediction) else Prediction(test=found)
+
+
+class Processed:
+    """What encoders take, by a processor fitted to the train side of each fold."""
+
+    def __init__(self, matrix: ExpressionMatrix, values: np.ndarray, options: PhenotypeOptions):
+        self.matrix, self.values, self.options = matrix, values, options
+        self.features = TrainSide(values, self._make)
+
+    def processor(self, side: np.ndarray) -> ExpressionProcessor:
+        """Fitted to some rows."""
+        return ExpressionProcessor.fit(
+            self.values[side],
+            self.matrix.genes,
+            n_genes=self.options.n_genes,
+            transform=self.options.transform,
+            clip=CLIP,
+        )
+
+    def _make(self, values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
+        return self.processor(side)(values, self.matrix.genes)["values"]
+
+
+class Pretrained:
+    """Encoders pre-trained by train.py on the train side of each fold, kept in a folder."""
+
+    def __init__(self, processed: Processed, method: str, folder: Path):
+        self.processed, self.method, self.folder = processed, method, folder
+
+    def __call__(self, fold: Fold) -> Path:
+        """The model folder of a fold; it is trained if it is not there, or not to its end."""
+        matrix, options = self.processed.matrix, self.processed.options
+        side = train_side(fold, len(matrix.samples))
+        name = f"{fold.seed}-{int(fold.test.sum())}-{len(side)}"
+        data = self.folder / "data" / f"{name}.parquet"
+        if not data.exists():
+            part = matrix.select(side)
+            write_matrix(
+                [
+                    ExpressionMatrix(
+                        values=part.values, samples=part.samples, genes=part.genes, unit=part.unit
+                    )
+                ],
+                data,
+            )
+        output = self.folder / self.method / name
+        if (output / "model.safetensors").exists():
+            return output
+        keys = {
+            "objective": "expression",
+            "data": str(data),
+            "output": str(output),
+            "n_genes": options.n_genes,
+            "transform": options.transform,
+            "held_out_fraction": 0.1,
+            "optimizer": "adam",
+            "weight_decay": 0.0,
+            "batch_size": 128,
+            "evaluate_every": 200,
+            "checkpoint_every": 10_000,
+            "tracker": None,
+            "seed": fold.seed,
+        }
+        recipe = check_recipe(
+            keys | METHODS[self.method] | options.recipe, ExpressionRecipe, self.method
+        )
+        with StopRequest() as stop:
+            train(recipe, stop)
+        return output
+
+
+class Encoded:
+    """Embeddings by an encoder, pre-trained or with random weights."""
+
+    def __init__(self, processed: Processed, pretrained: Pretrained | None):
+        self.processed, self.pretrained, self._kept = processed, pretrained, (None, None)
+
+    def __call__(self, fold: Fold) -> np.ndarray:
+        """Embeddings of all rows, float32 (n, hidden)."""
+        key = (fold.seed, fold.test.tobytes())
+        if self._kept[0] != key:
+            self._kept = key, self._embed(fold)
+        return self._kept[1]
+
+    def _embed(self, fold: Fold) -> np.ndarray:
+        if self.pretrained is None:
+            features = self.processed.features(fold)
+            model = seeded(lambda: ExpressionModel(_config(features)), fold.seed).eval()
+        else:
+            folder = self.pretrained(fold)
+            model = ExpressionModel.from_pretrained(folder).eval()
+            processor = ExpressionProcessor.from_pretrained(folder)
+            features = processor(self.processed.values, self.processed.matrix.genes)["values"]
+        with torch.inference_mode():
+            return model(torch.from_numpy(features).to(model.device)).pooler_output.cpu().numpy()
+
+
+def _config(features: np.ndarray, **more) -> ExpressionConfig:
+    return ExpressionConfig(n_genes=features.shape[1], **more)
+
+
+class _Logits(nn.Module):
+    """A model of phenotypes as the training loop takes it: a tensor in, logits out."""
+
+    def __init__(self, model: ExpressionForSequenceClassification):
+        super().__init__()
+        self.model = model
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The last layer."""
+        return self.model.classifier
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(batch, genes) to (batch, outputs)."""
+        return self.model(values).logits
+
+
+class FineTuned:
+    """The network trained on labels, from pre-trained weights or from scratch."""
+
+    def __init__(self, processed: Processed, pretrained: Pretrained | None):
+        self.processed, self.pretrained = processed, pretrained
+
+    def __call__(self, fold: Fold) -> Prediction:
+        """Fit to a fold and predict it."""
+        settings = NETWORK if self.pretrained is None else FINE_TUNED
+        if self.pretrained is None:
+            features, trained = self.processed.features(fold), None
+        else:
+            folder = self.pretrained(fold)
+            trained = ExpressionForPreTraining.from_pretrained(folder).expression
+            processor = ExpressionProcessor.from_pretrained(folder)
+            features = processor(self.processed.values, self.processed.matrix.genes)["values"]
+        config = _config(features) if trained is None else trained.config
+        config.num_labels = outputs_of(fold)
+        network = seeded(lambda: ExpressionForSequenceClassification(config), fold.seed)
+        if trained is not None:
+            network.expression.load_state_dict(trained.state_dict())
+        model = _Logits(network)
+        few = max(3, min(settings.batch_size, len(fold.train)))
+        fit(model, features, fold, settings.model_copy(update={"batch_size": few}), progress=False)
+        return predict_fold(model, features, fold, 1 << 20)
