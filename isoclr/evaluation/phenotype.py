@@ -163,7 +163,6 @@ def compare_phenotypes(
         labels,
         splits,
         options.label_counts,
-        split_name="group" if len(splits) > 1 else "given",
         log=RunLog(output / "runs.jsonl", about),
     )
     results.to_json(output / "phenotype.json")
