@@ -23,7 +23,7 @@ from isoclr.evaluation.networks import seeded
 from isoclr.evaluation.predictors import Boosting, Neighbours
 from isoclr.evaluation.settings import FitSettings
 from isoclr.objectives.expression.recipe import ExpressionRecipe
-from isoclr.train import train
+from isoclr.train import hold_output, train
 from isoclr.training.recipe import check_recipe
 from isoclr.training.signals import StopRequest
 from modeling_isoclr import (
@@ -339,7 +339,7 @@ class Pretrained:
         recipe = check_recipe(
             keys | METHODS[self.method] | options.recipe, ExpressionRecipe, self.method
         )
-        with StopRequest() as stop:
+        with hold_output(recipe.output), StopRequest() as stop:
             train(recipe, stop)
         return output
 
