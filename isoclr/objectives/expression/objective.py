@@ -21,8 +21,9 @@ from isoclr.objectives.expression.batches import (
 )
 from isoclr.objectives.expression.recipe import ExpressionRecipe
 from isoclr.training.curves import Panel
-from isoclr.training.processes import gather_rows, share_statistics, sum_over_processes
+from isoclr.training.processes import gather_rows, sum_over_processes, summed_over_processes
 from modeling_isoclr import ExpressionForPreTraining, ExpressionProcessor, contrastive_loss
+from modeling_isoclr.modeling_expression import ExpressionBatchNorm
 
 _COLLAPSED = 2.0  # an effective rank below this is a line or a point
 _HELD_OUT_STEP = 1 << 40  # no step of training: its draws are those of evaluation
@@ -93,7 +94,9 @@ class ExpressionObjective(Objective):
     def loss_module(self, model: ExpressionForPreTraining) -> "ExpressionLoss":
         """The loss of the recipe's method."""
         if self.world_size > 1:
-            share_statistics(model)
+            for part in model.modules():
+                if isinstance(part, ExpressionBatchNorm):
+                    part.over_processes = summed_over_processes
         return ExpressionLoss(model)
 
     @torch.no_grad()
