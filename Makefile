@@ -1,8 +1,8 @@
-# Everything sets up what it needs, in .venv, from Python 3.11 alone.
+# Every target sets up what it needs, in .venv, from Python alone (3.11 or later).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-fast torture lint format bench clean
+.PHONY: demo test test-fast torture lint format docs bench clean help
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -19,22 +19,26 @@ demo: .venv/.installed ## the whole path on simulated genomes, in ./demo
 	$(BIN)/python -m pip install --quiet --no-deps --no-compile --target .venv-transformers4 --requirement $<
 	touch $@
 
-test: .venv/.installed .venv-transformers4/.installed
+test: .venv/.installed .venv-transformers4/.installed ## all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
-test-fast: .venv/.installed
+test-fast: .venv/.installed ## the tests that take seconds
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope -m 'not slow'
 
 torture: .venv/.installed ## 200 kills of training runs at random moments, about ten minutes
 	$(BIN)/python tests/torture.py 200
 
-lint: .venv/.installed
+lint: .venv/.installed ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: .venv/.installed
+format: .venv/.installed ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed ## a reference of every public function, in ./site
+	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --no-show-source \
+		--output-directory site isoclr data_builders modeling_isoclr
 
 bench: .venv/.installed ## speed and memory beside peers, for an idle machine
 	for part in annotation build pairs tokenizer encoder loss training; do \
@@ -42,4 +46,7 @@ bench: .venv/.installed ## speed and memory beside peers, for an idle machine
 	done
 
 clean:
-	rm -rf .venv .venv-transformers4 demo build dist *.egg-info
+	rm -rf .venv .venv-transformers4 demo build dist site *.egg-info
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12

@@ -6,6 +6,6 @@ After `import isoclr` the Auto classes of transformers know the models without
 
 from isoclr.registration import register_with_transformers
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register_with_transformers()
