@@ -197,7 +197,7 @@ def hold_output(output: str) -> contextlib.AbstractContextManager:
 
 
 def build_accelerator(recipe: Recipe) -> Accelerator:
-    """Processes, precision and trackers, as accelerate was launched and the recipe says."""
+    """Set up processes, precision and trackers as the launcher and the recipe say."""
     check_environment(recipe)
     check_tracker(recipe.tracker)
     accelerator = Accelerator(
@@ -225,7 +225,7 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
 
 
 def build_probe(recipe: Recipe, objective: Objective) -> Callable:
-    """The probe of a recipe that asks for one; imported lazily."""
+    """Return the probe that a recipe asks for; it is imported lazily."""
     from isoclr.evaluation.label_probe import LabelProbe
 
     if objective.processor is None:
@@ -234,7 +234,7 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
 
 
 def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
-    """The newest whole checkpoint of a run, None where there is none yet.
+    """Return the newest whole checkpoint of a run, None where there is none yet.
 
     Raises:
         InputError: no checkpoint is whole, or there is a model without any: a new start would
@@ -252,7 +252,7 @@ def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
 
 
 def start_tracker(accelerator: Accelerator, name: str, steps_done: int) -> None:
-    """Start an experiment tracker; TensorBoard forgets the steps that a resumed run does again."""
+    """Start an experiment tracker; TensorBoard drops the steps that a resumed run repeats."""
     options = {"tensorboard": {"purge_step": steps_done + 1}} if name == "tensorboard" else {}
     try:
         accelerator.init_trackers("isoclr", init_kwargs=options)
@@ -261,7 +261,7 @@ def start_tracker(accelerator: Accelerator, name: str, steps_done: int) -> None:
 
 
 def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Refuse to go on with another recipe than the run began with, where that decides anything.
+    """Refuse to go on with a recipe that computes something else than the run began with.
 
     What a run leaves behind may change, what it computes may not. Its length and its schedule may,
     if the learning rate of every step that is done stays what it was.
@@ -293,7 +293,7 @@ def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoc
 
 
 def schedule(recipe: Recipe, steps_per_epoch: int) -> tuple[int, Callable[[int], float]]:
-    """All steps of a run, and the learning rate as a function of the step, counted from 0."""
+    """Return the steps of a run, and the learning rate as a function of the step, from 0."""
     durations = {
         name: duration(recipe, name, steps_per_epoch)
         for name in ("steps", "warmup_steps", "cooldown_steps")
@@ -339,13 +339,13 @@ def write_model(objective: Objective, model: PreTrainedModel, log: RunLog, speed
 
 
 def shown(record: dict[str, float], objective: Objective) -> dict[str, str]:
-    """What a progress bar says of a step: the first curve of each panel."""
+    """Return what a progress bar shows of a step: the first curve of each panel."""
     keys = [panel.series[0][0] for panel in objective.panels]
     return {key: f"{record[key]:.3f}" for key in keys if key in record}
 
 
 def print_summary(objective: Objective, records: list[dict], speed: Speed) -> None:
-    """Say what came out, in a few lines."""
+    """Print what came out, in a few lines."""
     output = Path(objective.recipe.output)
     print(f"model: {output}; curves: {output / 'curves.png'}")
     last = records[-1]

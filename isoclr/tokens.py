@@ -1,4 +1,4 @@
-"""Records of ours to tokens, and what the tokenizer refuses as wrong input."""
+"""Tokens of records; a record that the tokenizer refuses is wrong input."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def tokenize(
     *,
     name: Callable[[], str],
 ) -> np.ndarray:
-    """Tokens of one transcript or protein, uint8 (length,).
+    """Tokenize one transcript or protein into uint8 (length,).
 
     Args:
         tokenizer: makes the tokens.
@@ -42,7 +42,7 @@ def tokenize(
 
 
 def tokens_of(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
-    """Tokens of a transcript, uint8 (length,).
+    """Tokenize a transcript into uint8 (length,).
 
     Raises:
         InputError: as `tokenize`, naming the transcript.

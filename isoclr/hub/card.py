@@ -129,7 +129,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def count_parameters(weights: Path, encoder_prefix: str = "isoclr.") -> dict[str, int]:
-    """Parameters of the `encoder`, and of the `heads` on it, by the header of a weights file.
+    """Count parameters of the `encoder` and of the `heads` in the header of a weights file.
 
     Args:
         weights: the file.
@@ -150,7 +150,7 @@ def count_parameters(weights: Path, encoder_prefix: str = "isoclr.") -> dict[str
 
 
 def _read_recipe(path: Path) -> dict:
-    """Keys and values as they were written; none where there is no recipe."""
+    """Read the keys and values as they were written; none where there is no recipe."""
     if not path.exists():
         return {}
     recipe = read_yaml(path, "recipe")

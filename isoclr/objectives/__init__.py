@@ -1,4 +1,4 @@
-"""What train.py can train: each objective owns its data, model, loss and label-free evaluation."""
+"""Objectives, by name: each owns its data, model, loss and evaluation without labels."""
 
 import importlib
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ DEFAULT = "isoforms"
 
 
 def objective_class(name: str) -> type["Objective"]:
-    """The class of an objective.
+    """Import the class of an objective.
 
     Args:
         name: as in a recipe, a key of `OBJECTIVES`.

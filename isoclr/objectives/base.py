@@ -31,7 +31,7 @@ class Batch(Protocol):
     sizes: dict[str, int]
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
+        """Move it to a device."""
         ...
 
 
@@ -43,12 +43,12 @@ class Batches(Protocol):
     """
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of a step."""
+        """Return the batch of a step."""
         ...
 
 
 class Objective(ABC):
-    """What a run learns, from what, and how that is looked at.
+    """What is learned, from which data, and how it is evaluated.
 
     Args:
         recipe: of `recipe_class`.
@@ -85,14 +85,14 @@ class Objective(ABC):
 
     @abstractmethod
     def build_model(self) -> PreTrainedModel:
-        """A new model on the CPU; the engine has seeded torch.
+        """Build a new model on the CPU; the engine has seeded torch.
 
         All that is learned must be among its parameters: checkpoints hold these.
         """
 
     @abstractmethod
     def loss_module(self, model: PreTrainedModel) -> nn.Module:
-        """What accelerate prepares: `forward(batch) -> (loss, record)`.
+        """Return the module that accelerate prepares: `forward(batch) -> (loss, record)`.
 
         Before each call the engine seeds torch with the seed, the step and the rank, so dropout
         and other draws are repeated by a run that is resumed on as many processes.
@@ -111,7 +111,7 @@ class Objective(ABC):
         """
 
     def evaluate(self, model: PreTrainedModel) -> dict[str, float]:
-        """Scores on data that is never trained on, without labels.
+        """Score the model on data that is never trained on, without labels.
 
         Called on the main process alone, so it must not communicate. The model has all its weights,
         is in training mode, and must be left so.
@@ -119,7 +119,7 @@ class Objective(ABC):
         return {}
 
     def describe(self, step: int) -> list[str]:
-        """Names of what is in the batch of a step, for the report of a loss that is not finite."""
+        """Name what is in the batch of a step, for the report of a loss that is not finite."""
         return []
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
@@ -130,7 +130,7 @@ class Objective(ABC):
 
     @classmethod
     def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
-        """What the card of a model says beyond what is true for every objective.
+        """Return what the card of a model says beyond what holds for every objective.
 
         Args:
             folder: of the model.

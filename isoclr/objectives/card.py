@@ -1,4 +1,4 @@
-"""What an objective tells about a model in its card."""
+"""Facts that an objective adds to the card of a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What objectives on sequences share: data sources, the encoder's configuration, batch norms."""
+"""Parts that objectives on sequences share: data sources, configurations, batch norms."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ class DataSource(Options):
 
 
 def _listed(value: Any) -> Any:
-    """A path, or a list of paths and of keys and values, as a list of the latter."""
+    """Convert a path, or a list of paths and of keys and values, to a list of the latter."""
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list) or not entries:
         raise ValueError("a path or a list of them")
@@ -38,7 +38,7 @@ DataSources = Annotated[list[DataSource], BeforeValidator(_listed)]
 
 
 def encoder_config(arguments: dict[str, Any]) -> IsoCLRConfig:
-    """The encoder's configuration.
+    """Make the encoder's configuration.
 
     Args:
         arguments: of `IsoCLRConfig`; `preset` names one of the paper's encoders.

@@ -1,1 +1,1 @@
-"""What train.py is made of: recipe, pairs, micro-batches, processes, checkpoints."""
+"""The engine of train.py: recipes, schedules, processes, checkpoints, logs."""

@@ -96,7 +96,7 @@ def save_checkpoint(
 def newest_checkpoint(
     folder: Path, tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
 ) -> Path | None:
-    """The newest whole checkpoint, or None where there is no checkpoint at all.
+    """Return the newest whole checkpoint, or None where there is no checkpoint at all.
 
     Args:
         folder: of all checkpoints of a run.
@@ -117,7 +117,7 @@ def newest_checkpoint(
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    """Restore model and optimizer, shared out or not, in place; returns the checkpoint's state.
+    """Restore model and optimizer, sharded or not, in place; return the checkpoint's state.
 
     Raises:
         InputError: it is of another model or optimizer.
@@ -141,7 +141,7 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
 
 
 def read_state(path: Path) -> dict:
-    """What a checkpoint's state.json says, after a look at its checksum and step.
+    """Read state.json of a checkpoint and check its checksum and step.
 
     Raises:
         InputError: it is damaged, or of another version of isoclr.
@@ -169,7 +169,7 @@ def read_state(path: Path) -> dict:
 def check_data(
     began: Sequence[Sequence[str]], now: Sequence[Sequence[str]], checkpoint: Path
 ) -> None:
-    """Compare the data of a run with that which it began with; names alone may differ.
+    """Compare the data of a run with what it began with; only names may differ.
 
     Args:
         began: (name, checksum) of each dataset or file, of the checkpoint.
@@ -193,7 +193,7 @@ def check_data(
 
 
 def _newest_whole(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint, and what is wrong with each that is newer."""
+    """Return the newest whole checkpoint, and what is wrong with each that is newer."""
     damaged = []
     for path in reversed(_checkpoints(folder).values()):
         try:
@@ -217,7 +217,7 @@ def _check(path: Path) -> None:
 
 
 def _checkpoints(folder: Path) -> dict[int, Path]:
-    """Step -> folder of a checkpoint, whole or not, in the order of the steps."""
+    """Return the folder of each step's checkpoint, whole or not, in the order of the steps."""
     found = {}
     if folder.is_dir():
         for path in folder.iterdir():

@@ -78,7 +78,7 @@ class RunLog:
             ) from error
 
     def sync(self) -> None:
-        """Have the disk hold all records: before a checkpoint that counts on them.
+        """Flush all records to the disk, before a checkpoint that relies on them.
 
         Raises:
             InputError: the log was deleted.
@@ -90,7 +90,7 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict]:
-    """Records of a log; none where there is no file. A last line cut short does not count.
+    """Read the records of a log; none where there is no file. A last line cut short is ignored.
 
     Raises:
         InputError: a line that is no record of a step.
@@ -111,7 +111,7 @@ def read_log(path: Path) -> list[dict]:
 
 
 def _read_what_is_sound(path: Path, steps_done: int) -> tuple[list[dict], list[str]]:
-    """One record for each step up to `steps_done`, and what was wrong, in words."""
+    """Return one record for each step up to `steps_done`, and what was wrong, in words."""
     lines = _whole_lines(path)
     found = [record for _, line in lines if (record := _record(line)) is not None]
     damaged, kept = len(lines) - len(found), {}
@@ -133,7 +133,7 @@ def _read_what_is_sound(path: Path, steps_done: int) -> tuple[list[dict], list[s
 
 
 def _whole_lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines that end and are not blank; none where there is no file."""
+    """Return the numbered lines that are complete and not blank; none without a file."""
     try:
         text = path.read_bytes().decode("utf-8", "replace")
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def _whole_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _record(line: str) -> dict | None:
-    """The record of a line, None if it is none."""
+    """Return the record of a line, None if it is none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

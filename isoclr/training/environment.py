@@ -1,4 +1,4 @@
-"""What a launcher may ask of a run, and what it may not."""
+"""Checks of what a launcher and the environment ask of a run."""
 
 import os
 
@@ -23,10 +23,10 @@ _VALUES = {
 
 
 def check_environment(recipe: Recipe) -> None:
-    """Refuse what `accelerate launch` or its variables ask for and the recipe does not say.
+    """Refuse what `accelerate launch` or its variables ask for against the recipe.
 
-    Else a run would compute something else than its recipe: accelerate divides the loss by the
-    steps of gradient accumulation, for one.
+    Otherwise a run would not compute what its recipe says: accelerate divides the loss by the steps
+    of gradient accumulation, for example.
 
     Raises:
         InputError: naming the variable, or the option that sets it.

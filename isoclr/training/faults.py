@@ -1,4 +1,4 @@
-"""What can go wrong around a run, in one line each."""
+"""One line for each fault around a run: disks, memory, workers, other processes."""
 
 import contextlib
 import errno

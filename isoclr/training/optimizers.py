@@ -17,7 +17,7 @@ def build_optimizer(
     momentum: float,
     fused: bool,
 ) -> torch.optim.Optimizer:
-    """An optimizer, whose learning rate is set at every step.
+    """Build an optimizer; its learning rate is set at every step.
 
     Args:
         parameters: that it changes.

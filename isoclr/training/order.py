@@ -15,7 +15,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def keyed_hash(*parts) -> np.ndarray:
-    """A hash of integers, uniform over 64 bits (the finaliser of SplitMix64, chained).
+    """Hash integers, uniformly over 64 bits (the finaliser of SplitMix64, chained).
 
     Args:
         *parts: integers or integer arrays that broadcast together.
@@ -34,9 +34,10 @@ def keyed_hash(*parts) -> np.ndarray:
 
 
 def permute(positions: np.ndarray, n: int, *key: int) -> np.ndarray:
-    """What a keyed permutation of range(n) has at some positions, each in constant memory.
+    """Return the entries of a keyed permutation of range(n) at some positions.
 
-    A Feistel network over the next even power of two; results of n and above go through it again.
+    Memory is constant: a Feistel network over the next even power of two; results of n and above
+    go through it again.
 
     Args:
         positions: integers in [0, n).
@@ -85,7 +86,7 @@ class EpochOrder:
         self.steps_per_epoch = min(-(-total // batch_size), total // 2)
 
     def positions(self, step: int) -> list[np.ndarray]:
-        """Where each dataset's stream of groups is read in `step`, counted from 0.
+        """Return where each dataset's stream of groups is read in `step`, counted from 0.
 
         Position p of a dataset of n groups is entry p mod n of its pass p // n.
         """

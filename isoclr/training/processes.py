@@ -1,4 +1,4 @@
-"""What processes tell each other: embeddings, with exact gradients, and sums."""
+"""Communication between processes: rows with exact gradients, sums and means."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 
 class _GatherRows(torch.autograd.Function):
-    """All-gather whose backward sums what every process asks of these rows."""
+    """All-gather whose backward sums the gradients that every process has for these rows."""
 
     @staticmethod
     def forward(ctx, rows, sizes):
@@ -27,12 +27,12 @@ class _GatherRows(torch.autograd.Function):
 
 
 def is_alone() -> bool:
-    """Whether this process has no others to talk to."""
+    """Return whether this process is the only one."""
     return not dist.is_initialized() or dist.get_world_size() == 1
 
 
 def gather_rows(rows: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
-    """Rows of all processes, in the order of their ranks.
+    """Gather rows of all processes, in the order of their ranks.
 
     Every process takes the same loss over all rows, so the gradient that reaches its own is
     world_size times that of the loss; the mean that DDP takes over processes divides it again.
@@ -48,20 +48,20 @@ def gather_rows(rows: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
 
 
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over all processes, in place."""
+    """Sum a tensor over all processes, in place."""
     if not is_alone():
         dist.all_reduce(values)
     return values
 
 
 def mean_over_processes(value: torch.Tensor) -> float:
-    """The mean of a number over all processes, for a record of what each knows of its part."""
+    """Return the mean of a number over all processes, such as the loss of each one's part."""
     total = sum_over_processes(value.detach().double())
     return total.item() / (1 if is_alone() else dist.get_world_size())
 
 
 def all_agree(value) -> bool:
-    """Whether every process has the same value; every process must ask."""
+    """Return whether every process has the same value; every process must call it."""
     if is_alone():
         return True
     values = [None] * dist.get_world_size()
@@ -70,7 +70,7 @@ def all_agree(value) -> bool:
 
 
 class _Sum(torch.autograd.Function):
-    """A sum over processes whose backward is one too."""
+    """Sum over processes whose backward is a sum too."""
 
     @staticmethod
     def forward(ctx, values):
@@ -82,5 +82,5 @@ class _Sum(torch.autograd.Function):
 
 
 def summed_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The sum of a tensor over all processes, whose gradient is one too; the argument stays."""
+    """Sum a copy of a tensor over all processes; its gradient is summed too."""
     return _Sum.apply(values)

@@ -1,4 +1,4 @@
-"""A recipe is a file: typed, documented, complete."""
+"""Recipes: everything that decides a run, typed and documented, in one file."""
 
 import difflib
 import re
@@ -26,7 +26,7 @@ _SHOWN = 80  # characters of a value that an error shows
 
 
 class Options(BaseModel):
-    """A part of a recipe with keys of its own: typed, and no key but these."""
+    """Part of a recipe with typed keys of its own; other keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -35,7 +35,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(epochs?|%)")
 
 
 def _parsed_duration(value: Any) -> tuple[float, str] | None:
-    """A number and its unit (steps, epochs or %); None: no duration."""
+    """Return a number and its unit (steps, epochs or %), None if it is no duration."""
     if type(value) is int and value >= 0:
         return value, "steps"
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -60,7 +60,7 @@ Place = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")]
 
 
 class ProbeSource(Options):
-    """Labels that a linear probe follows a run on, see `LabelProbe` of `isoclr.evaluation`.
+    """Labels of a linear probe that follows a run, see `LabelProbe` of `isoclr.evaluation`.
 
     Attributes:
         labels: table of labels.
@@ -90,7 +90,7 @@ SCHEDULE_KEYS = frozenset({"steps", "schedule", "learning_rate", "warmup_steps",
 
 
 class Recipe(Options):
-    """What the engine needs of a run, whatever is trained; an objective's recipe adds its keys.
+    """Keys of a run that every objective shares; an objective's recipe adds its own.
 
     A duration is a number of steps, or text: `10 epochs`, `10 %` (of all steps).
 
@@ -166,7 +166,7 @@ R = TypeVar("R", bound=Recipe)
 
 
 def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
-    """Keys and values of a recipe file, with `--key value` overrides applied.
+    """Read keys and values of a recipe file and apply `--key value` overrides.
 
     Args:
         path: a YAML file.
@@ -191,7 +191,7 @@ def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, An
 
 
 def check_recipe(values: Mapping[str, Any], recipe_class: type[R], source) -> R:
-    """A recipe of some keys and values.
+    """Make a recipe of keys and values.
 
     Args:
         values: as `read_values` returns them.
@@ -209,7 +209,7 @@ def check_recipe(values: Mapping[str, Any], recipe_class: type[R], source) -> R:
 
 
 def duration(recipe: Recipe, name: str, steps_per_epoch: int) -> int:
-    """A duration of a recipe in steps.
+    """Convert a duration of a recipe to steps.
 
     Args:
         recipe: that has it.
@@ -223,20 +223,20 @@ def duration(recipe: Recipe, name: str, steps_per_epoch: int) -> int:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """What to add to an error about an unknown name: the known one that is most like it, or all."""
+    """Suggest the known name that is most like an unknown one, or list all."""
     names = list(names)
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]}?" if close else f"; known: {', '.join(names)}"
 
 
 def shown(value: Any) -> str:
-    """What of a value an error shows."""
+    """Return a value as an error shows it: the beginning of its repr."""
     text = repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _overrides(words: list[str]) -> Iterator[tuple[str, Any]]:
-    """`--key value` and `--key=value` to (key, value)."""
+    """Yield (key, value) of `--key value` and `--key=value`."""
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
@@ -272,7 +272,7 @@ _WANTED = {
 
 
 def _message(error: ValidationError, recipe_class: type[Recipe]) -> str:
-    """The first thing that is wrong with a recipe, in one line; what is missing, last."""
+    """Describe the first fault of a recipe in one line; missing keys come last."""
     problems = error.errors(include_url=False)
     missing = [".".join(map(str, p["loc"])) for p in problems if p["type"] == "missing"]
     problem = next((p for p in problems if p["type"] != "missing"), None)
@@ -291,7 +291,7 @@ def _message(error: ValidationError, recipe_class: type[Recipe]) -> str:
 
 
 def _keys(options: type[BaseModel], location: tuple) -> list[str]:
-    """The keys beside the unknown one at a location."""
+    """Return the known keys at the location of an unknown one."""
     for name in location[:-1]:
         field = options.model_fields.get(name) if isinstance(name, str) else None
         if field is not None:
@@ -300,7 +300,7 @@ def _keys(options: type[BaseModel], location: tuple) -> list[str]:
 
 
 def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Classes of options in a type, however deep."""
+    """Yield the option classes in a type, however deep."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in typing.get_args(annotation):

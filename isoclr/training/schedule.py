@@ -16,7 +16,7 @@ def learning_rate(
     cooldown_steps: int,
     steps_per_epoch: int,
 ) -> float:
-    """The rate of a step, counted from 0.
+    """Return the learning rate of a step, counted from 0.
 
     A linear warm-up, then
 

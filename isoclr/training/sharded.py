@@ -1,7 +1,7 @@
-"""A model and an optimizer that FSDP 2 shares out among processes, as a whole and back.
+"""Full tensors of a model and an optimizer that FSDP 2 shards over processes, and back.
 
-Whatever is not shared out passes as it is. Every process must call the functions that make things
-whole: they gather.
+Tensors that are not sharded pass unchanged. Functions that return full tensors gather them, so
+every process must call them.
 """
 
 import torch
@@ -10,12 +10,12 @@ from transformers import PreTrainedModel
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """All of a tensor."""
+    """Return the full tensor of a shard."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def whole_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
-    """The model itself or, where its weights are shared out, a copy on `device` that has them."""
+    """Return the model or, where its weights are sharded, a copy on `device` with full ones."""
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model
     copy = type(model)(model.config).to(device).train()
@@ -24,7 +24,7 @@ def whole_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel
 
 
 def whole_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What the optimizer keeps of each parameter, under `index.key`."""
+    """Return what the optimizer keeps of each parameter, under `index.key`."""
     return {
         f"{index}.{key}": whole(tensor)
         for index, values in optimizer.state_dict()["state"].items()
@@ -33,7 +33,7 @@ def whole_state(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 def shard_like(tensor: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """This process's share of a tensor that all have, if `other`, of its shape, is shared out."""
+    """Shard a tensor that every process has, if `other`, of its shape, is sharded."""
     if not isinstance(other, DTensor) or tensor.shape != other.shape:
         return tensor
     return distribute_tensor(tensor, other.device_mesh, other.placements, src_data_rank=None)

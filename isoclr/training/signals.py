@@ -42,7 +42,7 @@ class StopRequest:
         self.received = number
 
     def agreed(self, device: torch.device) -> int:
-        """The signal that any process got, 0 when none did; every process hears the same."""
+        """Return the signal that any process got, the same on every process, or 0."""
         votes = torch.zeros(len(_SIGNALS), device=device)
         if self.received:
             votes[_SIGNALS.index(self.received)] = 1
@@ -51,6 +51,6 @@ class StopRequest:
 
 
 def leave_to_main_process(worker: int) -> None:
-    """Have a worker of a data loader outlive a signal to the whole job, until the step is done."""
+    """Have a worker of a data loader ignore signals: the main process ends it."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

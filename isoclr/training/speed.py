@@ -1,4 +1,4 @@
-"""How fast a run goes, and how long it waits for data."""
+"""Throughput of a run, and the time that it waits for data."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ B = TypeVar("B")
 
 
 class Speed:
-    """Counts what went through from the first batch to the last; nothing of it decides anything."""
+    """Counts what was trained on from the first batch to the last."""
 
     def __init__(self):
         self.began = self.ended = None
@@ -18,7 +18,7 @@ class Speed:
         self.totals = Counter()
 
     def waiting_for(self, batches: Iterable[B]) -> Iterator[B]:
-        """The batches, their time of arrival noted; the first one's wait does not count."""
+        """Yield the batches and time the waits for them, except for the first one."""
         iterator = iter(batches)
         while True:
             asked = time.perf_counter()
@@ -37,7 +37,7 @@ class Speed:
         self.ended = time.perf_counter()
 
     def rates(self) -> dict[str, float]:
-        """Per second over all processes; the shares of padding and of waiting for data."""
+        """Return rates per second over all processes, and the shares of padding and waiting."""
         if self.ended is None:
             return {}
         seconds = self.ended - self.began
@@ -48,7 +48,7 @@ class Speed:
         return rates | {"waiting_share": self.waited / seconds}
 
     def shown(self) -> dict[str, str]:
-        """What a progress bar says."""
+        """Return what a progress bar shows."""
         return {
             name.replace("_per_s", "/s").replace("_share", ""): (
                 f"{value:.1%}" if name.endswith("_share") else f"{value:,.0f}"
@@ -57,7 +57,7 @@ class Speed:
         }
 
     def summary(self) -> str:
-        """One line."""
+        """Return the rates in one line."""
         shown = self.shown()
         if not shown:
             return "nothing left to train"

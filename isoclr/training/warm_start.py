@@ -1,4 +1,4 @@
-"""A run that starts from the weights of another."""
+"""Runs that start from the weights of a released model."""
 
 import os
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def warm_start(model: PreTrainedModel, source: str | os.PathLike) -> str:
 
 @contextmanager
 def _silent_transformers() -> Iterator[None]:
-    """Keep its table of names to itself: one line says as much."""
+    """Suppress the report of transformers, which one line of ours replaces."""
     before = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:
@@ -81,7 +81,7 @@ def _silent_transformers() -> Iterator[None]:
 
 
 def _differences(theirs: dict, ours: dict) -> list[str]:
-    """Keys that two configurations share and do not agree on, as at most one phrase."""
+    """Describe the keys on which two configurations differ, in at most one phrase."""
     keys = sorted((theirs.keys() & ours.keys()) - _ABOUT_THE_FILE)
     found = [
         f"{key} {theirs[key]!r} there, {ours[key]!r} here"

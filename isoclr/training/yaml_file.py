@@ -1,4 +1,4 @@
-"""YAML that people write: no key twice, no alias bomb, numbers such as 1e-5, one line per fault."""
+"""A strict YAML reader: no duplicate keys, no alias bombs, 1e-5 is a number."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _MOST_ALIASES = 100
 
 
 def read_yaml(path: str | Path, what: str) -> Any:
-    """The value of a YAML file.
+    """Read the value of a YAML file.
 
     Args:
         path: the file.
@@ -39,7 +39,7 @@ def read_yaml(path: str | Path, what: str) -> Any:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text; the types of JSON and no others.
+    """Parse a YAML text into the types of JSON and no others.
 
     Args:
         text: one document.
@@ -57,14 +57,14 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader without what surprises or explodes."""
+    """A SafeLoader that refuses duplicate keys, nested aliases and unusual types."""
 
     def __init__(self, stream):
         super().__init__(stream)
         self._aliases, self._anchors_open = 0, 0
 
     def compose_node(self, parent, index):
-        """Count aliases, and refuse one within an anchored node: nested, they multiply."""
+        """Refuse too many aliases, and one within an anchored node: nested, they multiply."""
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             self._aliases += 1
@@ -82,7 +82,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor):
-        """A mapping whose keys are plain, each once."""
+        """Refuse a mapping with a key twice, or with a list for a key."""
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:

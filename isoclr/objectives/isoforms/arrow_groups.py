@@ -1,4 +1,4 @@
-"""Isoform groups as training reads them: any transcript at once, without copies."""
+"""Isoform groups in Arrow memory: random access to any transcript, without copies."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from modeling_isoclr import IsoCLRTokenizer
 
 @dataclass(frozen=True)
 class Identities:
-    """By what a group is known again, in whatever dataset.
+    """What identifies groups across datasets.
 
     Attributes:
         groups: their names.
@@ -68,16 +68,16 @@ class ArrowGroups:
         self._bounds = self.members.offsets[self._row_bounds]
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the number of rows."""
         return len(self.members)
 
     def identities(self, rows: Iterable[int]) -> Identities:
-        """By what some rows are known again."""
+        """Return what identifies some rows."""
         tables = [self._row(int(row)) for row in rows]
         return _identities(pa.concat_tables(tables or [self._tables[0].slice(0, 0)]), self.source)
 
     def alike(self, known: Identities) -> np.ndarray:
-        """Whether each row has the name, a gene or a sequence of known groups, bool (rows,)."""
+        """Return whether each row shares a name, gene or sequence with `known`, bool (rows,)."""
         return np.concatenate([_alike(table, known, self.source) for table in self._tables])
 
     def _row(self, row: int) -> pa.Table:
@@ -85,17 +85,17 @@ class ArrowGroups:
         return self._tables[table].slice(row - int(self._row_bounds[table]), 1)
 
     def group_id(self, row: int) -> str:
-        """The name of a row."""
+        """Return the name of a row."""
         chunk = int(np.searchsorted(self._row_bounds, row, "right")) - 1
         return self._chunks[chunk].group_ids[int(row - self._row_bounds[chunk])].as_py()
 
     def transcript_id(self, transcript: int) -> str:
-        """The name of a transcript."""
+        """Return the name of a transcript."""
         chunk, inside = self._find(transcript)
         return chunk.transcript_ids[inside].as_py()
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """Tokens of a transcript, uint8 (length,); the caller's own.
+        """Return the tokens of a transcript, uint8 (length,), which the caller may change.
 
         Raises:
             InputError: the tokenizer refuses it.
@@ -111,7 +111,7 @@ class ArrowGroups:
         )
 
     def _name(self, transcript: int) -> str:
-        """What an error calls a transcript."""
+        """Return what an error calls a transcript."""
         row = int(np.searchsorted(self.members.offsets, transcript, "right")) - 1
         return f"{self.source}: group {self.group_id(row)}: {self.transcript_id(transcript)}"
 
@@ -145,7 +145,7 @@ def _alike(table: pa.Table, known: Identities, source: str) -> np.ndarray:
 
 
 class _Chunk:
-    """What `Members` leaves out of some rows, their buffers seen as arrays."""
+    """The columns of some rows that `Members` lacks, as arrays over their buffers."""
 
     def __init__(self, table: pa.Table, members: np.ndarray, source: str):
         self.group_ids = table["group_id"] if "group_id" in table.column_names else None

@@ -1,4 +1,4 @@
-"""What the card of an isoform encoder says."""
+"""Facts for the card of an isoform encoder."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ _RECIPE += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens"
 
 
 def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
-    """The facts of a model folder.
+    """Collect the facts of a model folder.
 
     Args:
         folder: of config.json and model.safetensors.
@@ -50,7 +50,7 @@ def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
 
 
 def _read_reports(data: str | list | None) -> list[dict]:
-    """The reports of isoform groups in folders; of one that is gone or on the Hub, none."""
+    """Read the reports of isoform groups in folders that are still there."""
     entries = data if isinstance(data, list) else [data]
     folders = [entry.get("path") if isinstance(entry, dict) else entry for entry in entries]
     paths = [Path(folder) / "report.json" for folder in folders if isinstance(folder, str)]

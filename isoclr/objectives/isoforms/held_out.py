@@ -1,4 +1,4 @@
-"""What can be known of an encoder without labels: how it treats pairs that it never saw."""
+"""Evaluation without labels: loss and geometry of pairs that were never trained on."""
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from modeling_isoclr.pooling_isoclr import at_least_float32
 
 @torch.no_grad()
 def evaluate(model: IsoCLRForPreTraining, batch: PairBatch, weights) -> dict[str, float]:
-    """Loss and geometry of held-out pairs.
+    """Compute loss and geometry of held-out pairs.
 
     Args:
         model: put into evaluation mode temporarily.

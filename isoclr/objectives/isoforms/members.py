@@ -1,4 +1,4 @@
-"""Who is in each isoform group: rows of Arrow to flat arrays.
+"""Members of isoform groups: rows of Arrow as flat arrays.
 
 Arrays over the members of all groups, with offsets, are read straight from Arrow's buffers: no
 Python object is made for a transcript.
@@ -42,16 +42,16 @@ class Members:
     species_names: tuple[str, ...]
 
     def __len__(self) -> int:
-        """Groups."""
+        """Return the number of groups."""
         return len(self.offsets) - 1
 
     @property
     def counts(self) -> np.ndarray:
-        """Members of each group, (groups,)."""
+        """Return the members of each group, (groups,)."""
         return np.diff(self.offsets)
 
     def select(self, keep: np.ndarray) -> "Members":
-        """Those members alone for which `keep` (members,) holds; a group may become empty."""
+        """Return the members for which `keep` (members,) holds; a group may become empty."""
         kept = np.concatenate([[0], np.cumsum(keep)])
         entries = {name: getattr(self, name)[keep] for name in _ENTRIES}
         return replace(self, offsets=kept[self.offsets], **entries)
@@ -61,7 +61,7 @@ _ENTRIES = ("transcripts", "species", "genes", "lengths", "cds_start", "cds_end"
 
 
 def members_of(groups: pa.Table, source: str) -> Members:
-    """The members of a table of groups.
+    """Collect the members of a table of groups.
 
     Args:
         groups: rows of `data_builders.codec.GROUP_SCHEMA`, of which `COLUMNS` are read.
@@ -94,7 +94,7 @@ def flat_column(
     nullable: bool = False,
     offsets: np.ndarray | None = None,
 ) -> tuple[np.ndarray, pa.Array]:
-    """A column of lists as its entries, one after the other.
+    """Flatten a column of lists.
 
     Args:
         groups: rows of `data_builders.codec.GROUP_SCHEMA`.
@@ -126,7 +126,7 @@ def flat_column(
 
 
 def junction_lists(groups: pa.Table, source: str, offsets: np.ndarray) -> pa.ListArray:
-    """The exon junctions of every transcript of some groups, null where they are not known.
+    """Return the exon junctions of every transcript of some groups, null where unknown.
 
     Args:
         groups: rows of `data_builders.codec.GROUP_SCHEMA`.
@@ -150,7 +150,7 @@ def junction_lists(groups: pa.Table, source: str, offsets: np.ndarray) -> pa.Lis
 
 
 def concatenate(parts: Sequence[Members]) -> Members:
-    """The groups of all parts, in order; parts of which nothing was left out by `select`."""
+    """Join the groups of all parts, in order; no part may have gone through `select`."""
     names = tuple(dict.fromkeys(name for part in parts for name in part.species_names))
     renamed = [
         replace(part, species=np.array([names.index(n) for n in part.species_names])[part.species])

@@ -57,11 +57,11 @@ class IsoformObjective(Objective):
             self._held_out = self.batches.held_out()
 
     def build_model(self) -> IsoCLRForPreTraining:
-        """An encoder with the heads of pre-training."""
+        """Build an encoder with the heads of pre-training."""
         return IsoCLRForPreTraining(self.recipe.encoder_config())
 
     def loss_module(self, model: IsoCLRForPreTraining) -> "IsoformLoss":
-        """The contrastive term over the views of all processes, and the masked-nucleotide term."""
+        """Return the contrastive loss over all views, with the masked-nucleotide term if asked."""
         if self.recipe.micro_batch_tokens is None and self.world_size > 1:
             share_statistics(model)
         encoder = PairEncoder(
@@ -72,7 +72,7 @@ class IsoformObjective(Objective):
         return IsoformLoss(encoder, count_weights=self.recipe.count_weights)
 
     def evaluate(self, model: IsoCLRForPreTraining) -> dict[str, float]:
-        """Loss and geometry of held-out pairs; nothing where there are fewer than two."""
+        """Compute loss and geometry of held-out pairs; nothing where there are fewer than two."""
         if self._held_out is None:
             return {}
         batch = self._held_out.to(model.device)
@@ -80,12 +80,12 @@ class IsoformObjective(Objective):
         return evaluate(model, batch, weights)
 
     def describe(self, step: int) -> list[str]:
-        """The group and the two transcripts of each pair."""
+        """Name the group and the two transcripts of each pair."""
         return self.batches.records(step)
 
     @classmethod
     def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
-        """See `isoclr.objectives.isoforms.card`."""
+        """Collect the facts of a model folder, see `isoclr.objectives.isoforms.card`."""
         return card_facts(folder, recipe, log)
 
 

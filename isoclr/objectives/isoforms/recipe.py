@@ -82,13 +82,13 @@ class IsoformRecipe(Recipe):
         return self
 
     def mask_fractions(self) -> tuple[float, float]:
-        """The least and the greatest fraction of hidden nucleotides."""
+        """Return the least and the greatest fraction of hidden nucleotides."""
         bounds = self.mask_fraction
         low, high = bounds if isinstance(bounds, list) else (bounds, bounds)
         return float(low), float(high)
 
     def encoder_config(self) -> IsoCLRConfig:
-        """The encoder's configuration.
+        """Make the encoder's configuration.
 
         Raises:
             ValueError: an unknown argument, or a value that it refuses.

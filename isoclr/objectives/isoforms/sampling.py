@@ -1,4 +1,4 @@
-"""Which members of a group make a pair: a function of (seed, epoch, group), never a state.
+"""Pairs of members of a group: a function of (seed, epoch, group), never a state.
 
 What a group gives does not depend on the batch, the worker or the process that asks. All pairs of a
 batch are drawn at once, by a keyed hash.
@@ -23,7 +23,7 @@ PAIR_TYPES = ("self", "splice", "paralog", "ortholog")
 SELF, SPLICE, PARALOG, ORTHOLOG = range(len(PAIR_TYPES))
 
 _PAIR = int.from_bytes(b"pair")  # what the keyed hash is for, so that no other use shares a stream
-_FIRST, _SECOND, _SET = range(3)
+_FIRST, _SECOND = range(2)
 _UNIT = 2.0**-53
 
 
@@ -45,19 +45,6 @@ class Pairs:
     types: np.ndarray
     grafted: np.ndarray
     second_lengths: np.ndarray
-
-
-@dataclass(frozen=True)
-class HomologSets:
-    """A query set and its target, transcripts by their numbers in `Members`, one a group.
-
-    Attributes:
-        queries: (sets, size), -1 where a group has fewer members.
-        targets: (sets,).
-    """
-
-    queries: np.ndarray
-    targets: np.ndarray
 
 
 class PairSampler:
@@ -121,7 +108,7 @@ class PairSampler:
         epoch: int | np.ndarray,
         keys: np.ndarray | None = None,
     ) -> Pairs:
-        """One pair of each of some groups.
+        """Draw one pair of each of some groups.
 
         Args:
             members: of all groups.
@@ -147,40 +134,6 @@ class PairSampler:
         second = candidates[winners[np.searchsorted(winners, begin)]]
         return self._pairs(members, first, np.where(np.isinf(least), first, second))
 
-    def draw_sets(
-        self,
-        members: Members,
-        groups: np.ndarray,
-        epoch: int | np.ndarray,
-        keys: np.ndarray | None = None,
-        size: int = 8,
-    ) -> HomologSets:
-        """A set of homologs and one more, of each of some groups (Reverse Homology).
-
-        Members of a query and its target are distinct and uniform over the group; a group of fewer
-        than `size` + 1 gives all it has, a group of one is query and target. See arXiv 2012.13475.
-
-        Args:
-            members: as in `draw`.
-            groups: as in `draw`.
-            epoch: as in `draw`.
-            keys: as in `draw`.
-            size: members of a query, at most.
-
-        Raises:
-            InputError: a group has no member.
-        """
-        start, counts, stream = self._streams(members, groups, epoch, keys)
-        pair, candidates = _spread(start, counts)
-        rank_by = keyed_hash(stream[pair], _SET, candidates - start[pair])
-        drawn = members.transcripts[candidates[np.lexsort((rank_by, pair))]]
-        rank = np.arange(len(pair)) - (np.cumsum(counts) - counts)[pair]
-        targets, queries = drawn[rank == 0], np.full((len(counts), size), -1)
-        asked = (rank > 0) & (rank <= size)
-        queries[pair[asked], rank[asked] - 1] = drawn[asked]
-        queries[counts == 1, 0] = targets[counts == 1]
-        return HomologSets(queries, targets)
-
     def _streams(self, members, groups, epoch, keys):
         groups = np.asarray(groups, dtype=np.int64)
         start = members.offsets[groups]
@@ -191,7 +144,7 @@ class PairSampler:
         return start, counts, stream
 
     def _weights(self, members, pair, first, candidates) -> np.ndarray:
-        """How likely each candidate is, up to a factor a pair; 0: never."""
+        """Return how likely each candidate is, up to a factor per pair; 0: never."""
         types = _pair_types(members, first, candidates)
         weights = np.ones(len(candidates))
         if self.species_weights is not None:
@@ -230,7 +183,7 @@ class PairSampler:
 
 
 def graft_utrs(base: np.ndarray, cds: tuple[int, int], partner: np.ndarray) -> np.ndarray:
-    """Tokens of a CDS between the UTRs of another transcript.
+    """Join the tokens of a CDS to the UTRs of another transcript.
 
     Exon ends in the UTRs stay where they are, those inside the CDS are the partner's; whether one
     falls on the stop codon's last base is the base transcript's to say, as the partner's only ends
@@ -275,12 +228,12 @@ def _has_utrs(members: Members, which: np.ndarray) -> np.ndarray:
 
 
 def _spread(start: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All members of the groups that begin at `start`: the group of each, and its entry."""
+    """List all members of the groups that begin at `start`: the group of each, and its entry."""
     group = np.repeat(np.arange(len(counts)), counts)
     begin = np.cumsum(counts) - counts
     return group, np.arange(len(group)) + (start - begin)[group]
 
 
 def _uniform(*parts) -> np.ndarray:
-    """Numbers in [0, 1), of 53 bits."""
+    """Draw numbers in [0, 1), of 53 bits."""
     return (keyed_hash(*parts) >> np.uint64(11)) * _UNIT

@@ -1,4 +1,4 @@
-"""Where training finds its groups: in memory maps, or in the pieces of a stream.
+"""Sources of groups to train on: memory maps, or row groups that are streamed.
 
 Either answers two questions, the same at every process: which groups step s takes, and which are
 held out for evaluation.
@@ -43,7 +43,7 @@ WINDOW = 16
 
 
 class MappedGroups:
-    """Groups of which every one can be read at any time.
+    """Groups in memory or memory maps, each readable at any time.
 
     Where there are several datasets, a group that shares its name, a gene or a sequence with one
     that is held out is not trained on either.
@@ -102,7 +102,7 @@ class MappedGroups:
         self.order = EpochOrder([len(rows) for rows in self.train], weights, batch_size)
 
     def locate(self, step: int) -> Located:
-        """The groups of a step, counted from 0."""
+        """Return the groups of a step, counted from 0."""
         rows, passes = [], []
         for dataset, (positions, train) in enumerate(
             zip(self.order.positions(step), self.train, strict=True)
@@ -115,7 +115,7 @@ class MappedGroups:
         return Located(self.groups, self.eligible, rows, rows, np.concatenate(passes))
 
     def described(self) -> str:
-        """What takes part, and what does not."""
+        """Describe what takes part, and what does not."""
         left_out = ", ".join(f"{n} {reason}" for reason, n in self.left_out.items() if n)
         return (
             f"{sum(map(len, self.train))} groups to train on ({self.order.steps_per_epoch} steps "
@@ -123,13 +123,13 @@ class MappedGroups:
         )
 
     def held_out(self) -> Located:
-        """The groups that are never trained on."""
+        """Return the groups that are never trained on."""
         rows = self.held_out_rows
         return Located(self.groups, self.eligible, rows, rows, np.zeros_like(rows))
 
 
 def select_eligible(groups: ArrowGroups, max_length: int):
-    """Members of at most `max_length` nt, and what is left out, by reason."""
+    """Select members of at most `max_length` nt, and count what is left out, by reason."""
     short = groups.members.lengths <= max_length
     eligible = groups.members.select(short)
     left_out = {
@@ -140,7 +140,7 @@ def select_eligible(groups: ArrowGroups, max_length: int):
 
 
 def _by_pass(positions: np.ndarray, size: int):
-    """Positions in a stream that repeats `size` entries: number of each pass, and where in it."""
+    """Split positions in a stream that repeats `size` entries into passes and places in them."""
     passes, inside = np.divmod(positions, size)
     return [(int(number), inside[passes == number]) for number in np.unique(passes)]
 
@@ -212,7 +212,7 @@ class StreamedGroups:
         self._open = lru_cache(maxsize=2)(self._read_windows)
 
     def __getstate__(self) -> dict:
-        """Without what was read, which a worker reads for itself."""
+        """Leave out what was read, which a worker reads for itself."""
         return {name: value for name, value in vars(self).items() if name not in _CACHES}
 
     def __setstate__(self, state: dict) -> None:
@@ -220,7 +220,7 @@ class StreamedGroups:
         self._cache()
 
     def locate(self, step: int) -> Located:
-        """The groups of a step, counted from 0."""
+        """Return the groups of a step, counted from 0."""
         windows, found = [], []
         for dataset, positions in enumerate(self.order.positions(step)):
             for number, inside in _by_pass(positions, self.order.sizes[dataset]):
@@ -239,7 +239,7 @@ class StreamedGroups:
         return Located(groups, eligible, rows, keys[rows], passes)
 
     def described(self) -> str:
-        """What takes part, and what does not."""
+        """Describe what takes part, and what does not."""
         return (
             f"{sum(self.order.sizes)} groups to train on ({self.order.steps_per_epoch} steps an "
             f"epoch), in {sum(map(len, self.pieces))} pieces; "
@@ -262,7 +262,7 @@ class StreamedGroups:
         return [pieces[piece] for piece in order]
 
     def _window_bounds(self, dataset: int, number: int) -> np.ndarray:
-        """Where each window of a pass begins, and where the last ends."""
+        """Return where each window of a pass begins, and where the last ends."""
         ends = np.cumsum([0, *(piece.rows for piece in self._piece_order(dataset, number))])
         return np.append(ends[:-1:WINDOW], ends[-1])
 
@@ -317,7 +317,7 @@ def _row_groups(opens: Sequence[Callable], begin: int) -> tuple[list[RowGroup], 
 
 
 def _footer(file) -> tuple[list[int], bytes]:
-    """Rows of each row group of a Parquet file, and its size and footer as bytes."""
+    """Read the rows of each row group of a Parquet file, and its size and footer as bytes."""
     metadata = pq.ParquetFile(file).metadata
     size = file.seek(0, os.SEEK_END)
     file.seek(-8, os.SEEK_END)
@@ -402,7 +402,7 @@ def build_batches(
 
 
 def _refuse_repeats(paths: Sequence[str], identities: Sequence) -> None:
-    """Refuse a dataset that is there twice: what one has held out, the other would train on."""
+    """Refuse a dataset that is listed twice: groups held out of one are trained on in the other."""
     for number, identity in enumerate(identities):
         first = identities.index(identity)
         if first < number:
@@ -418,7 +418,7 @@ def _mapped(
     tokenizer: IsoCLRTokenizer,
     cache: str | None,
 ) -> tuple[ArrowGroups, list[int], list[str]]:
-    """Groups of local folders and of Hub datasets, which are downloaded; rows, checksum of each."""
+    """Load local folders and Hub datasets, which are downloaded; count and checksum their rows."""
     datasets = [load_groups(path, config) for path, config in zip(paths, configs, strict=True)]
     sizes = [data.rows for data in datasets]
     checksums = [data.checksum for data in datasets]
@@ -434,7 +434,7 @@ def _mapped(
 
 
 class CachedGroups(ArrowGroups):
-    """Groups whose tokens were made before.
+    """Groups whose tokens come from caches.
 
     Args:
         batches: as in `ArrowGroups`.
@@ -448,13 +448,13 @@ class CachedGroups(ArrowGroups):
         self._cache_bounds = np.cumsum([0, *(len(cache.bounds) - 1 for cache in caches)])
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """As of `ArrowGroups`."""
+        """Return the tokens of a transcript, see `ArrowGroups.tokens`."""
         cache = int(np.searchsorted(self._cache_bounds, transcript, "right")) - 1
         return self.caches[cache].tokens(int(transcript - self._cache_bounds[cache])).copy()
 
 
 def _files(path: str, config: str | None) -> list[Callable]:
-    """How to open the Parquet files of a folder or of a dataset on the Hub."""
+    """Return functions that open the Parquet files of a folder or a dataset on the Hub."""
     if Path(path).is_dir():
         return [partial(open, file, "rb") for file in dataset_files(path)]
     hub = HfFileSystem()

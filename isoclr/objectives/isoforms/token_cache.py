@@ -1,4 +1,4 @@
-"""Transcripts of isoform groups as tokens, a record batch at a time, in memory or in a local cache.
+"""Local caches of the tokens of isoform groups.
 
 A cache is a folder of .npy files that are mapped into memory, one byte a nucleotide, and a
 manifest: which files it was made of, how the tokenizer works, checksums of its own files. Those of
@@ -65,7 +65,7 @@ class TokenCache:
     check: Callable[[int, int], None]
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """Tokens of a transcript by its number, uint8 (length,): a view, not to be written to.
+        """Return the tokens of a transcript, uint8 (length,): a view, not to be written to.
 
         Raises:
             InputError: they are not what was written into the cache.
@@ -78,7 +78,7 @@ class TokenCache:
 def build_token_cache(
     source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
 ) -> None:
-    """Writes the cache of a folder of isoform groups; progress is shown.
+    """Write the cache of a folder of isoform groups; progress is shown.
 
     It is written beside and then renamed, so that no half of it has its name; a cache that is there
     is replaced, and whoever has it open goes on reading the old one.
@@ -99,7 +99,7 @@ def build_token_cache(
 def ensure_token_cache(
     source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
 ) -> TokenCache:
-    """The cache of a folder of isoform groups, which is made where there is none.
+    """Open the cache of a folder of isoform groups, or make it where there is none.
 
     Several runs may share it: one makes it, and the others wait.
 
@@ -116,7 +116,7 @@ def ensure_token_cache(
 def open_token_cache(
     source: str | os.PathLike, folder: str | os.PathLike, tokenizer: IsoCLRTokenizer
 ) -> TokenCache:
-    """Maps a cache into memory.
+    """Map a cache into memory.
 
     The source is read once, for its checksum; rows and transcripts are in the order of its files.
     A block of tokens is compared with its checksum when one of them is first asked for.
@@ -155,7 +155,7 @@ def open_token_cache(
 
 
 class _Blocks:
-    """The checksums of the blocks of an array, each compared at most once in a process."""
+    """Checksums of the blocks of an array, each compared at most once in a process."""
 
     def __init__(self, flat: np.ndarray, checksums: np.ndarray, path: Path):
         self._flat, self._checksums, self._path = flat, checksums, path
@@ -240,7 +240,7 @@ def _manifest_checksum(manifest: dict) -> str:
 
 
 def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:
-    """What a cache is made of: checksums of the source, and of what the tokenizer does."""
+    """Return checksums of the source, and of what the tokenizer does."""
     tokens = tokenizer.tokenize_transcript(*_PROBE).tobytes() + tokenizer.unknown_letters.encode()
     return {
         "format": _FORMAT,
@@ -250,7 +250,7 @@ def _provenance(files: list[Path], tokenizer: IsoCLRTokenizer) -> dict:
 
 
 def _write_tokens(files: list[Path], path: Path, tokenizer: IsoCLRTokenizer) -> Members:
-    """The tokens of all files, and beside them their checksums; returns whose they are."""
+    """Write the tokens of all files and their checksums; return the members."""
     parts, checksums, rest = [], [], np.zeros(0, np.uint8)
     with path.open("wb") as out:
         _write_header(out, 0)
@@ -280,7 +280,7 @@ def _write_header(out, length: int) -> None:
 
 
 def _batches(files: list[Path]) -> Iterator[tuple[pa.RecordBatch, str]]:
-    """Record batches of all files, none of them empty, and the file of each."""
+    """Yield the record batches of all files that are not empty, and the file of each."""
     with progress(description="token cache", unit="group") as shown:
         for path in files:
             try:
