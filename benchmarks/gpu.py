@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from isoclr.objectives.isoforms.members import Members
 from isoclr.objectives.isoforms.microbatches import PairEncoder
-from isoclr.objectives.isoforms.pairs import Located, PairBatch, PairBatches
+from isoclr.objectives.isoforms.pairs import Located, Masking, PairBatch, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, PAD_BASE
@@ -287,7 +287,8 @@ class RandomGroups:
     def locate(self, step: int) -> Located:
         """All groups, in every step."""
         rows = np.arange(len(self.members))
-        return Located(self, self.members, rows, rows, np.full_like(rows, step))
+        passes = np.full_like(rows, step)
+        return Located(groups=self, eligible=self.members, rows=rows, keys=rows, passes=passes)
 
 
 def pair_batches(config: IsoCLRConfig, pairs: int, tokens: int) -> PairBatches:
@@ -297,9 +298,7 @@ def pair_batches(config: IsoCLRConfig, pairs: int, tokens: int) -> PairBatches:
     return PairBatches(
         source,
         PairSampler(0),
-        mask_fractions=(0.2, 0.2),
-        mark_mask_fraction=None,
-        predict_masked=False,
+        masking=Masking(fractions=(0.2, 0.2)),
         shape=PackedShape.of(config, tokens, MAX_LENGTH),
         seed=0,
     )

@@ -39,7 +39,7 @@ from isoclr.objectives import read_recipe
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.objective import IsoformLoss
-from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
+from isoclr.objectives.isoforms.pairs import Masking, PairBatch, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.sources import MappedGroups
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRTokenizer
@@ -143,9 +143,7 @@ def pair_batches(
     return PairBatches(
         source,
         PairSampler(0),
-        mask_fractions=(0.15, 0.15),
-        mark_mask_fraction=None,
-        predict_masked=False,
+        masking=Masking(fractions=(0.15, 0.15)),
         shape=shape_of(micro_batch_tokens),
         seed=0,
     )

@@ -48,7 +48,7 @@ def test_streamed_from_the_hub_and_shared_there(request, hub, clade, tmp_path):
     root = request.config.rootpath
     done = run_client(hub, SESSION, root, groups, tmp_path / "recipe.yaml", tmp_path)
     assert f"{hub.url}/tester/model" in done.stdout
-    assert "in 4 pieces; one of" in done.stderr
+    assert "in 4 row groups; one of" in done.stderr
     files = hub.repositories["model", "tester/model"].at("main").files
     assert {"model.safetensors", "README.md", "recipe.yaml", "curves.png"} <= set(files)
     assert b"tester/groups" in files["README.md"].data

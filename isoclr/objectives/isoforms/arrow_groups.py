@@ -18,7 +18,7 @@ from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Identities:
     """What identifies groups across datasets.
 
@@ -126,10 +126,11 @@ def _identities(table: pa.Table, source: str) -> Identities:
     _, sequences = flat_column(table, "sequence", source)
     large = pa.large_string()
     groups = table["group_id"].cast(large).combine_chunks()
+    separator = pa.scalar("\0", large)
     return Identities(
-        groups,
-        pc.binary_join_element_wise(species.cast(large), genes.cast(large), pa.scalar("\0", large)),
-        sequences.cast(large),
+        groups=groups,
+        genes=pc.binary_join_element_wise(species.cast(large), genes.cast(large), separator),
+        sequences=sequences.cast(large),
     )
 
 

@@ -17,7 +17,7 @@ COLUMNS = ("gene_id", "species", "sequence", "cds_start", "cds_end")
 """What `members_of` reads; each has one entry a transcript."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Members:
     """The members of groups: those of group g are entries offsets[g] to offsets[g + 1] of the rest.
 
@@ -76,14 +76,14 @@ def members_of(groups: pa.Table, source: str) -> Members:
         _, flat[name] = flat_column(groups, name, source, offsets=offsets)
     species = flat["species"].dictionary_encode()
     return Members(
-        offsets,
-        np.arange(offsets[-1]),
-        species.indices.to_numpy(),
-        flat["gene_id"].dictionary_encode().indices.to_numpy(),
-        pc.binary_length(sequences).cast(pa.int64()).to_numpy(),
-        flat["cds_start"].cast(pa.int64()).to_numpy(),
-        flat["cds_end"].cast(pa.int64()).to_numpy(),
-        tuple(species.dictionary.to_pylist()),
+        offsets=offsets,
+        transcripts=np.arange(offsets[-1]),
+        species=species.indices.to_numpy(),
+        genes=flat["gene_id"].dictionary_encode().indices.to_numpy(),
+        lengths=pc.binary_length(sequences).cast(pa.int64()).to_numpy(),
+        cds_start=flat["cds_start"].cast(pa.int64()).to_numpy(),
+        cds_end=flat["cds_end"].cast(pa.int64()).to_numpy(),
+        species_names=tuple(species.dictionary.to_pylist()),
     )
 
 
@@ -159,4 +159,5 @@ def concatenate(parts: Sequence[Members]) -> Members:
     counts = np.concatenate([part.counts for part in parts])
     entries = {name: np.concatenate([getattr(p, name) for p in renamed]) for name in _ENTRIES}
     entries["transcripts"] = np.arange(counts.sum())
-    return Members(np.concatenate([[0], np.cumsum(counts)]), species_names=names, **entries)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return Members(offsets=offsets, species_names=names, **entries)

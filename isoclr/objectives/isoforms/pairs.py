@@ -24,7 +24,7 @@ _IGNORED = 255
 _MASK, _DROPOUT = 1 << 32, 1 << 33
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairBatch:
     """The views of one step that one process encodes, and what it knows of the others'.
 
@@ -90,7 +90,7 @@ class PairBatch:
         return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Located:
     """Where the groups of a step are.
 
@@ -109,6 +109,21 @@ class Located:
     passes: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True)
+class Masking:
+    """How nucleotides of a view are hidden.
+
+    Attributes:
+        fractions: least and greatest share of hidden nucleotides, between which each view draws.
+        mark_fraction: see `mark_mask_fraction` of `IsoformRecipe`.
+        labels: make labels of the hidden nucleotides.
+    """
+
+    fractions: tuple[float, float]
+    mark_fraction: float | None = None
+    labels: bool = False
+
+
 class PairBatches(torch.utils.data.Dataset):
     """Item s is the batch of step s, of the part that one process encodes.
 
@@ -119,9 +134,7 @@ class PairBatches(torch.utils.data.Dataset):
     Args:
         source: finds the groups of a step, and those held out.
         sampler: draws a pair from each group.
-        mask_fractions: nucleotides of a view that are hidden; each view draws between the two.
-        mark_mask_fraction: see `Recipe`.
-        predict_masked: make labels of the hidden nucleotides.
+        masking: of the views; None: none.
         shape: of a micro-batch; with rows of 0 there is one a process, as large as it must be.
         seed: of pairs, masks and dropout.
         rank: this process.
@@ -133,30 +146,27 @@ class PairBatches(torch.utils.data.Dataset):
         source,
         sampler: PairSampler,
         *,
-        mask_fractions: tuple[float, float],
-        mark_mask_fraction: float | None,
-        predict_masked: bool,
+        masking: Masking | None,
         shape: PackedShape,
         seed: int,
         rank: int = 0,
         world_size: int = 1,
     ):
         self.source, self.sampler = source, sampler
-        self.mask_fractions, self.mark_mask_fraction = mask_fractions, mark_mask_fraction
-        self.predict_masked, self.shape = predict_masked, shape
+        self.masking, self.shape = masking, shape
         self.seed, self.rank, self.world_size = seed, rank, world_size
 
     def __getitem__(self, step: int) -> PairBatch:
         """The batch of `step`, counted from 0."""
-        return self._collate(self.source.locate(step), step, mask=True)
+        return self._collate(self.source.locate(step), step)
 
     def held_out(self) -> PairBatch | None:
         """Pairs of the held-out groups, unmasked, all for this process; None where too few."""
         located = self.source.held_out()
         if len(located.rows) < 2:
             return None
-        alone = PairBatches(**vars(self) | {"rank": 0, "world_size": 1, "predict_masked": False})
-        return alone._collate(located, 0, mask=False)
+        alone = PairBatches(**vars(self) | {"rank": 0, "world_size": 1, "masking": None})
+        return alone._collate(located, 0)
 
     def records(self, step: int) -> list[str]:
         """What is in the batch of `step`: the group and its two transcripts, for each pair."""
@@ -170,7 +180,7 @@ class PairBatches(torch.utils.data.Dataset):
     def _draw(self, located: Located) -> Pairs:
         return self.sampler.draw(located.eligible, located.rows, located.passes, located.keys)
 
-    def _collate(self, located: Located, step: int, mask: bool) -> PairBatch:
+    def _collate(self, located: Located, step: int) -> PairBatch:
         pairs = self._draw(located)
         lengths = np.concatenate(
             [located.groups.members.lengths[pairs.first], pairs.second_lengths]
@@ -179,11 +189,12 @@ class PairBatches(torch.utils.data.Dataset):
         views = [packing.members(batch) for batch in range(packing.batches)]
         dealt = [range(rank, packing.batches, self.world_size) for rank in range(self.world_size)]
         mine = [views[batch] for batch in dealt[self.rank]]
+        predict = self.masking is not None and self.masking.labels
         tokens, labels = [], []
         for members in mine:
-            made = [self._view(located, pairs, view, mask) for view in members.tolist()]
+            made = [self._view(located, pairs, view) for view in members.tolist()]
             tokens.append(packing.tokens(members, [view for view, _ in made]))
-            if self.predict_masked:
+            if predict:
                 labels.append(packing.tokens(members, [bases for _, bases in made], _IGNORED))
         seeds = keyed_hash(self.seed, _DROPOUT, step, np.array(dealt[self.rank], np.int64))
         in_batch = packing.shape.rows * packing.shape.segments
@@ -193,7 +204,7 @@ class PairBatches(torch.utils.data.Dataset):
             tokens=_stacked(tokens),
             segment_ids=_stacked([packing.segment_ids(members) for members in mine]),
             n_segments=packing.shape.segments,
-            labels=_stacked(labels) if self.predict_masked else None,
+            labels=_stacked(labels) if predict else None,
             seeds=(seeds >> np.uint64(1)).tolist(),
             slots=torch.from_numpy(np.concatenate(slots)),
             views_of_rank=[sum(len(views[batch]) for batch in numbers) for numbers in dealt],
@@ -216,27 +227,25 @@ class PairBatches(torch.utils.data.Dataset):
             shape = fitting_rows(lengths, shape, self.world_size)
         return pack(lengths, shape, self.world_size)
 
-    def _view(
-        self, located: Located, pairs: Pairs, view: int, mask: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Tokens of a view, and its hidden bases (`_IGNORED` where none is hidden)."""
+    def _view(self, located: Located, pairs: Pairs, view: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens of a view, and its hidden bases (`_IGNORED` where none is hidden)."""
         second, pair = divmod(view, len(located.rows))
         tokens = _view_tokens(located.groups, pairs, pair, second)
         hidden = np.full(len(tokens), _IGNORED, np.uint8)
-        if not mask:
+        if self.masking is None:
             return tokens, hidden
         stream = keyed_hash(self.seed, _MASK, located.passes[pair], located.keys[pair], second)
         rng = np.random.Generator(np.random.Philox(key=int(stream[0])))
-        low, high = self.mask_fractions
+        low, high = self.masking.fractions
         chosen = rng.random(len(tokens), np.float32) < low + (high - low) * rng.random()
         bases = tokens & _BASE
         hidden[chosen] = np.where(bases == N_BASE, _IGNORED, bases)[chosen]
-        if self.mark_mask_fraction is None:
+        if self.masking.mark_fraction is None:
             tokens[chosen] = MASK_BASE
             return tokens, hidden
         tokens[chosen] = tokens[chosen] & ~_BASE | MASK_BASE
         for mark in (CODON_START_BIT, EXON_END_BIT):
-            lost = rng.random(len(tokens), np.float32) < self.mark_mask_fraction
+            lost = rng.random(len(tokens), np.float32) < self.masking.mark_fraction
             tokens[lost] &= np.uint8(~mark & 0xFF)
         return tokens, hidden
 

@@ -27,7 +27,7 @@ _FIRST, _SECOND = range(2)
 _UNIT = 2.0**-53
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pairs:
     """Pairs of transcripts, by their numbers in `Members`, one a group.
 
@@ -179,7 +179,13 @@ class PairSampler:
             grafted &= utrs + members.lengths[second] <= self.max_length
             lengths = members.lengths[second] + np.where(grafted, utrs, 0)
         drawn = members.transcripts
-        return Pairs(drawn[first], drawn[second], types, grafted, lengths)
+        return Pairs(
+            first=drawn[first],
+            second=drawn[second],
+            types=types,
+            grafted=grafted,
+            second_lengths=lengths,
+        )
 
 
 def graft_utrs(base: np.ndarray, cds: tuple[int, int], partner: np.ndarray) -> np.ndarray:

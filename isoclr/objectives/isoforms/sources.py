@@ -24,7 +24,7 @@ from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import sha256_of
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
-from isoclr.objectives.isoforms.pairs import Located, PairBatches
+from isoclr.objectives.isoforms.pairs import Located, Masking, PairBatches
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.token_cache import (
@@ -37,9 +37,9 @@ from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.packing_isoclr import PackedShape
 
 # Keep the permutations of one seed apart.
-_HELD_OUT, _GROUPS, _PIECES, _WINDOW = range(4)
+_HELD_OUT, _GROUPS, _ROW_GROUPS, _WINDOW = range(4)
 WINDOW = 16
-"""Pieces of a stream whose groups are mixed."""
+"""Row groups of a stream whose groups are mixed."""
 
 
 class MappedGroups:
@@ -112,7 +112,7 @@ class MappedGroups:
                 rows.append(train[permute(inside, len(train), *key)])
                 passes.append(np.full(len(inside), number))
         rows = np.concatenate(rows)
-        return Located(self.groups, self.eligible, rows, rows, np.concatenate(passes))
+        return self._located(rows, np.concatenate(passes))
 
     def described(self) -> str:
         """Describe what takes part, and what does not."""
@@ -125,7 +125,12 @@ class MappedGroups:
     def held_out(self) -> Located:
         """Return the groups that are never trained on."""
         rows = self.held_out_rows
-        return Located(self.groups, self.eligible, rows, rows, np.zeros_like(rows))
+        return self._located(rows, np.zeros_like(rows))
+
+    def _located(self, rows: np.ndarray, passes: np.ndarray) -> Located:
+        return Located(
+            groups=self.groups, eligible=self.eligible, rows=rows, keys=rows, passes=passes
+        )
 
 
 def select_eligible(groups: ArrowGroups, max_length: int):
@@ -146,11 +151,12 @@ def _by_pass(positions: np.ndarray, size: int):
 
 
 class StreamedGroups:
-    """Groups that are read piece by piece, a piece being a row group of a Parquet file.
+    """Groups that are read a row group of a Parquet file at a time.
 
-    Pieces come in an order of their own in every pass; groups are mixed within windows of `WINDOW`
-    pieces. That order is a function of (seed, step) too, so a run resumes exactly. What it can't
-    promise: that groups of distant pieces meet in a batch; and every process reads all pieces.
+    Row groups come in an order of their own in every pass; groups are mixed within windows of
+    `WINDOW` row groups. That order is a function of (seed, step) too, so a run resumes exactly.
+    What it can't promise: that groups of distant row groups meet in a batch; and every process
+    reads everything.
     Groups with no transcript short enough make their batches smaller, and so do, where there are
     several datasets, groups that share their name, a gene or a sequence with one that is held out.
 
@@ -160,7 +166,7 @@ class StreamedGroups:
         tokenizer: makes the tokens.
         batch_size: groups a step.
         max_length: longest transcript that takes part, in nt.
-        held_out: groups to set aside, all of one piece, of which nothing is trained on.
+        held_out: groups to set aside, all of one row group, of which nothing is trained on.
         seed: of choice and order.
 
     Attributes:
@@ -169,7 +175,7 @@ class StreamedGroups:
             of its files.
 
     Raises:
-        InputError: a dataset of fewer than two pieces, or a file that is no Parquet.
+        InputError: a dataset of fewer than two row groups, or a file that is no Parquet.
     """
 
     def __init__(
@@ -187,18 +193,18 @@ class StreamedGroups:
         self.fingerprint: list[tuple[str, str]] = []
         self.longest = max_length  # what comes is known when it is read
         self.held_out_groups = held_out
-        self.pieces, self.checksums, begin = [], [], 0
+        self.row_groups, self.checksums, begin = [], [], 0
         for opens in files:
-            pieces, checksum = _row_groups(opens, begin)
-            self.pieces.append(pieces)
+            row_groups, checksum = _row_groups(opens, begin)
+            self.row_groups.append(row_groups)
             self.checksums.append(checksum)
-            begin = pieces[-1].key + pieces[-1].rows if pieces else begin
-        # Of the first dataset, one piece is held out.
-        if len(self.pieces[0]) < 2:
+            begin = row_groups[-1].key + row_groups[-1].rows if row_groups else begin
+        # Of the first dataset, one row group is held out.
+        if len(self.row_groups[0]) < 2:
             raise InputError("data: streaming: got one row group, wanted two: one is held out")
-        aside = int(permute(np.array(0), len(self.pieces[0]), seed, _HELD_OUT))
-        self._held_out_row_group = self.pieces[0].pop(aside)
-        sizes = [sum(piece.rows for piece in pieces) for pieces in self.pieces]
+        aside = int(permute(np.array(0), len(self.row_groups[0]), seed, _HELD_OUT))
+        self._held_out_row_group = self.row_groups[0].pop(aside)
+        sizes = [sum(group.rows for group in groups) for groups in self.row_groups]
         self.order = EpochOrder(sizes, weights, batch_size)
         self._cache()
         self._held_out_identities = None
@@ -208,7 +214,7 @@ class StreamedGroups:
 
     def _cache(self) -> None:
         # A batch may lie in two windows of each dataset, and the next one in the latter.
-        self._read = lru_cache(maxsize=3 * WINDOW * len(self.pieces))(_read_row_group)
+        self._read = lru_cache(maxsize=3 * WINDOW * len(self.row_groups))(_read_row_group)
         self._open = lru_cache(maxsize=2)(self._read_windows)
 
     def __getstate__(self) -> dict:
@@ -236,34 +242,39 @@ class StreamedGroups:
         passes = np.repeat([number for _, number, _ in windows], [len(r) for r in found])
         there = eligible.counts[rows] > 0
         rows, passes = rows[there], passes[there]
-        return Located(groups, eligible, rows, keys[rows], passes)
+        return Located(groups=groups, eligible=eligible, rows=rows, keys=keys[rows], passes=passes)
 
     def described(self) -> str:
         """Describe what takes part, and what does not."""
         return (
             f"{sum(self.order.sizes)} groups to train on ({self.order.steps_per_epoch} steps an "
-            f"epoch), in {sum(map(len, self.pieces))} pieces; "
+            f"epoch), in {sum(map(len, self.row_groups))} row groups; "
             f"one of {self._held_out_row_group.rows} groups "
             f"held out; transcripts over {self.max_length} nt are left out as they come"
         )
 
     def held_out(self) -> Located:
-        """Groups of the piece that was set aside."""
+        """Return groups of the row group that was set aside."""
         groups = ArrowGroups(_read_row_group(self._held_out_row_group), self.tokenizer)
         eligible, _ = select_eligible(groups, self.max_length)
         rows = np.flatnonzero(eligible.counts > 1)[: self.held_out_groups]
         return Located(
-            groups, eligible, rows, self._held_out_row_group.key + rows, np.zeros_like(rows)
+            groups=groups,
+            eligible=eligible,
+            rows=rows,
+            keys=self._held_out_row_group.key + rows,
+            passes=np.zeros_like(rows),
         )
 
-    def _piece_order(self, dataset: int, number: int) -> list["RowGroup"]:
-        pieces = self.pieces[dataset]
-        order = permute(np.arange(len(pieces)), len(pieces), self.seed, _PIECES, dataset, number)
-        return [pieces[piece] for piece in order]
+    def _row_group_order(self, dataset: int, number: int) -> list["RowGroup"]:
+        row_groups = self.row_groups[dataset]
+        n = len(row_groups)
+        order = permute(np.arange(n), n, self.seed, _ROW_GROUPS, dataset, number)
+        return [row_groups[index] for index in order]
 
     def _window_bounds(self, dataset: int, number: int) -> np.ndarray:
         """Return where each window of a pass begins, and where the last ends."""
-        ends = np.cumsum([0, *(piece.rows for piece in self._piece_order(dataset, number))])
+        ends = np.cumsum([0, *(group.rows for group in self._row_group_order(dataset, number))])
         return np.append(ends[:-1:WINDOW], ends[-1])
 
     def _read_windows(self, windows: tuple[tuple[int, int, int], ...]):
@@ -271,11 +282,11 @@ class StreamedGroups:
         batches, keys, starts, begin = [], [], [], 0
         for dataset, number, window in windows:
             starts.append(begin)
-            order = self._piece_order(dataset, number)
-            for piece in order[window * WINDOW : (window + 1) * WINDOW]:
-                batches += self._read(piece)
-                keys.append(piece.key + np.arange(piece.rows))
-                begin += piece.rows
+            order = self._row_group_order(dataset, number)
+            for row_group in order[window * WINDOW : (window + 1) * WINDOW]:
+                batches += self._read(row_group)
+                keys.append(row_group.key + np.arange(row_group.rows))
+                begin += row_group.rows
         groups = ArrowGroups(batches, self.tokenizer)
         eligible, _ = select_eligible(groups, self.max_length)
         if self._held_out_identities is not None:
@@ -287,7 +298,7 @@ class StreamedGroups:
 _CACHES = ("_read", "_open")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowGroup:
     """A row group of a Parquet file.
 
@@ -305,15 +316,15 @@ class RowGroup:
 
 
 def _row_groups(opens: Sequence[Callable], begin: int) -> tuple[list[RowGroup], str]:
-    """The pieces of a dataset, the first row of which has the number `begin`, and a checksum."""
-    pieces, digest = [], hashlib.sha256()
+    """List the row groups of a dataset, whose first row has the number `begin`; a checksum."""
+    row_groups, digest = [], hashlib.sha256()
     for open_file in opens:
         rows, footer = _readable(open_file, _footer)
         digest.update(footer)
         for index, count in enumerate(rows):
-            pieces.append(RowGroup(open_file, index, count, begin))
+            row_groups.append(RowGroup(open_file=open_file, index=index, rows=count, key=begin))
             begin += count
-    return pieces, digest.hexdigest()
+    return row_groups, digest.hexdigest()
 
 
 def _footer(file) -> tuple[list[int], bytes]:
@@ -327,11 +338,11 @@ def _footer(file) -> tuple[list[int], bytes]:
     return rows, size.to_bytes(8, "little") + file.read(length)
 
 
-def _read_row_group(piece: RowGroup) -> list:
+def _read_row_group(row_group: RowGroup) -> list:
     def read(file) -> pa.Table:
-        return pq.ParquetFile(file).read_row_group(piece.index)
+        return pq.ParquetFile(file).read_row_group(row_group.index)
 
-    return _readable(piece.open_file, read).combine_chunks().to_batches()
+    return _readable(row_group.open_file, read).combine_chunks().to_batches()
 
 
 def _readable(open_file: Callable, read: Callable):
@@ -391,9 +402,11 @@ def build_batches(
     return PairBatches(
         source,
         PairSampler(recipe.seed, max_length=recipe.max_length, **pairs),
-        mask_fractions=recipe.mask_fractions(),
-        mark_mask_fraction=recipe.mark_mask_fraction,
-        predict_masked=bool(config.masked_lm_weight),
+        masking=Masking(
+            fractions=recipe.mask_fractions(),
+            mark_fraction=recipe.mark_mask_fraction,
+            labels=bool(config.masked_lm_weight),
+        ),
         shape=PackedShape.of(config, recipe.micro_batch_tokens, longest),
         seed=recipe.seed,
         rank=rank,

@@ -6,7 +6,7 @@ from datasets import load_dataset
 
 from data_builders.records import InputError
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
-from isoclr.objectives.isoforms.pairs import PairBatches
+from isoclr.objectives.isoforms.pairs import Masking, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
 from isoclr.objectives.isoforms.sources import MappedGroups
 from modeling_isoclr import IsoCLRConfig, IsoCLRTokenizer
@@ -29,9 +29,7 @@ def source(dataset):
 
 def batches(source, sampler=None, **overrides):
     arguments = {
-        "mask_fractions": (0.15, 0.15),
-        "mark_mask_fraction": None,
-        "predict_masked": False,
+        "masking": Masking(fractions=(0.15, 0.15)),
         "shape": shape_of(source, 4096),
         "seed": 3,
     }
@@ -61,7 +59,7 @@ def views(*of_ranks):
 
 
 def test_a_batch_holds_two_views_of_each_group(source, dataset):
-    made = batches(source, mask_fractions=(0.0, 0.0), shape=shape_of(source, None))
+    made = batches(source, masking=None, shape=shape_of(source, None))
     batch, tokenizer = made[0], IsoCLRTokenizer()
     rows = views(batch)
     pairs = len(batch.counts)
@@ -139,7 +137,7 @@ def test_without_a_budget_every_process_has_one_part_of_like_size(source):
 
 
 def test_masks_hide_the_stated_fraction_and_differ_between_epochs(source):
-    made, plain = batches(source), batches(source, mask_fractions=(0.0, 0.0))
+    made, plain = batches(source), batches(source, masking=None)
     per_epoch = source.order.steps_per_epoch
     everything = [views(made[step]) for step in range(per_epoch)]
     tokens = torch.tensor([t for rows in everything for row in rows for t in row])
@@ -151,7 +149,7 @@ def test_masks_hide_the_stated_fraction_and_differ_between_epochs(source):
 
 
 def test_two_fractions_bound_each_views_own(source):
-    made = batches(source, mask_fractions=(0.1, 0.4))
+    made = batches(source, masking=Masking(fractions=(0.1, 0.4)))
     rows = [np.array(row) for step in range(6) for row in views(made[step])]
     fractions = [(row == MASK).mean() for row in rows if len(row) > 500]
     assert min(fractions) > 0.05 and max(fractions) < 0.45
@@ -159,8 +157,8 @@ def test_two_fractions_bound_each_views_own(source):
 
 
 def test_marks_are_hidden_on_their_own_when_asked(source):
-    plain = batches(source, mask_fractions=(0.0, 0.0))
-    made = batches(source, mark_mask_fraction=0.3)
+    plain = batches(source, masking=None)
+    made = batches(source, masking=Masking(fractions=(0.15, 0.15), mark_fraction=0.3))
     counts = np.zeros((2, 2))
     for step in range(source.order.steps_per_epoch):
         for hidden, shown in zip(views(made[step]), views(plain[step]), strict=True):
@@ -174,8 +172,8 @@ def test_marks_are_hidden_on_their_own_when_asked(source):
 
 
 def test_labels_are_the_hidden_bases_and_nothing_else(source):
-    plain = batches(source, mask_fractions=(0.0, 0.0))[1].to("cpu")
-    batch = batches(source, predict_masked=True)[1].to("cpu")
+    plain = batches(source, masking=None)[1].to("cpu")
+    batch = batches(source, masking=Masking(fractions=(0.15, 0.15), labels=True))[1].to("cpu")
     labels, known = batch.labels, (plain.tokens & 7) < 4
     assert torch.equal(labels != -100, (batch.tokens == MASK) & known)
     assert torch.equal(labels[labels != -100], (plain.tokens & 7)[labels != -100].long())
@@ -191,7 +189,9 @@ def test_masks_and_pairs_do_not_depend_on_the_cut_or_the_step_before(source):
 
 
 def test_held_out_pairs_are_two_transcripts_unmasked_and_always_the_same(source):
-    made = batches(source, rank=1, world_size=2, predict_masked=True)
+    made = batches(
+        source, rank=1, world_size=2, masking=Masking(fractions=(0.15, 0.15), labels=True)
+    )
     batch = made.held_out()
     assert views(batch) == views(made.held_out())
     rows = views(batch)
@@ -212,7 +212,7 @@ def test_a_grafted_view_is_as_long_as_was_planned(source, dataset):
     groups = ArrowGroups([batch, batch], IsoCLRTokenizer())
     options = {"batch_size": 2, "max_length": 100, "held_out": 0, "seed": 0}
     grafting = MappedGroups(groups, [2], [1], **options)
-    made = batches(grafting, PairSampler(0, graft=True, max_length=100), mask_fractions=(0.0, 0.0))
+    made = batches(grafting, PairSampler(0, graft=True, max_length=100), masking=None)
     rows = views(made[0])
     letters = ["".join("ACGTN"[t & 7] for t in row) for row in rows]
     assert letters == [whole, whole, "CC" + cds + "GGGG", "CC" + cds + "GGGG"]

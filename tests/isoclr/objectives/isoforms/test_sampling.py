@@ -288,42 +288,6 @@ def test_a_graft_marks_the_exon_ends_that_are_known():
         assert (base == before[0]).all() and (partner == before[1]).all()
 
 
-# Sets of homologs.
-def sets(group, size, draws):
-    found = PairSampler(2).draw_sets(
-        members(group), np.zeros(draws, int), np.arange(draws), None, size
-    )
-    return found.queries.tolist(), found.targets.tolist()
-
-
-def test_a_query_and_its_target_are_distinct_and_uniform():
-    queries, targets = sets([member()] * 5, 2, 12_000)
-    drawn = Counter((*query, target) for query, target in zip(queries, targets, strict=True))
-    assert len(drawn) == 5 * 4 * 3 and all(len(set(key)) == 3 for key in drawn)
-    assert chisquare(list(drawn.values())).pvalue > 1e-3
-
-
-@pytest.mark.parametrize("n", [1, 2, 4, 9, 12])
-def test_a_small_group_gives_what_it_has(n):
-    for query, target in zip(*sets([member()] * n, 8, 50), strict=True):
-        used = [m for m in query if m >= 0]
-        assert query == used + [-1] * (8 - len(used))
-        assert len(used) == max(min(n - 1, 8), 1)
-        assert sorted({*used, target}) == [0] if n == 1 else len({*used, target}) == len(used) + 1
-
-
-def test_sets_do_not_depend_on_the_batch():
-    sampler, data = PairSampler(4), members(*random_groups(40))
-    together = sampler.draw_sets(data, np.arange(40), 3, size=3)
-    for group in range(40):
-        alone = sampler.draw_sets(data, [group], 3, size=3)
-        assert alone.targets[0] == together.targets[group]
-        assert alone.queries[0].tolist() == together.queries[group].tolist()
-    inside = together.queries[together.queries >= 0]
-    row = np.repeat(np.arange(40), (together.queries >= 0).sum(1))
-    assert (np.searchsorted(data.offsets, inside, "right") - 1 == row).all()
-
-
 # Arguments.
 @pytest.mark.parametrize(
     "arguments, message",
