@@ -29,6 +29,8 @@ from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
 
 _ABOUT = b"isoclr.embed"
+# Keys that configurations have had since, at what they were before: a model is the same without.
+_NEW_KEYS = (("alphabet", "rna"), ("critic", None), ("critic_bands", 1))
 _PARQUET = {"compression": "zstd", "use_dictionary": ["gene_id", "species"]}
 
 
@@ -205,7 +207,11 @@ def _bar(total: int, done: int, show: bool) -> Progress:
 
 def _model_digest(model: IsoCLRModel) -> str:
     """Of all that decides what the model makes of tokens."""
-    config = {key: x for key, x in model.config.to_dict().items() if key != "_name_or_path"}
+    config = {
+        key: value
+        for key, value in model.config.to_dict().items()
+        if key != "_name_or_path" and (key, value) not in _NEW_KEYS
+    }
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
