@@ -1,6 +1,7 @@
 """What a caller may say: each check names the argument, what was got and what was wanted."""
 
 from difflib import get_close_matches
+from math import isfinite
 from operator import index
 
 import numpy as np
@@ -48,6 +49,29 @@ def as_integer(name, value, minimum=1):
     if number < minimum:
         raise ValueError(f"{name}: got {value!r}, wanted at least {minimum}")
     return number
+
+
+def as_number(name, value, minimum=None, above=None, below=None):
+    """`value`, a finite number within bounds.
+
+    Args:
+        name: of the argument.
+        value: an int or a float.
+        minimum: the least; None: any.
+        above: what it must be greater than; None: nothing.
+        below: what it must be less than; None: nothing.
+
+    Raises:
+        ValueError: on anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise ValueError(f"{name}: got {value!r}, wanted a number")
+    bounds = {">=": minimum, ">": above, "<": below}
+    fits = (minimum is None or value >= minimum) and (above is None or value > above)
+    if not (fits and (below is None or value < below)):
+        wanted = " and ".join(f"{sign} {x}" for sign, x in bounds.items() if x is not None)
+        raise ValueError(f"{name}: got {value!r}, wanted {wanted}")
+    return value
 
 
 def one_of(name, value, allowed):

@@ -4,6 +4,8 @@ from copy import deepcopy
 
 from transformers import PretrainedConfig
 
+from .checks_isoclr import as_integer, as_number, listed
+
 _MODELING = "modeling_isoclr"
 AUTO_MAP = {
     "AutoConfig": "configuration_isoclr.IsoCLRConfig",
@@ -26,6 +28,8 @@ CUSTOM_PIPELINES = {
 # for a demand to load it from the repository all the same.
 _IS_REMOTE_CODE = __name__.startswith("transformers_modules")
 
+_DERIVED = ("hidden_size", "num_hidden_layers", "max_position_embeddings", "projection_dim")
+
 PRESETS = {
     "small": {"filters": [64, 128, 128, 256], "blocks": [2, 2, 2, 2], "kernel_size": 2},
     "medium": {"filters": [64, 128, 256, 512], "blocks": [3, 4, 6, 3], "kernel_size": 2},
@@ -45,6 +49,8 @@ RESIDUE_TOKENS = {letter: i if i < N_BASE else i + 4 for i, letter in enumerate(
 RESIDUE_TOKENS |= {"B": 24, "Z": 25, "J": 26, "U": 27, "O": 28, "X": N_BASE}
 # What a letter may stand for; U and O count as the amino acids that they are made from.
 AMBIGUOUS_RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL", "U": "C", "O": "K"}
+# The longest sequence that tests and cards embed; convolutions themselves have no longest one.
+LONGEST = 1 << 20
 _TRACKS = {"rna": BASES + 2, "protein": len(AMINO_ACIDS)}
 
 
@@ -128,14 +134,16 @@ class IsoCLRConfig(PretrainedConfig):
         classifier_dropout=0.0,
         **kwargs,
     ):
-        self.filters = list(filters)
-        self.blocks = list(blocks)
-        self.dilations = list(dilations)
+        self.filters = listed("filters", filters)
+        self.blocks = listed("blocks", blocks)
+        self.dilations = listed("dilations", dilations)
         self.kernel_size = kernel_size
         self.stem_kernel_size = stem_kernel_size
         self.stem_filters = stem_filters
         self.alphabet = alphabet
-        self.n_tracks = _TRACKS.get(alphabet) if n_tracks is None else n_tracks
+        if not isinstance(alphabet, str) or alphabet not in _TRACKS:
+            raise ValueError(f"alphabet: got {alphabet!r}, wanted one of {', '.join(_TRACKS)}")
+        self.n_tracks = _TRACKS[alphabet] if n_tracks is None else n_tracks
         self.norm = norm
         self.norm_eps = norm_eps
         self.norm_momentum = norm_momentum
@@ -148,7 +156,7 @@ class IsoCLRConfig(PretrainedConfig):
         if unknown_value is None:
             unknown_value = 1 / (len(AMINO_ACIDS) if alphabet == "protein" else BASES)
         self.unknown_value = unknown_value
-        self.projector_sizes = list(projector_sizes)
+        self.projector_sizes = listed("projector_sizes", projector_sizes)
         self.loss_form = loss_form
         self.loss_temperature = loss_temperature
         self.pair_type_weights = pair_type_weights
@@ -159,6 +167,9 @@ class IsoCLRConfig(PretrainedConfig):
         self.classifier_hidden_size = classifier_hidden_size
         self.classifier_dropout = classifier_dropout
         self._check()
+        for name in _DERIVED:
+            if name in kwargs:
+                raise ValueError(f"{name}: got {kwargs[name]!r}, wanted none: filters say it")
         kwargs["auto_map"] = dict(AUTO_MAP)  # one repo serves every Auto class
         kwargs.pop("custom_pipelines", None)
         if _IS_REMOTE_CODE:
@@ -173,8 +184,6 @@ class IsoCLRConfig(PretrainedConfig):
         return {**super().to_dict(), "custom_pipelines": deepcopy(CUSTOM_PIPELINES)}
 
     def _check(self):
-        if self.alphabet not in _TRACKS:
-            raise ValueError(f"alphabet: got {self.alphabet!r}, wanted one of {', '.join(_TRACKS)}")
         if not len(self.filters) == len(self.blocks) == len(self.dilations) >= 1:
             raise ValueError(
                 "filters, blocks, dilations: got "
@@ -196,12 +205,20 @@ class IsoCLRConfig(PretrainedConfig):
             "discriminant_size": [self.discriminant_size],
         }
         for name, values in positive.items():
-            if any(not isinstance(v, int) or v < 1 for v in values):
-                raise ValueError(f"{name}: got {getattr(self, name)}, wanted positive integers")
+            if any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted positive integers")
+        as_integer("classifier_hidden_size", self.classifier_hidden_size, minimum=0)
+        as_number("norm_eps", self.norm_eps, above=0)
+        as_number("norm_momentum", self.norm_momentum, above=0)
+        as_number("loss_temperature", self.loss_temperature, above=0)
+        as_number("unknown_value", self.unknown_value)
+        for name in ("dropout", "classifier_dropout", "masked_lm_weight"):
+            as_number(name, getattr(self, name), minimum=0, below=1)
+        if self.pair_type_weights is not None:
+            for weight in listed("pair_type_weights", self.pair_type_weights):
+                as_number("pair_type_weights", weight, minimum=0)
         if len(self.projector_sizes) != 3:
             raise ValueError(f"projector_sizes: got {self.projector_sizes}, wanted three widths")
-        if not 0 <= self.masked_lm_weight < 1:
-            raise ValueError(f"masked_lm_weight: got {self.masked_lm_weight}, wanted 0 <= it < 1")
         if not isinstance(self.n_tracks, int) or self.n_tracks < BASES:
             raise ValueError(f"n_tracks: got {self.n_tracks}, wanted an integer of at least 4")
         if self.alphabet == "protein" and self.n_tracks < len(AMINO_ACIDS):
@@ -247,6 +264,21 @@ class IsoCLRConfig(PretrainedConfig):
     def hidden_size(self) -> int:
         """Channels of `last_hidden_state`."""
         return self.filters[-1]
+
+    @property
+    def projection_dim(self) -> int:
+        """Width of `pooler_output`, as SentenceTransformer calls it."""
+        return self.pooled_size
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Stages: how many `hidden_states` there are."""
+        return len(self.filters)
+
+    @property
+    def max_position_embeddings(self) -> int:
+        """Letters of the longest sequence, for clients that need a number."""
+        return LONGEST
 
     @property
     def pooled_size(self) -> int:

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import (
 )
 
 from .checks_isoclr import refuse_unknown
-from .configuration_isoclr import BASES, PAD_BASE, IsoCLRConfig
+from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
 from .layers_isoclr import (
     NORMS,
@@ -26,6 +26,7 @@ from .layers_isoclr import (
     IsoCLRTrackEmbedding,
     fold,
     look_up_table,
+    track_table,
 )
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
 from .pipeline_isoclr import embed_tokens
@@ -63,13 +64,15 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
         there = {part for name, _ in self.named_parameters() for part in name.split(".")}
         self._keep_in_fp32_modules_strict = sorted(there & set(_NORMS_IN_FP32))
         super().post_init()
+        self._freeze_unused()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """As in `PreTrainedModel`, from safetensors alone.
 
         Raises:
-            ValueError: on weights in pickle form, saying what to do.
+            ValueError: on weights in pickle form, saying what to do; on weights that are NaN or
+                infinite.
         """
         folder = Path(str(pretrained_model_name_or_path))
         pickled = sorted(path.name for path in folder.glob("*.bin")) if folder.is_dir() else []
@@ -82,7 +85,27 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 "write it with safetensors.torch.save_file(torch.load(..., weights_only=True), ...)"
             )
         kwargs["use_safetensors"] = True
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        check_finite(model, folder)
+        model._freeze_unused()  # loading makes every weight trainable
+        return loaded
+
+    def _freeze_unused(self):
+        """Freeze weights that no output depends on."""
+
+    def resize_token_embeddings(self, new_num_tokens=None, *args, **kwargs):
+        """The look-up as it is: its 32 tokens are fixed, and nothing in it is learned.
+
+        Raises:
+            ValueError: on another number of tokens.
+        """
+        if new_num_tokens not in (None, self.config.vocab_size):
+            raise ValueError(
+                f"new_num_tokens: got {new_num_tokens}, wanted {self.config.vocab_size}, the "
+                "tokenizer's vocab_size: no token can be added"
+            )
+        return self.get_input_embeddings()
 
     def _init_weights(self, module):
         if isinstance(module, (nn.Conv1d, nn.Linear)):
@@ -127,6 +150,18 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
         """Two short transcripts, the second padded."""
         input_ids = torch.tensor([[0, 11, 2, 17], [3, 18, PAD_BASE, PAD_BASE]])
         return {"input_ids": input_ids, "attention_mask": (input_ids != PAD_BASE).long()}
+
+
+def check_finite(model, source):
+    """Refuse weights that would make every embedding NaN.
+
+    Raises:
+        ValueError: naming the first such tensor.
+    """
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        holds_numbers = tensor.is_floating_point() and not tensor.is_meta
+        if holds_numbers and not tensor.isfinite().all():
+            raise ValueError(f"{source}: {name}: got NaN or infinite weights, wanted numbers")
 
 
 def valid_positions(input_ids, attention_mask, inputs_embeds):
@@ -306,10 +341,20 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
     def seq_to_oh(self, seq):
         """One-hot A C G T of a sequence, float32 (length, 4), as Orthrus's clients ask for it.
 
-        U reads as T, lower case as upper; any other letter is a row of zeros.
+        U reads as T, lower case as upper; N is `config.unknown_value` in all four, as for the
+        tokenizer, where Orthrus has zeros.
+
+        Raises:
+            ValueError: on any other letter, naming its position.
         """
         codes = torch.from_numpy(base_codes(seq).astype("int64"))
-        return torch.eye(BASES + 1)[codes.clamp(max=BASES), :BASES]
+        if len(codes) and codes.max() > N_BASE:
+            position = int((codes > N_BASE).nonzero()[0])
+            raise ValueError(
+                f"seq: got letter {seq[position]!r} at position {position}, "
+                "wanted A, C, G, T, U or N"
+            )
+        return track_table(BASES, self.config.unknown_value)[codes]
 
     def representation(self, x, lengths=None, channel_last=False):
         """Embeddings of tracks, as Orthrus's clients ask for them.
@@ -546,6 +591,14 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
     """What the models at nucleotide resolution share; each has a head and knows its problem."""
 
     output_class = TokenClassifierOutput
+
+    def _freeze_unused(self):
+        """Keep the pooling, for other heads, as it is.
+
+        No nucleotide depends on it, and DistributedDataParallel waits for every gradient.
+        """
+        if self.isoclr.pooling is not None:
+            self.isoclr.pooling.requires_grad_(False)
 
     def forward(
         self,

@@ -17,6 +17,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts, load_model
 from isoclr.evaluation.statistics import standardised
 from isoclr.hub.card import write_card
+from isoclr.model_folder import write_model_folder
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.pooling_isoclr import CODONS
 
@@ -214,8 +215,7 @@ def add_discriminants(
         discriminants=discriminants,
         features=features,
     )
-    fitted.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    write_model_folder(fitted, tokenizer, output)
     for source, target in ((Path(model) / name, output / name) for name in _HISTORY):
         if source.resolve() != target.resolve():
             target.unlink(missing_ok=True)  # of a model that lay there before

@@ -28,6 +28,7 @@ from isoclr.evaluation.fit import (
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
 from isoclr.evaluation.networks import Head, Network, SalukiLike, seeded, tokenize, untrained
 from isoclr.evaluation.settings import DEFAULTS, FitSettings, Settings, TrainingOptions
+from isoclr.model_folder import write_model_folder
 from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 
@@ -237,8 +238,7 @@ def finetune_model(
     labels = source.read()
     encoder, tokenizer = load_model(model)
     found = finetune(encoder, tokenizer, labels, options)
-    found.network.save_pretrained(output / "model")
-    tokenizer.save_pretrained(output / "model")
+    write_model_folder(found.network, tokenizer, output / "model")
     found.to_json(output / "finetune.json")
     plot_finetuning(found, output / "finetune.png")
     return found

@@ -16,6 +16,7 @@ import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.hub.card import REPOSITORY, check_model_folder, write_card
+from isoclr.model_folder import code_files
 from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
 
@@ -184,8 +185,8 @@ def _contents(folder: Path) -> dict[str, Path | bytes]:
     files = shared_files(folder)
     contents: dict[str, Path | bytes] = dict(files)
     if not any(name.endswith(".py") for name in files):
-        package = Path(modeling_isoclr.__file__).parent
-        contents |= {path.name: path for path in package.glob("[a-z]*_*.py")}
+        config = read_json(files["config.json"], ("model_type",), "the configuration of a model")
+        contents |= {path.name: path for path in code_files(config["model_type"])}
     if "recipe.yaml" in files:
         contents["recipe.yaml"] = public_recipe(files["recipe.yaml"])
     contents["config.json"] = _public_config(files["config.json"])

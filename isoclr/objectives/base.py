@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from isoclr.model_folder import write_model_folder
 from isoclr.objectives.card import CardFacts
 from isoclr.training.curves import Panel
 from isoclr.training.recipe import Recipe
@@ -124,9 +125,7 @@ class Objective(ABC):
 
     def save(self, model: PreTrainedModel, folder: Path) -> None:
         """Write the model and its processor, with the code that loads them."""
-        model.save_pretrained(folder)
-        if self.processor is not None:
-            self.processor.save_pretrained(folder)
+        write_model_folder(model, self.processor, folder)
 
     @classmethod
     def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:

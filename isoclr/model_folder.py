@@ -1,0 +1,96 @@
+"""A model folder as the Hub wants it: weights, configuration, tokenizer, and the code to load them.
+
+    python -m isoclr.model_folder model_cards/isoclr-small ...
+
+writes the code into folders anew (`make code`).
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from data_builders.records import InputError
+from data_builders.text import read_json
+
+_CODE = Path(__file__).resolve().parents[1] / "modeling_isoclr"
+# SentenceTransformer averages token vectors unless told otherwise, those of padding too.
+_SENTENCE_TRANSFORMER = {
+    "modules.json": [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    ],
+    "sentence_bert_config.json": {
+        "transformer_task": "feature-extraction",
+        "modality_config": {"text": {"method": "forward", "method_output_name": "pooler_output"}},
+        "module_output_name": "sentence_embedding",
+    },
+    "config_sentence_transformers.json": {"similarity_fn_name": "cosine"},
+}
+
+
+def code_files(family: str = "isoclr") -> list[Path]:
+    """Files of code that a model folder carries: `*_FAMILY.py`, and what they import beside them.
+
+    Args:
+        family: `model_type` of the configuration.
+
+    Returns:
+        Paths in modeling_isoclr, by name.
+
+    Raises:
+        InputError: a family without code.
+    """
+    from transformers.dynamic_module_utils import get_relative_import_files
+
+    files = set(_CODE.glob(f"*_{family}.py"))
+    if not files:
+        raise InputError(f"model_type: got {family!r}, wanted a family with code in {_CODE.name}")
+    for file in sorted(files):
+        files |= {_CODE / Path(name).name for name in get_relative_import_files(file)}
+    return sorted(files)
+
+
+def write_code(folder: str | os.PathLike) -> list[Path]:
+    """Write the code of its family, and the files for SentenceTransformer, into a model folder.
+
+    Args:
+        folder: of a config.json; files of code that are there and belong to nothing are removed.
+
+    Returns:
+        The paths that were written.
+
+    Raises:
+        InputError: no configuration, or one of a family without code.
+    """
+    folder = Path(folder)
+    config = read_json(folder / "config.json", ("model_type",), "a model that train.py wrote")
+    files = code_files(config["model_type"])
+    for old in set(folder.glob("*.py")) - {folder / file.name for file in files}:
+        old.unlink()
+    written = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
+    if config["model_type"] == "isoclr":
+        for name, content in _SENTENCE_TRANSFORMER.items():
+            path = folder / name
+            path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def write_model_folder(model, processor, folder: str | os.PathLike) -> None:
+    """Write a complete model folder but for its card, see `isoclr.hub.card.write_card`.
+
+    Args:
+        model: a `PreTrainedModel` of modeling_isoclr.
+        processor: its tokenizer or processor; None: it has none.
+        folder: to write into.
+    """
+    model.save_pretrained(folder)
+    if processor is not None:
+        processor.save_pretrained(folder)
+    write_code(folder)
+
+
+if __name__ == "__main__":
+    for given in sys.argv[1:]:
+        print(f"{given}: {len(write_code(given))} files")
