@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-fast torture lint format docs bench clean help
+.PHONY: demo test test-fast torture lint format code docs bench clean help
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -31,6 +31,9 @@ torture: .venv/.installed ## 200 kills of training runs at random moments, about
 lint: .venv/.installed ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+code: .venv/.installed ## the model's code into the folders of model_cards, after it has changed
+	$(BIN)/python -m isoclr.model_folder model_cards/*/
 
 format: .venv/.installed ## put the style right
 	$(BIN)/ruff check --fix .

@@ -43,7 +43,7 @@ def code_files(family: str = "isoclr") -> list[Path]:
     """
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    files = set(_CODE.glob(f"*_{family}.py"))
+    files = set(_CODE.glob(f"*_{family}.py")) if str(family).isidentifier() else set()
     if not files:
         raise InputError(f"model_type: got {family!r}, wanted a family with code in {_CODE.name}")
     for file in sorted(files):
@@ -55,7 +55,7 @@ def write_code(folder: str | os.PathLike) -> list[Path]:
     """Write the code of its family, and the files for SentenceTransformer, into a model folder.
 
     Args:
-        folder: of a config.json; files of code that are there and belong to nothing are removed.
+        folder: of a config.json; files of the family that there are no more are removed.
 
     Returns:
         The paths that were written.
@@ -65,11 +65,12 @@ def write_code(folder: str | os.PathLike) -> list[Path]:
     """
     folder = Path(folder)
     config = read_json(folder / "config.json", ("model_type",), "a model that train.py wrote")
-    files = code_files(config["model_type"])
-    for old in set(folder.glob("*.py")) - {folder / file.name for file in files}:
+    family = config["model_type"]
+    files = code_files(family)
+    for old in set(folder.glob(f"*_{family}.py")) - {folder / file.name for file in files}:
         old.unlink()
     written = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
-    if config["model_type"] == "isoclr":
+    if family == "isoclr":
         for name, content in _SENTENCE_TRANSFORMER.items():
             path = folder / name
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -81,14 +82,16 @@ def write_model_folder(model, processor, folder: str | os.PathLike) -> None:
     """Write a complete model folder but for its card, see `isoclr.hub.card.write_card`.
 
     Args:
-        model: a `PreTrainedModel` of modeling_isoclr.
+        model: a `PreTrainedModel`; one of a family that is not in modeling_isoclr brings its own
+            code, as `register_for_auto_class` says.
         processor: its tokenizer or processor; None: it has none.
         folder: to write into.
     """
     model.save_pretrained(folder)
     if processor is not None:
         processor.save_pretrained(folder)
-    write_code(folder)
+    if any(_CODE.glob(f"*_{model.config.model_type}.py")):
+        write_code(folder)
 
 
 if __name__ == "__main__":
