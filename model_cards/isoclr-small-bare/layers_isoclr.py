@@ -180,14 +180,24 @@ class IsoCLRBatchNorm(nn.Module):
 
 
 class IsoCLRLayerNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each position."""
+    """Layer normalisation over the channels of each position.
+
+    Half precision goes in and comes out; the statistics are those of float32 in between.
+    """
 
     def __init__(self, channels: int, config: IsoCLRConfig):
         super().__init__(channels, eps=config.norm_eps)
 
     def forward(self, x, mask=None):
         """(batch, channels, 1, length); no position sees another, so the mask is not needed."""
-        return _over_channels(super().forward, x, self.weight.dtype)
+        weight, bias = self.weight, self.bias
+        if x.dtype != weight.dtype and x.device.type != "cpu":  # whose kernels take both types
+            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):  # it would cast to float32 and back
+            x = nn.functional.layer_norm(
+                x.permute(0, 2, 3, 1), self.normalized_shape, weight, bias, self.eps
+            )
+        return x.permute(0, 3, 1, 2)
 
 
 class IsoCLRVectorNorm(nn.LayerNorm):
@@ -206,7 +216,8 @@ class IsoCLRRMSNorm(nn.RMSNorm):
 
     def forward(self, x, mask=None):
         """(batch, channels, 1, length); no position sees another, so the mask is not needed."""
-        return _over_channels(super().forward, x, self.weight.dtype)
+        x, dtype = x.permute(0, 2, 3, 1), x.dtype
+        return super().forward(x.to(self.weight.dtype)).to(dtype).permute(0, 3, 1, 2)
 
 
 class IsoCLRNoNorm(nn.Module):
@@ -215,10 +226,6 @@ class IsoCLRNoNorm(nn.Module):
     def forward(self, x, mask=None):
         """`x` as it is."""
         return x
-
-
-def _over_channels(norm, x, dtype):
-    return norm(x.permute(0, 2, 3, 1).to(dtype)).permute(0, 3, 1, 2).to(x.dtype)
 
 
 NORMS = {"batch": IsoCLRBatchNorm, "layer": IsoCLRLayerNorm, "rms": IsoCLRRMSNorm}

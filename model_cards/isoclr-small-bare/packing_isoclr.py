@@ -5,7 +5,7 @@ after a gap of `IsoCLRConfig.packing_gap` nt, which is further than any convolut
 """
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class PackedShape:
     """Shape of packed batches.
 
     Attributes:
-        rows: of a batch.
+        rows: of a batch; 0: as many as `fitting_rows` finds.
         length: of a row, in nt.
         segments: most transcripts in a row.
         step: nt that the beginnings of transcripts are multiples of.
@@ -36,18 +36,22 @@ class PackedShape:
     gap: int
 
     @classmethod
-    def of(cls, config, tokens: int, longest: int) -> "PackedShape":
+    def of(cls, config, tokens: int | None, longest: int) -> "PackedShape":
         """The shape of batches of about as many nucleotides, gaps included.
 
         Args:
             config: an `IsoCLRConfig`.
-            tokens: nucleotides a batch; a longer transcript makes it longer.
+            tokens: nucleotides a batch; a longer transcript makes it longer. None: no limit, so
+                that the rows are still to be counted.
             longest: transcript that may come, in nt.
         """
         step = config.downsampling
-        length = max(padded_length(longest, 8, step), min(_ROW, tokens // step * step), step)
+        length = padded_length(longest, 8, step)
+        if tokens is not None:
+            length = max(length, min(_ROW, tokens // step * step))
         segments = int(np.clip(length // _NT_PER_SEGMENT, 1, _MOST_SEGMENTS))
-        return cls(max(tokens // length, 1), length, segments, step, config.packing_gap)
+        rows = 0 if tokens is None else max(tokens // length, 1)
+        return cls(rows, length, segments, step, config.packing_gap)
 
     @property
     def size(self) -> int:
@@ -62,6 +66,7 @@ class Packing:
     Attributes:
         shape: of every batch.
         batches: how many.
+        lengths: nt of each transcript, (transcripts,).
         rows: the row of each transcript, counted through all batches, (transcripts,).
         starts: its first nucleotide in the row, (transcripts,).
         numbers: of each in its row, from 0, (transcripts,).
@@ -69,6 +74,7 @@ class Packing:
 
     shape: PackedShape
     batches: int
+    lengths: np.ndarray
     rows: np.ndarray
     starts: np.ndarray
     numbers: np.ndarray
@@ -80,8 +86,40 @@ class Packing:
 
     def slots(self, members: np.ndarray) -> np.ndarray:
         """Where `pooler_output`, flattened to (rows · segments, pooled), has some transcripts."""
-        rows = self.rows[members] % self.shape.rows
-        return rows * self.shape.segments + self.numbers[members]
+        return self._rows(members) * self.shape.segments + self.numbers[members]
+
+    def tokens(self, members: np.ndarray, values, padding: int = PAD_BASE) -> np.ndarray:
+        """A batch.
+
+        Args:
+            members: its transcripts.
+            values: uint8 array of each of them.
+            padding: what lies between them.
+
+        Returns:
+            uint8 (rows, length).
+        """
+        out = np.full((self.shape.rows, self.shape.length), padding, dtype=np.uint8)
+        places = self._rows(members).tolist(), self.starts[members].tolist()
+        for row, start, value in zip(*places, values, strict=True):
+            out[row, start : start + len(value)] = value
+        return out
+
+    def segment_ids(self, members: np.ndarray) -> np.ndarray:
+        """The transcripts of each row of a batch as 1, 2, ..., with 0 between them.
+
+        Returns:
+            uint8 (rows, length).
+        """
+        out = np.zeros((self.shape.rows, self.shape.length), dtype=np.uint8)
+        ends = self.starts[members] + self.lengths[members]
+        places = self._rows(members), self.starts[members], ends, self.numbers[members] + 1
+        for row, start, end, number in zip(*(place.tolist() for place in places), strict=True):
+            out[row, start:end] = number
+        return out
+
+    def _rows(self, members):
+        return self.rows[members] % self.shape.rows
 
 
 def pack(lengths, shape: PackedShape, batches: int = 1) -> Packing:
@@ -100,53 +138,42 @@ def pack(lengths, shape: PackedShape, batches: int = 1) -> Packing:
     lengths = np.asarray(lengths, dtype=np.int64)
     if len(lengths) and lengths.max() > shape.length:
         raise ValueError(f"got a transcript of {lengths.max()} nt, wanted at most {shape.length}")
-    sizes = _up(lengths, shape.step) + _up(shape.gap, shape.step)
-    room = shape.length + _up(shape.gap, shape.step)  # behind the last one no gap is needed
+    sizes, room = _slots(lengths, shape)
     order = np.argsort(-lengths, kind="stable").tolist()
-    batches = max(batches, -(-int(sizes.sum()) // (room * shape.rows)))
-    batches = max(batches, -(-len(lengths) // (shape.segments * shape.rows)))
+    batches = max(batches, _least(sizes, room, shape, shape.rows))
     while True:
         placed = _place(order, sizes.tolist(), room, shape, batches)
         if placed is not None:
-            return Packing(shape, batches, *placed)
+            return Packing(shape, batches, lengths, *placed)
         batches += 1
 
 
-def fill_rows(packing: Packing, members: np.ndarray, values, padding: int = PAD_BASE) -> np.ndarray:
-    """A batch of packed rows.
+def fitting_rows(lengths, shape: PackedShape, batches: int) -> PackedShape:
+    """The shape with as few rows as hold the transcripts in so many batches, or little more.
 
-    Args:
-        packing: that places the transcripts.
-        members: transcripts of the batch.
-        values: uint8 array of each.
-        padding: what lies between them.
-
-    Returns:
-        uint8 (rows, length).
+    Rows are rounded up to one of few numbers, so that steps of a run are mostly alike.
     """
-    out = np.full((packing.shape.rows, packing.shape.length), padding, dtype=np.uint8)
-    rows = (packing.rows[members] % packing.shape.rows).tolist()
-    starts = packing.starts[members].tolist()
-    for row, start, value in zip(rows, starts, values, strict=True):
-        out[row, start : start + len(value)] = value
-    return out
+    sizes, room = _slots(np.asarray(lengths, dtype=np.int64), shape)
+    rows = _least(sizes, room, shape, batches)
+    while True:
+        rows = padded_length(rows, 8, 1)
+        found = replace(shape, rows=rows)
+        if pack(lengths, found, batches).batches == batches:
+            return found
+        rows += 1
 
 
-def number_segments(packing: Packing, members: np.ndarray, lengths) -> np.ndarray:
-    """`segment_ids` of a batch: the transcripts of each row are 1, 2, ..., and 0 lies between.
+def _slots(lengths, shape):
+    """Room that each transcript takes with the gap behind it, and that of a row, in nt."""
+    gap = _up(shape.gap, shape.step)
+    return _up(lengths, shape.step) + gap, shape.length + gap  # the last one needs no gap
 
-    Returns:
-        uint8 (rows, length).
-    """
-    numbers = (packing.numbers[members] + 1).tolist()
-    values = [np.uint8(n) for n in numbers]
-    out = np.zeros((packing.shape.rows, packing.shape.length), dtype=np.uint8)
-    rows = (packing.rows[members] % packing.shape.rows).tolist()
-    starts = packing.starts[members].tolist()
-    lengths = np.asarray(lengths)[members].tolist()
-    for row, start, length, value in zip(rows, starts, lengths, values, strict=True):
-        out[row, start : start + length] = value
-    return out
+
+def _least(sizes, room, shape, parts):
+    """How many times so many parts are needed, at the least."""
+    return max(
+        -(-int(sizes.sum()) // (room * parts)), -(-len(sizes) // (shape.segments * parts)), 1
+    )
 
 
 def _place(order, sizes, room, shape, batches):

@@ -5,7 +5,7 @@ import torch
 from transformers import Pipeline
 
 from .checks_isoclr import as_integer, listed, shown
-from .packing_isoclr import PackedShape, fill_rows, number_segments, pack
+from .packing_isoclr import PackedShape, pack
 from .tokenization_isoclr import IsoCLRTokenizer, cut_by_tokens, pad_tokens
 
 _KEYS = {"sequence", "cds", "exon_junctions"}
@@ -61,10 +61,7 @@ def _embed_packed(model, rows, tokens_per_batch, report):
 
     for batch in range(packing.batches):
         members = packing.members(batch)
-        arrays = (
-            fill_rows(packing, members, [rows[i] for i in members]),
-            number_segments(packing, members, lengths),
-        )
+        arrays = packing.tokens(members, [rows[i] for i in members]), packing.segment_ids(members)
         tokens, ids = (torch.from_numpy(values).to(model.device) for values in arrays)
         output = model(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
         slots = torch.from_numpy(packing.slots(members)).to(model.device)

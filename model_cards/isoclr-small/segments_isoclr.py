@@ -113,7 +113,6 @@ class SegmentRegions:
         segments: of the rows.
     """
 
-    @torch.no_grad()
     def __init__(self, tracks, segments):
         self.tracks, self.segments = tracks, segments
         self.device_type = segments.device_type
@@ -128,7 +127,6 @@ class SegmentRegions:
         self.lengths = self.edges.diff(dim=2)  # nt of each region, (batch, segments, regions)
         self.codons = segments.counts(self.starts)
 
-    @torch.no_grad()
     def weights(self, sizes):
         """What each position counts for in the means of regions, block by block.
 
@@ -197,7 +195,6 @@ class SegmentRegions:
         counts = self.segments.sums(counts.unflatten(0, (len(first), -1)))
         return counts * BASES**3 / self.codons.clamp(min=1)[..., None]
 
-    @torch.no_grad()
     def layout_numbers(self):
         """(batch, segments, LAYOUT_NUMBERS), see `layout_numbers`."""
         segments, edges = self.segments, self.edges
@@ -224,13 +221,25 @@ class SegmentRegions:
         return inside & (position[:, None] < here[..., 1:])
 
 
-@lru_cache(maxsize=16)
-def _cells(step, sizes, device, dtype):
+def _make_cells(step, sizes, device, dtype):
     """Begin, end and depth of each position of a block, over all depths; and `sizes`."""
-    cells = [(low, low + s, d) for d, s in enumerate(sizes) for low in range(0, step, s)]
-    low, high, depth = (torch.tensor(column) for column in zip(*cells, strict=True))
-    sizes = torch.tensor(sizes)
-    return low.to(device, dtype), high.to(device, dtype), depth.to(device), sizes.to(device, dtype)
+    options = {"device": device, "dtype": dtype}
+    counts = [step // size for size in sizes]
+    low = torch.cat([torch.arange(0, step, size, **options) for size in sizes])
+    widths = [
+        torch.full((count,), size, **options) for count, size in zip(counts, sizes, strict=True)
+    ]
+    depths = [torch.full((count,), depth, device=device) for depth, count in enumerate(counts)]
+    return low, low + torch.cat(widths), torch.cat(depths), torch.cat([w[:1] for w in widths])
+
+
+_kept_cells = lru_cache(maxsize=16)(_make_cells)
+
+
+def _cells(*arguments):
+    """What `_make_cells` makes, kept; a compiler makes it part of what it compiles."""
+    make = _make_cells if torch.compiler.is_compiling() else _kept_cells
+    return make(*arguments)
 
 
 def _channels_last(values):
