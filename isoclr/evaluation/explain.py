@@ -23,9 +23,9 @@ from isoclr.evaluation.figures_explain import plot_explanation
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
-from isoclr.evaluation.statistics import aligned
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
+from isoclr.statistics import aligned
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import padded_length

@@ -16,9 +16,9 @@ import torch
 from scipy.sparse import csr_array
 
 from data_builders.records import InputError
-from isoclr.evaluation.statistics import aligned
 from isoclr.information.trained import homolog_recipe, load_critic
 from isoclr.objectives.homologs.families import Families, held_out, load_families
+from isoclr.statistics import aligned
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining
 from modeling_isoclr.configuration_isoclr import N_BASE, VOCABULARY_SIZE
 from modeling_isoclr.tokenization_isoclr import pad_tokens

@@ -12,7 +12,7 @@ from data_builders.labels.base import MULTILABEL
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.evaluation.scores import METRIC_NAMES, METRICS, score
-from isoclr.evaluation.statistics import (
+from isoclr.statistics import (
     INTERVAL,
     Interval,
     aligned,

@@ -20,9 +20,9 @@ from isoclr.evaluation.embeddings import model_names
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.networks import untrained
-from isoclr.evaluation.statistics import aligned, standardised
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
 from isoclr.progress import progress
+from isoclr.statistics import aligned, standardised
 
 TYPES = PAIR_TYPES[1:]
 """Isoforms of one gene, genes of one group and species, genes of one group and two species."""

@@ -12,8 +12,8 @@ from sklearn.manifold import TSNE
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.ontology import ASPECTS, Ontology
 from data_builders.records import InputError
-from isoclr.evaluation.statistics import aligned, standardised
 from isoclr.progress import progress as progress_bar
+from isoclr.statistics import aligned, standardised
 
 MEASURES = ("silhouette", "purity")
 _NEIGHBOURS = 10

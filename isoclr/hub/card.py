@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import read_json
-from isoclr.evaluation.statistics import plus_minus
 from isoclr.hub.markdown import environment
 from isoclr.objectives import DEFAULT, objective_class
+from isoclr.statistics import plus_minus
 from isoclr.training.curves import read_log
 from isoclr.training.yaml_file import read_yaml
 

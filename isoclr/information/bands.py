@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from isoclr.evaluation.statistics import aligned
-from isoclr.information.bounds import Estimate, estimate, info_nce
+from isoclr.bounds import Estimate, estimate, info_nce
 from isoclr.information.conserved import Clade, probe_sites, simulate
 from isoclr.information.trained import homolog_recipe, load_critic
 from isoclr.information.training import train_model
 from isoclr.objectives.homologs.objective import HomologObjective
+from isoclr.statistics import aligned
 
 NEAR, DISTANT, ALL = [[0.0, 0.1]], [[0.3, 1.0]], [[0.0, 0.1], [0.3, 1.0], [1.0, 2.0]]
 _NARROW = {"projector_sizes": [1, 1, 16], "norm": "layer"}

@@ -22,7 +22,7 @@ from data_builders.simulate.homologs import (
     spelled,
     substitution_model,
 )
-from isoclr.information.bounds import Estimate, estimate
+from isoclr.bounds import Estimate, estimate
 from isoclr.information.trained import load_critic
 
 SPECIES = ("near_1", "near_2", "middle_1", "middle_2", "far")

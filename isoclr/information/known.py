@@ -12,8 +12,7 @@ import numpy as np
 
 from data_builders.records import InputError
 from data_builders.simulate.homologs import Channel, substitution_model
-from isoclr.evaluation.statistics import aligned
-from isoclr.information.bounds import (
+from isoclr.bounds import (
     Estimate,
     calibrate,
     estimate,
@@ -21,6 +20,7 @@ from isoclr.information.bounds import (
     nwj,
     permuted,
 )
+from isoclr.statistics import aligned
 
 Critic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Scores (m, n) of letters (m, sites) with letters (n, sites)."""

@@ -10,13 +10,13 @@ import torch
 
 from data_builders.records import InputError
 from data_builders.text import read_json
-from isoclr.evaluation.statistics import aligned
-from isoclr.information.bounds import info_nce
+from isoclr.bounds import info_nce
 from isoclr.information.known import Bounds, bounds, shown_nwj
 from isoclr.objectives import read_recipe
 from isoclr.objectives.homologs.objective import HomologObjective
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.site_model import SiteModel
+from isoclr.statistics import aligned
 from modeling_isoclr import IsoCLRForPreTraining
 
 _CALIBRATION = 8  # batches that calibrate NWJ and are not reported

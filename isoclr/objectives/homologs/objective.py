@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from data_builders.records import InputError
-from isoclr.information.bounds import info_nce, permuted
+from isoclr.bounds import info_nce, permuted
 from isoclr.objectives.base import Objective
 from isoclr.objectives.card import CardFacts
 from isoclr.objectives.homologs.batches import HomologBatches

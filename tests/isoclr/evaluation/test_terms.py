@@ -11,7 +11,6 @@ from data_builders.labels.label_set import LabelSet
 from data_builders.labels.ontology import Ontology
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.figures_terms import plot_terms
-from isoclr.evaluation.statistics import standardised
 from isoclr.evaluation.terms import (
     cosine_silhouettes,
     frequent_terms,
@@ -20,6 +19,7 @@ from isoclr.evaluation.terms import (
     single_term_genes,
     terms_at_level,
 )
+from isoclr.statistics import standardised
 
 
 def labelled(targets, groups=None, classes=None):

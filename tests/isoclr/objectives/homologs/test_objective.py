@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
 from data_builders.homology.families import Homolog, HomologFamily, write_families
 from data_builders.records import InputError
 from data_builders.simulate.homologs import Channel, substitution_model
-from isoclr.information.bounds import info_nce
+from isoclr.bounds import info_nce
 from isoclr.objectives import read_recipe
 from isoclr.objectives.homologs.loss import ContrastiveLoss
 from isoclr.objectives.homologs.objective import HomologObjective

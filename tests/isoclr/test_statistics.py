@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from isoclr.evaluation.statistics import (
+from isoclr.statistics import (
     aligned,
     cluster_weights,
     corrected_gain,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_builders.simulate.homologs import Channel, substitution_model
-from isoclr.information.bounds import calibrate, estimate, info_nce, nwj, permuted
+from isoclr.bounds import calibrate, estimate, info_nce, nwj, permuted
 
 
 def looped_info_nce(scores):
