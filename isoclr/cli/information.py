@@ -14,7 +14,7 @@ def information(
     ] = False,
     train: Annotated[
         bool,
-        Option("--train", help="with --demo: also train a linear critic by train.py, and compare"),
+        Option("--train", help="with --demo: also train critics by train.py, and compare"),
     ] = False,
     conserved: Annotated[
         bool,
@@ -76,9 +76,9 @@ def information(
     else:
         critics = None
         if train:
-            from isoclr.information.training import linear_critics
+            from isoclr.information.training import trained_critics
 
-            critics = linear_critics(Path(output))
+            critics = trained_critics(Path(output))
         cells = known_table(model=substitutions, critics=critics, batches=batches, seed=seed)
         found = Table(substitutions, batches, list(cells))
     print(found.table())

@@ -143,7 +143,7 @@ def retrieve_windows(
         InputError: another kind of model, or too few families.
     """
     recipe = homolog_recipe(folder, data)
-    families = load_families(recipe.data[0])
+    families = load_families(recipe.data[0], drop_unknown=recipe.drop_unknown)
     held = np.flatnonzero(held_out(families.ids, recipe.held_out_families, recipe.seed))
     features = feature_sets(folder)
     tasks = [Task("disjoint"), *(Task("overlapping", tuple(band)) for band in bands)]

@@ -20,8 +20,8 @@ from isoclr.objectives.homologs.objective import HomologObjective
 from isoclr.statistics import aligned
 
 NEAR, DISTANT, ALL = [[0.0, 0.1]], [[0.3, 1.0]], [[0.0, 0.1], [0.3, 1.0], [1.0, 2.0]]
-_NARROW = {"projector_sizes": [1, 1, 16], "norm": "layer"}
-_WIDE = {"projector_sizes": [1, 1, 256], "norm": "layer"}
+_NARROW = {"encoder": "linear", "model": {"projector_sizes": [1, 1, 16], "norm": "layer"}}
+_WIDE = {"encoder": "sites", "model": {"projector_sizes": [1, 1, 4], "norm": "layer"}}
 _RUN = {"positives": "bands", "steps": 250, "batch_size": 256, "evaluate_every": 250}
 
 
@@ -84,11 +84,11 @@ def bands_pay(output: Path, seeds: Iterable[int] = range(3), root: Path = Path("
         data = simulate(seed=seed)
         families = data.write(output / f"families-{seed}")
         for name, bands in (("near", NEAR), ("distant", DISTANT)):
-            told = _RUN | {"model": _NARROW, "bands": bands, "seed": seed}
+            told = _RUN | _NARROW | {"bands": bands, "seed": seed}
             folder = train_model(families, output / f"{name}-{seed}", told, root)
             probed[name].append(probe_sites(folder, data))
         for name, tell in (("told the band", True), ("not told", False)):
-            told = _RUN | {"model": _WIDE, "bands": ALL, "tell_bands": tell, "seed": seed}
+            told = _RUN | _WIDE | {"bands": ALL, "tell_bands": tell, "seed": seed}
             folder = train_model(families, output / f"{name.split()[0]}-{seed}", told, root)
             bound[name].append(held_out_bound(folder))
     return _summed(data, probed, bound)

@@ -1,4 +1,4 @@
-"""Linear critics of simulated channels, trained by train.py as any model is."""
+"""Critics of simulated channels, trained by train.py as any model is."""
 
 import subprocess
 import sys
@@ -20,11 +20,11 @@ TRAINED = ((8, 0.5), (20, 1.0), (100, 2.0))
 _FAMILIES, _LEAVES = 20_000, 4
 _RECIPE = {
     "objective": "homologs",
-    "encoder": "linear",
-    "model": {"projector_sizes": [1, 1, 512], "norm": "layer"},
-    "steps": 300,
+    "encoder": "sites",
+    "model": {"projector_sizes": [1, 1, 4], "norm": "layer"},
+    "steps": 200,
     "batch_size": 512,
-    "learning_rate": 0.003,
+    "learning_rate": 0.01,
     "warmup_steps": 20,
     "weight_decay": 0.0,
     "held_out_families": 256,
@@ -66,17 +66,17 @@ def train_critic(
 
     Args:
         channel: that families come from.
-        folder: of the data, the recipe and the model; what is there is trained on.
+        folder: of the model; `families` beside it is trained on, and made if absent.
         changes: of the recipe, which has a linear critic.
         root: the checkout, where train.py lies.
 
     Raises:
         InputError: outside a checkout, or a run that fails.
     """
-    data = folder / "families"
+    data = folder.parent / "families"
     if not (data / "data").exists():
         write_simulated(data, channel, _FAMILIES, _LEAVES, seed=1)
-    return site_critic(load_critic(train_model(data, folder / "model", changes or {}, root)))
+    return site_critic(load_critic(train_model(data, folder, changes or {}, root)))
 
 
 def train_model(data: Path, output: Path, changes: dict, root: Path = Path(".")) -> Path:
@@ -105,15 +105,34 @@ def train_model(data: Path, output: Path, changes: dict, root: Path = Path("."))
     return output
 
 
-def linear_critics(output: Path) -> Callable[[Channel], dict[str, Critic]]:
-    """Return what gives a channel of `TRAINED` its trained critic, and others none."""
+_CONVOLUTIONAL = {
+    "encoder": "positions",
+    "model": {
+        "filters": [64],
+        "blocks": [1],
+        "dilations": [1],
+        "kernel_size": 3,
+        "norm": "layer",
+        "dropout": 0.0,
+        "projector_sizes": [1, 1, 32],
+    },
+    "steps": 600,
+    "batch_size": 256,
+    "learning_rate": 0.003,
+}
+
+
+def trained_critics(output: Path) -> Callable[[Channel], dict[str, Critic]]:
+    """Return what gives a channel of `TRAINED` its trained critics, and others none."""
 
     def critics(channel: Channel) -> dict[str, Critic]:
         of_channel = len(channel.rates), channel.distance
         if of_channel not in TRAINED or channel.model.name != "jc69":
             return {}
         folder = output / "critics" / f"{of_channel[0]}-sites"
-        folder.mkdir(parents=True, exist_ok=True)
-        return {"linear, trained": train_critic(channel, folder)}
+        return {
+            "linear, trained": train_critic(channel, folder / "linear"),
+            "convolutional, trained": train_critic(channel, folder / "conv", _CONVOLUTIONAL),
+        }
 
     return critics

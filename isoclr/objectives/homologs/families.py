@@ -12,6 +12,7 @@ from data_builders.records import InputError
 from isoclr.objectives.sequences import DataSource
 from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr.configuration_isoclr import N_BASE
 
 
 class Families:
@@ -22,6 +23,8 @@ class Families:
     Args:
         tables: of `data_builders.homology.families.SCHEMA`.
         source: what an error calls the data.
+        drop_unknown: leave unknown letters out of the sequences: where they stand is alike in
+            homologs, and tells them from others.
 
     Attributes:
         alphabet: rna or protein.
@@ -36,7 +39,7 @@ class Families:
         InputError: no family, or families of several alphabets.
     """
 
-    def __init__(self, tables: Iterator[pa.Table], source: str):
+    def __init__(self, tables: Iterator[pa.Table], source: str, *, drop_unknown: bool = False):
         rows = [row for table in tables for row in table.to_pylist()]
         if not rows:
             raise InputError(f"{source}: got no family, wanted at least one")
@@ -55,6 +58,10 @@ class Families:
             for row in rows
             for sequence in row["sequence"]
         ]
+        if drop_unknown:
+            known = [of_one[of_one != N_BASE] for of_one in tokens]
+            # Nothing known is left as it is, rather than as nothing.
+            tokens = [new if len(new) else old for new, old in zip(known, tokens, strict=True)]
         self.lengths = np.array([len(of_one) for of_one in tokens])
         self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         self._tokens = np.concatenate(tokens)
@@ -103,15 +110,21 @@ class Families:
         return float(condensed[low * n - low * (low + 1) // 2 + high - low - 1])
 
 
-def load_families(source: DataSource) -> Families:
+def load_families(source: DataSource, *, drop_unknown: bool = False) -> Families:
     """Load a folder of families, or a dataset of them on the Hub.
+
+    Args:
+        source: where they are.
+        drop_unknown: see `Families`.
 
     Raises:
         InputError: neither, or not families.
     """
     if Path(source.path).is_dir():
-        return Families(read_family_tables(source.path), source.path)
-    return Families(iter([_hub_table(source)]), source.path)
+        tables = read_family_tables(source.path)
+    else:
+        tables = iter([_hub_table(source)])
+    return Families(tables, source.path, drop_unknown=drop_unknown)
 
 
 def _hub_table(source: DataSource) -> pa.Table:

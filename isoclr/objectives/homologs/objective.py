@@ -59,7 +59,9 @@ class HomologObjective(Objective):
 
     def __init__(self, recipe: HomologRecipe, rank: int, world_size: int):
         super().__init__(recipe, rank, world_size)
-        self.datasets = [load_families(source) for source in recipe.data]
+        self.datasets = [
+            load_families(source, drop_unknown=recipe.drop_unknown) for source in recipe.data
+        ]
         self.fingerprint = [(families.source, families.checksum) for families in self.datasets]
         alphabets = {families.alphabet for families in self.datasets}
         if len(alphabets) > 1:
@@ -80,7 +82,7 @@ class HomologObjective(Objective):
         if self.recipe.encoder == "isoclr":
             return IsoCLRForPreTraining(config)
         config.sites = self._sites()
-        config.linear = self.recipe.encoder == "linear"
+        config.site_encoder = self.recipe.encoder
         return SiteModel(config)
 
     def _sites(self) -> int:

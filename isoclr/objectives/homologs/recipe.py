@@ -5,12 +5,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from isoclr.objectives.homologs.mutation import Mutation
+from isoclr.objectives.homologs.site_model import SITE_ENCODERS
 from isoclr.objectives.sequences import DataSources, encoder_config
 from isoclr.training.recipe import Options, Recipe
 
 POSITIVES = ("uniform", "species", "bands", "mutation")
 WINDOWS = ("independent", "same", "disjoint")
-ENCODERS = ("isoclr", "linear", "positions")
+ENCODERS = ("isoclr", *SITE_ENCODERS)
 
 
 class MutationOptions(Options):
@@ -49,9 +50,9 @@ class HomologRecipe(Recipe):
     Attributes:
         data: folder of families as `isoclr build-homologs` writes it, or a dataset on the Hub; or a
             list of such, each perhaps with the keys of `DataSource`.
-        encoder: `isoclr`; or, of families without gaps, all of one length, `linear` in the letters,
-            or `positions`: the same convolutions without a mean over positions. The latter two are
-            for simulated families, where the best critic compares site by site.
+        encoder: `isoclr`; or, of families without gaps, all of one length, one that keeps positions
+            apart, for simulated families (see `site_model`): `sites` or `linear`, which are linear
+            in the letters, or `positions`, the same convolutions without a mean over positions.
         model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders. The alphabet
             is that of the data.
         loss: contrastive, or masked: the letters that are hidden are predicted instead, the control
@@ -73,9 +74,10 @@ class HomologRecipe(Recipe):
         length_matched: a batch holds families of like length.
         window: letters of a view, at most; None: all, up to `max_length`.
         windows: how the windows of a pair lie: `independent`; `same`, at the same place;
-            `disjoint`: no letter of one is homologous to one of the other. Or several of these,
-            with weights.
+            `disjoint`: no letter of one is homologous to one of the other, and sequences shorter
+            than two windows take no part. Or several of these, with weights.
         max_length: letters of a view without `window`.
+        drop_unknown: leave X or N out of the sequences; see `Families`.
         mask_fraction: letters of every view that are hidden.
         mask_span: of them, letters in a row.
         mutation: see `MutationOptions`.
@@ -103,6 +105,7 @@ class HomologRecipe(Recipe):
     window: Annotated[int, Field(ge=2)] | None = None
     windows: Annotated[dict[str, float], BeforeValidator(_window_weights)] = {"independent": 1.0}
     max_length: Annotated[int, Field(ge=2)] = 2048
+    drop_unknown: bool = False
     mask_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mask_span: Annotated[int, Field(ge=1)] = 1
     mutation: MutationOptions = MutationOptions()
@@ -118,6 +121,8 @@ class HomologRecipe(Recipe):
             raise ValueError("homologs: got several with positives by mutation, wanted 1")
         if self.positives == "mutation" and "disjoint" in self.windows:
             raise ValueError("windows: got disjoint ones of a mutated sequence, wanted others")
+        if self.critic == "bilinear" and self.encoder in ("sites", "positions"):
+            raise ValueError("critic: got bilinear with an encoder of positions, wanted cosine")
         if self.loss == "masked" and (not self.mask_fraction or self.encoder != "isoclr"):
             raise ValueError("mask_fraction, encoder: got none, or no isoclr, to predict masks by")
         for name in ("alphabet", "critic", "critic_bands", "loss_temperature"):

@@ -102,6 +102,10 @@ class ViewMaker:
         eligible = ~alone
         if alone.any():
             self.reasons["family of one"] = int(alone.sum())
+        short = np.array([not len(self._members(f)) for f in range(len(sizes))]) & eligible
+        if short.any():
+            self.reasons["family without a sequence of two windows"] = int(short.sum())
+        eligible &= ~short
         if self.recipe.positives == "bands":
             without = np.array([not len(self._pairs(f)) for f in range(len(sizes))]) & eligible
             if without.any():
@@ -113,14 +117,35 @@ class ViewMaker:
         """Return how many pairs of all families lie in each band, (bands,)."""
         counts = np.zeros(len(self._edges), int)
         for family in range(len(self.families)):
-            distances = self.families.distances(family)
+            distances = self._known_distances(family)
             if distances is not None:
                 counts += [int(_inside(distances, band).sum()) for band in self._edges]
         return counts
 
+    def _members(self, family: int) -> np.ndarray:
+        """Members that can be drawn: where windows are disjoint, those that have room for two.
+
+        Shorter windows of short sequences would tell which belong together.
+        """
+        members = self.families.members(family)
+        if "disjoint" in self.recipe.windows:
+            members = members[self.families.lengths[members] >= 2 * self.recipe.window]
+        return members
+
+    def _known_distances(self, family: int) -> np.ndarray | None:
+        """Condensed distances, NaN where a member cannot be drawn."""
+        distances, drawn = self.families.distances(family), self._members(family)
+        first, end = self.families.bounds[family : family + 2]
+        if distances is None or len(drawn) == end - first:
+            return distances
+        kept = np.zeros(end - first, bool)
+        kept[drawn - first] = True
+        rows, columns = np.triu_indices(end - first, 1)
+        return np.where(kept[rows] & kept[columns], distances, np.nan)
+
     def _pairs(self, family: int) -> np.ndarray:
         """Condensed places of pairs in any band."""
-        distances = self.families.distances(family)
+        distances = self._known_distances(family)
         if distances is None:
             return np.zeros(0, int)
         inside = np.zeros(len(distances), bool)
@@ -167,7 +192,7 @@ class ViewMaker:
 
     def _choose(self, family: int, draws: np.ndarray, species: tuple | None):
         """The anchor and its positives, and the band of the first pair."""
-        members = self.families.members(family)
+        members = self._members(family)
         if len(members) == 1:
             return [int(members[0])] * (1 + self.recipe.homologs), 0
         if self.recipe.positives == "bands":
@@ -195,7 +220,7 @@ class ViewMaker:
         return self.band_of(self.families.distance(family, first, second))
 
     def _choose_in_band(self, family: int, draws: np.ndarray, species: tuple | None):
-        distances, first = self.families.distances(family), int(self.families.bounds[family])
+        distances, first = self._known_distances(family), int(self.families.bounds[family])
         size = int(self.families.bounds[family + 1]) - first
         there = [i for i, band in enumerate(self._edges) if _inside(distances, band).any()]
         band = there[int(draws[0] * len(there))]
@@ -238,7 +263,7 @@ class ViewMaker:
     def _windows(self, family: int, letters: list, draws: np.ndarray) -> list[np.ndarray]:
         """The letters of each view. The first draws are shared by all views of the family."""
         mode = self._modes[int(np.searchsorted(self._mode_ends, draws[0], "right"))]
-        if self.families.bounds[family + 1] - self.families.bounds[family] == 1:
+        if "disjoint" in self._modes and len(self._members(family)) == 1:
             mode = "disjoint"
         if mode == "disjoint":
             return self._disjoint(letters, draws[1:])
@@ -252,10 +277,9 @@ class ViewMaker:
 
     def _disjoint(self, letters: list, draws: np.ndarray) -> list[np.ndarray]:
         """Left and right of a cut at one share of the length of all."""
-        shortest = min(map(len, letters))
-        size = max(min(self.recipe.window, shortest // 2), 1)
+        size = self.recipe.window
         # The cut leaves room for a window on both sides of every sequence.
-        margin = size / shortest
+        margin = size / min(map(len, letters))
         cut = margin + draws[0] * (1 - 2 * margin)
         windows = []
         for place, tokens in enumerate(letters):

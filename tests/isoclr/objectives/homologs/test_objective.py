@@ -140,6 +140,7 @@ def test_a_linear_critic_is_trained_to_the_optimum(train, tmp_path):
         {"windows": {"disjoint": 1, "same": 1}, "window": 20, "mask_fraction": 0.2, "mask_span": 2},
         {"loss": "masked", "mask_fraction": 0.2},
         {"encoder": "positions", "model": TINY},
+        {"encoder": "sites", "model": TINY},
         {"negatives": "same_species", "length_matched": True},
     ],
 )

@@ -151,6 +151,17 @@ def test_windows_at_the_same_place_overlap_and_independent_ones_do_not_always(fo
     assert apart("independent").max() > 0.5
 
 
+def test_sequences_without_room_for_two_windows_are_not_drawn(folder, families):
+    """Else short windows would tell which belong together. Cows have 60 letters, rats 90."""
+    for changes in ({}, {"positives": "bands", "bands": [[0.05, 3.0]]}):
+        found = drawn(maker(folder, families, window=35, windows="disjoint", **changes), 30)
+        assert {m % 4 for views in found for m in views.members} == {1, 2, 3}
+        assert {len(row) for views in found for row in views.rows} == {35}
+    made = maker(folder, families, window=50, windows="disjoint")
+    assert not made.eligible.any()
+    assert made.reasons == {"family without a sequence of two windows": 8}
+
+
 def test_a_window_is_never_longer_than_the_sequence(folder, families):
     views = drawn(maker(folder, families, window=1000), 1)[0]
     assert [len(row) for row in views.rows] == [len(families.tokens(m)) for m in views.members]
@@ -185,6 +196,18 @@ def test_a_mutated_copy_is_as_far_as_the_homolog_that_it_stands_for(folder, fami
     expected = np.mean([0.25 + 0.75 * np.exp(-4 * d / 3) for d in MATRIX[np.triu_indices(4, 1)]])
     assert identity == pytest.approx(expected, abs=0.03)
     assert all(views.members[0] == views.members[1] for views in found)
+
+
+def test_unknown_letters_are_left_out_where_asked_for(tmp_path):
+    sequences = ("ACNNGT", "NNNN", "ACGT")
+    members = tuple(Homolog(f"m{i}", "g", f"s{i}", s) for i, s in enumerate(sequences))
+    write_families([HomologFamily("f", "rna", members)], tmp_path)
+    kept = load_families(DataSource(path=str(tmp_path)))
+    dropped = load_families(DataSource(path=str(tmp_path)), drop_unknown=True)
+    assert kept.lengths.tolist() == [6, 4, 4]
+    assert dropped.lengths.tolist() == [4, 4, 4]
+    np.testing.assert_array_equal(dropped.tokens(0), dropped.tokens(2))
+    assert kept.checksum != dropped.checksum
 
 
 def test_families_are_held_out_whatever_else_is_in_the_data():
@@ -284,6 +307,7 @@ def test_what_takes_no_part_is_said(tmp_path):
         ({"windows": "apart"}, "independent, same, disjoint"),
         ({"positives": "mutation", "homologs": 2}, "homologs: got several"),
         ({"loss": "masked"}, "mask_fraction"),
+        ({"critic": "bilinear", "encoder": "sites"}, "critic: got bilinear with an encoder"),
         ({"model": {"alphabet": "protein"}}, "model.alphabet: got one"),
         ({"model": {"fillters": [8]}}, "did you mean filters"),
         ({"encoder": "transformer"}, "Input should be"),
