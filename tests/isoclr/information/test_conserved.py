@@ -7,7 +7,7 @@ from toy_families import model_folder
 
 from isoclr.information.conserved import SPECIES, clade, probe_sites, simulate
 from isoclr.objectives.homologs.families import load_families
-from isoclr.objectives.isoforms.recipe import DataSource
+from isoclr.objectives.sequences import DataSource
 
 
 @pytest.fixture(scope="module")
