@@ -184,7 +184,7 @@ def _is_whole(path: Path, url: str) -> bool:
             and record["size"] == path.stat().st_size
             and record["sha256"] == _digests(path, "sha256")["sha256"]
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -313,7 +313,9 @@ def _validator_file(part: Path) -> Path:
 
 
 def _read(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    """A validator that was kept; '' if there is none, or it is nothing that a header may hold."""
+    kept = path.read_text(encoding="latin-1") if path.exists() else ""
+    return kept if kept.isascii() and kept.isprintable() else ""
 
 
 def _size(path: Path) -> int:

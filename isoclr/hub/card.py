@@ -41,6 +41,8 @@ _METRICS = {
 }
 _PROBE = ("label", "task", "split", "rows", "groups", "seeds", "interval", "summary", "few_labels")
 _MODEL = "a model that train.py wrote"
+# What a reader of JSON meets where a value is of another form than it looks for.
+_WRONG_FORM = (TypeError, ValueError, LookupError, AttributeError, StopIteration, RecursionError)
 
 
 def write_card(
@@ -71,6 +73,24 @@ def write_card(
     """
     folder = Path(folder)
     check_model_folder(folder)
+    try:
+        text = _rendered(folder, results, datasets)
+    except InputError:
+        raise
+    except (jinja2.TemplateError, *_WRONG_FORM) as error:
+        raise InputError(
+            f"{folder}: the configuration, the recipe, the log, a result or a report is not what "
+            f"isoclr writes: {reason_of(error)[:200]}"
+        ) from error
+    path = folder / "README.md"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _rendered(
+    folder: Path, results: Sequence[str | os.PathLike] | None, datasets: Sequence[str]
+) -> str:
+    """The card's text."""
     recipe = _read_recipe(folder / "recipe.yaml")
     log = read_log(folder / "log.jsonl")
     objective = recipe.get("objective", DEFAULT)
@@ -89,30 +109,22 @@ def write_card(
     )
     templates = environment([Path(__file__).parent, *filter(None, [facts.template_folder])])
     templates.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
-    try:
-        text = templates.get_template(facts.template or _TEMPLATE).render(
-            card_data=Markup(data.to_yaml()),
-            repository=Markup(REPOSITORY),
-            objective=objective,
-            parameters=count_parameters(folder / "model.safetensors", facts.encoder_prefix),
-            recipe=recipe,
-            shown_recipe={key: recipe[key] for key in facts.recipe_keys if key in recipe},
-            architecture=facts.architecture,
-            last=log[-1] if log else None,
-            curves=(folder / "curves.png").exists(),
-            probes=probes,
-            metrics=_METRICS,
-            notes=Markup(notes.read_text("utf-8").strip()) if notes.exists() else None,
-            **facts.variables,
-        )
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: a result, a report or the log is not what isoclr writes: "
-            f"{reason_of(error)[:200]}"
-        ) from error
-    path = folder / "README.md"
-    path.write_text(str(ModelCard(text)).rstrip() + "\n", encoding="utf-8")
-    return path
+    text = templates.get_template(facts.template or _TEMPLATE).render(
+        card_data=Markup(data.to_yaml()),
+        repository=Markup(REPOSITORY),
+        objective=objective,
+        parameters=count_parameters(folder / "model.safetensors", facts.encoder_prefix),
+        recipe=recipe,
+        shown_recipe={key: recipe[key] for key in facts.recipe_keys if key in recipe},
+        architecture=facts.architecture,
+        last=log[-1] if log else None,
+        curves=(folder / "curves.png").exists(),
+        probes=probes,
+        metrics=_METRICS,
+        notes=Markup(notes.read_text("utf-8").strip()) if notes.exists() else None,
+        **facts.variables,
+    )
+    return str(ModelCard(text)).rstrip() + "\n"
 
 
 def check_model_folder(folder: Path) -> None:
