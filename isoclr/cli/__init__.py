@@ -6,7 +6,6 @@ holds an example (see `isoclr.cli.command`). A command imports what it needs whe
 that listing the commands loads neither torch nor transformers.
 """
 
-import os
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -16,7 +15,7 @@ from typer.core import TyperGroup
 
 from data_builders.records import InputError
 from isoclr import __version__
-from isoclr.cli.command import command_group, command_of, usage_message
+from isoclr.cli.command import command_group, command_of, file_error, usage_message
 from isoclr.progress import quiet_libraries
 
 COMMANDS = {
@@ -69,11 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         message = usage_message(error)
     except InputError as error:
         message = str(error)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        message = "standard output: closed by its reader"
     except OSError as error:
-        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        message = file_error(error)
     if message:
         print(f"{called}: {message}", file=sys.stderr)
     return 2

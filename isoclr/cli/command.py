@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Annotated, get_args, get_type_hints
@@ -28,21 +30,26 @@ class Command(TyperCommand):
             for name, value in values.items()
         }
         ctx.meta[_ORDER] = [(param.name, next(left[param.name], None)) for param in order]
-        options = {name for param in self.params for name in param.opts}
+        options = {name for param in self.params for name in param.opts if name.startswith("-")}
         for name, value in ctx.meta[_ORDER]:
             if isinstance(value, str) and value in options:
                 raise typer.BadParameter(f"{option_name(name)}: got {value}, wanted a value", ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx):
-        """Run the command; a file that cannot be read or written is wrong input."""
+        """Run the command; a file that cannot be read or written is wrong input.
+
+        Once the reader of standard output has seen enough, such as `head`, the command ends as a
+        program does that SIGPIPE ends: without a word, status 141.
+        """
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"{error.filename}: {reason}" if error.filename else reason) from error
+            if isinstance(error, BrokenPipeError) and _output_is_closed():
+                raise typer.Exit(141) from None
+            raise InputError(file_error(error)) from error
         except KeyboardInterrupt:
             print(f"{ctx.command_path}: interrupted", file=sys.stderr)
             raise typer.Exit(130) from None
@@ -101,6 +108,23 @@ def command_group(name: str, text: str, kinds: dict[str, Callable], panel: str):
     for kind, function in kinds.items():
         group.add_command(command_of(function, kind))
     return group
+
+
+def file_error(error: OSError) -> str:
+    """Return one line about a file that cannot be read or written."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _output_is_closed() -> bool:
+    """Say whether nobody reads standard output any longer; if so, what is left goes nowhere."""
+    descriptor = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(descriptor, 0)  # errors alone
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return closed
 
 
 def usage_message(error: typer.TyperException) -> str:

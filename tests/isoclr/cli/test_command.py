@@ -1,0 +1,163 @@
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import pytest
+import typer
+
+from isoclr import cli
+from isoclr.cli import COMMANDS, application, main
+from isoclr.cli.command import command_of
+
+Option = typer.Option
+
+
+def contexts():
+    """Name and context-free command of every command and kind of command."""
+    group = application()
+    context = group.make_context("isoclr", ["build"])
+    for names in COMMANDS.values():
+        for name in names:
+            command = group.get_command(context, name)
+            kinds = getattr(command, "commands", None)
+            if kinds is None:
+                yield name, command
+            else:
+                yield from ((f"{name} {kind}", found) for kind, found in kinds.items())
+
+
+EVERY = dict(contexts())
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_has_help_and_an_example_that_it_takes(name, capsys):
+    assert main([*name.split(), "--help"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert EVERY[name].help.split("\n")[0][:30] in printed
+    lines = "\n".join(EVERY[name].examples).replace("\\\n", " ").splitlines()
+    assert lines and "Examples: " in printed
+    for line in lines:
+        words = shlex.split(line.partition(" > ")[0].partition(" | ")[0])
+        assert words[0] == "isoclr" and " ".join(words[1:]).startswith(name), line
+        EVERY[name].make_context(name, words[1 + len(name.split()) :])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_option_has_help(name):
+    for param in EVERY[name].params:
+        assert param.help, f"{name}: {param.name}"
+
+
+def run(function, *words):
+    command = command_of(function, "toy")
+    return command.main(list(words), prog_name="toy", standalone_mode=False)
+
+
+@dataclass(kw_only=True)
+class Places:
+    """Places, each with what lies in it."""
+
+    PANEL: ClassVar = "Places"
+
+    place: Annotated[list[str] | None, Option(help="where")] = None
+    thing: Annotated[list[str] | None, Option(help="what")] = None
+    quick: Annotated[bool, Option("--quick", help="soon")] = False
+    order: list = field(init=False, default_factory=list)
+
+    def read_order(self, order):
+        self.order = order
+
+
+def test_options_of_a_group_come_in_the_order_of_the_command_line():
+    seen = {}
+
+    def toy(places: Places, rest: Annotated[list[str], typer.Argument(help="more")]) -> None:
+        """Look."""
+        seen.update(vars(places), rest=rest)
+
+    run(toy, "--place", "a", "--thing=x", "r", "--quick", "--place", "b", "s", "--thing", "y")
+    assert seen["order"] == [
+        ("place", "a"),
+        ("thing", "x"),
+        ("quick", True),
+        ("place", "b"),
+        ("thing", "y"),
+    ]
+    assert (seen["place"], seen["thing"], seen["rest"]) == (["a", "b"], ["x", "y"], ["r", "s"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "isoclr nothing: No such command 'nothing'"),
+        (["biuld"], "Did you mean 'build'?"),
+        (["labels", "half-lif"], "isoclr labels: wanted FILE"),
+        (["push", "folder"], "isoclr push: wanted REPO"),
+        (["embed"], "isoclr embed: wanted --output FILE"),
+        (["go", "--max-share", "x"], "isoclr go: --max-share: got 'x', wanted a number"),
+        (["go", "--aspect", "X"], "--aspect: got 'X', wanted one of 'F', 'P', 'C'"),
+        (["simulate", "--output", "o", "--seed"], "--seed"),
+    ],
+)
+def test_a_line_that_cannot_be_understood_is_explained_in_one(words, message, capsys):
+    assert main(words) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("isoclr ") and message in error
+
+
+def test_no_command_is_the_list_of_commands(capsys):
+    assert main([]) == 2
+    assert "Write isoform groups" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "x.fa"), 2, "x.fa: No such file or dir"),
+        (OSError("disk of straw"), 2, "disk of straw"),
+        (KeyboardInterrupt(), 130, "isoclr simulate: interrupted"),
+    ],
+)
+def test_what_goes_wrong_in_a_command_is_one_line(error, status, message, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("data_builders.simulate.clade.simulate_clade", fail)
+    assert main(["simulate", "--output", "o"]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("isoclr simulate: ") and message in line
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
+    code = "import sys; from isoclr.cli import main; sys.exit(main(['docs', 'FORMATS']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_shells_complete_commands_and_options():
+    def complete(words, number):
+        environment = {"_ISOCLR_COMPLETE": "complete_bash", "COMP_CWORD": str(number)}
+        done = subprocess.run(
+            [sys.executable, "-m", "isoclr"],
+            env=os.environ | environment | {"COMP_WORDS": words},
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.split()
+
+    assert complete("isoclr emb", 1) == ["embed"]
+    assert {"--genome", "--groups", "--guess-cds"} <= set(complete("isoclr embed --g", 2))
+
+
+def test_commands_are_modules_of_their_name():
+    for names in cli.COMMANDS.values():
+        for name in names:
+            assert cli.application().get_command(None, name) is not None
