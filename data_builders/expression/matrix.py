@@ -96,10 +96,10 @@ def write_matrix(parts: Iterable[ExpressionMatrix], path: Path) -> int:
                 list(first.obs),
             ):
                 raise InputError(f"{path}: got parts of different genes, unit or columns")
-            twice = seen.intersection(part.samples)
-            if twice:
-                raise InputError(f"{path}: got sample {min(twice)!r} twice, wanted each name once")
-            seen.update(part.samples)
+            for sample in part.samples:
+                if sample in seen:
+                    raise InputError(f"{path}: got sample {sample!r} twice, wanted each name once")
+                seen.add(sample)
             writer.write_table(_table(part, writer.schema), row_group_size=ROWS_PER_GROUP)
         if writer is None:
             raise InputError(f"{path}: got no sample, wanted at least one")

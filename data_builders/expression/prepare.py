@@ -13,6 +13,7 @@ from data_builders.expression.matrix import ExpressionMatrix, concatenate, write
 from data_builders.expression.readers import RawMatrix, gene_name, read_raw
 from data_builders.expression.units import check_unit, check_values, recognise_unit, to_log2
 from data_builders.records import InputError
+from data_builders.tables import read_table
 
 _LARGEST_LOG2 = 20.0  # log2 of a million: the whole of a sample in TPM
 
@@ -241,3 +242,30 @@ def read_aliases(path: str | Path) -> dict[str, str]:
         if found.setdefault(name, use) != use:
             raise InputError(f"{path}:{number}: {name}: got {use!r} after {found[name]!r}")
     return found
+
+
+def read_obs(path: str | Path) -> dict[str, dict[str, str | None]]:
+    """Read a table of samples as column -> sample -> text; empty and NA are None.
+
+    Args:
+        path: Parquet, TSV or CSV with a header, whose first column has the names of the samples.
+
+    Raises:
+        InputError: fewer than two columns, a sample without a name, or a sample twice.
+    """
+    table = read_table(path)
+    if table.width < 2:
+        raise InputError(f"{path}: got {table.width} columns, wanted samples and a column of them")
+    names, *columns = table.columns
+    samples = table[names].to_list()
+    counts = Counter(samples)
+    for sample, n in counts.items():
+        if sample is None or n > 1:
+            raise InputError(f"{path}: {names}: got {sample!r} {n} times, wanted each name once")
+    return {
+        column: {
+            str(sample): None if value in (None, "", "NA") or value != value else str(value)
+            for sample, value in zip(samples, table[column].to_list(), strict=True)
+        }
+        for column in columns
+    }

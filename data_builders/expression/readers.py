@@ -80,7 +80,11 @@ def read_raw(
     if layer is not None:
         raise InputError(f"{path}: layer: got {layer!r} for a file that is not .h5ad, wanted none")
     if start[:4] == b"PAR1":
-        yield from _read_parquet(path)
+        try:
+            yield from _read_parquet(path)
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: not a whole Parquet file: {reason}") from None
         return
     yield _read_text(path, genes_in)
 
@@ -107,13 +111,18 @@ def _read_h5ad(path: Path, layer: str | None) -> Iterator[RawMatrix]:
         values = with_rows[rows]
         values = sparse.csr_array(values) if sparse.issparse(values) else np.asarray(values)
         part = data.obs.iloc[rows]
-        obs = {
-            str(name): [None if value != value else value for value in part[name].tolist()]
-            for name in part.columns
-        }
+        obs = {str(name): _obs_values(part[name]) for name in part.columns}
         yield RawMatrix(values=values, samples=list(map(str, part.index)), genes=genes, obs=obs)
     if not data.n_obs:
         raise InputError(f"{path}: got no sample, wanted at least one")
+
+
+def _obs_values(column) -> list:
+    """Values of a column of a data frame; NaN stays in numbers, so that all parts have one type."""
+    values = column.tolist()
+    if column.dtype.kind == "f":
+        return values
+    return [None if value != value else value for value in values]
 
 
 def _read_parquet(path: Path) -> Iterator[RawMatrix]:
