@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold
 from isoclr.evaluation.linear import ALPHAS, CLASS_ALPHAS, Linear, _Rotation, _Units
-from isoclr.evaluation.scores import score
 
 TRAIN, VALIDATION, TEST = np.arange(60), np.arange(60, 100), np.arange(100, 160)
 
@@ -174,37 +173,3 @@ def test_a_number_that_is_none_is_named(value):
     for fold in (fold_of(REGRESSION, targets[:, 0] * 1.0), multilabel(targets)):
         with pytest.raises(InputError, match=message):
             Linear(x)(fold)
-
-
-# --- Scores
-
-
-def test_scores_of_numbers_of_a_known_case():
-    predicted, observed = np.array([1.0, 2, 3, 10]), np.array([1.0, 2, 4, 3])
-    r = np.corrcoef(predicted, observed)[0, 1]
-    expected = {"pearson": r, "spearman": 0.8, "mse": (1 + 49) / 4}
-    assert score(REGRESSION, predicted, observed) == pytest.approx(expected)
-    expected = {"pearson": 0, "spearman": 0, "mse": (0 + 1 + 9 + 4) / 4}
-    assert score(REGRESSION, np.ones(4), observed) == expected
-
-
-def test_scores_of_classes_of_a_known_case():
-    # The first class is ranked right; of the second, one of two pairs. Together: of the 2 * 4 pairs
-    # of a true and a false, 0.9 wins all and 0.2 one (of 0.1, 0.3, 0.4, 0.8).
-    predicted = np.array([[0.9, 0.3], [0.1, 0.2], [0.4, 0.8]])
-    observed = np.array([[True, False], [False, True], [False, False]])
-    assert score(MULTILABEL, predicted, observed) == pytest.approx(
-        {
-            "auroc_macro": 0.5,
-            "auroc_micro": 5 / 8,
-            "auprc_macro": (1 + 1 / 3) / 2,
-            "auprc_micro": (1 + 2 / 5) / 2,
-        }
-    )
-    assert set(score(MULTILABEL, predicted[:, :1], observed[:, :1]).values()) == {1}
-    for average in ("macro", "micro"):
-        areas = [f(observed, predicted, average=average) for f in _AREAS]
-        assert [score(MULTILABEL, predicted, observed)[f"{n}_{average}"] for n in _NAMES] == areas
-
-
-_AREAS, _NAMES = (roc_auc_score, average_precision_score), ("auroc", "auprc")
