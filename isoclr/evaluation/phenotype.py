@@ -6,6 +6,7 @@ whose labels nobody sees; few labels are a part of it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ from modeling_isoclr import (
     ExpressionModel,
     ExpressionProcessor,
 )
+
+# Components keep their own weights: in units of each, noise would count as much as the first.
+ON_COMPONENTS = partial(Linear, least_spread=10.0, alphas=(1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0))
 
 LABEL_COUNTS = (0.05, 0.1, 0.25, 0.5, ALL)
 COMPONENTS = 128
@@ -177,8 +181,12 @@ def phenotype_predictors(
     values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
     ranks = ExpressionProcessor(transform="ranks")._transform(values).astype(np.float32)
     predictors: dict[str, Predictor] = {
-        f"PCA-{COMPONENTS} + logistic": OnFeatures(TrainSide(values, principal_components)),
-        f"ranks + PCA-{COMPONENTS} + logistic": OnFeatures(TrainSide(ranks, principal_components)),
+        f"PCA-{COMPONENTS} + logistic": OnFeatures(
+            TrainSide(values, principal_components), ON_COMPONENTS
+        ),
+        f"ranks + PCA-{COMPONENTS} + logistic": OnFeatures(
+            TrainSide(ranks, principal_components), ON_COMPONENTS
+        ),
         f"{VARIABLE_GENES:,} most variable genes + logistic": OnFeatures(
             TrainSide(values, most_variable)
         ),
@@ -231,17 +239,13 @@ def standardised(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
 
 
 def principal_components(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
-    """Scores of the principal components of z-scores, in units of the first one's spread.
-
-    One unit for all keeps the components' own weights: in units of each, noise would count as much
-    as the first.
-    """
+    """Scores of the principal components of z-scores."""
     from sklearn.decomposition import PCA
 
     z = standardised(values, side, seed)
     n = min(COMPONENTS, len(side) - 1, z.shape[1])
     scores = PCA(n, random_state=seed).fit(z[side]).transform(z)
-    return (scores / scores[side, 0].std()).astype(np.float32)
+    return scores.astype(np.float32)
 
 
 def most_variable(values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
