@@ -13,8 +13,8 @@ from data_builders.text import Tally, decode, numbered_lines
 _REQUIRED = ("transcript_id", "gene_id", "sequence")
 _INT = pl.Int64  # wide enough to see numbers that are too large
 _COLUMNS = {
-    name: {pl.Int32: _INT, pl.List(pl.Int32): pl.List(_INT)}.get(kind, kind)
-    for name, kind in pl.from_arrow(TRANSCRIPT_SCHEMA.empty_table()).schema.items()
+    name: {pl.Int32(): _INT(), pl.List(pl.Int32): pl.List(_INT)}.get(kind, kind)
+    for name, kind in pl.DataFrame(TRANSCRIPT_SCHEMA.empty_table()).schema.items()
 }
 ROW = "row"
 """Column that numbers the rows of a file, from 1, for errors."""

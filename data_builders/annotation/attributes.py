@@ -19,7 +19,6 @@ _GFF3 = re.compile(
     rb'(?:("[^"]*"(?:\s*,\s*"[^"]*")*)(?=\s*(?:;|\Z))|([^;]*))'
     rb"\s*(?:;|\Z)"
 )
-_NEXT = re.compile(rb"[^;]*(?:;|\Z)")
 _QUOTED = re.compile(rb'"([^"]*)"')
 _BARE_ID = re.compile(rb'[^\s";=]+')
 
@@ -74,7 +73,8 @@ def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> dict[bytes, tupl
     while at < end:
         match = pattern.match(attributes, at)
         if match is None:
-            at = max(_NEXT.match(attributes, at).end(), at + 1)
+            semicolon = attributes.find(b";", at)
+            at = end if semicolon < 0 else semicolon + 1
             continue
         found.setdefault(match[1], value_of(match))
         at = max(match.end(), at + 1)
@@ -82,7 +82,7 @@ def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> dict[bytes, tupl
 
 
 def _gtf_value(match: re.Match) -> tuple[bytes, int]:
-    group = match.lastindex
+    group = match.lastindex or 4
     value, end = match[group], match.end(group) + (group < 4)
     if group == 2:
         value = value.replace(b'\\"', b'"')

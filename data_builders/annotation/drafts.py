@@ -80,6 +80,16 @@ class Draft:
     run: Run | None = None
     changes: tuple[str, ...] = ()
 
+    @property
+    def exons(self) -> list[Interval]:
+        """The exons of a draft whose parts are not in a run."""
+        return self.parts.exons if self.parts else []
+
+    @property
+    def cds(self) -> dict[Interval, int]:
+        """The CDS of a draft whose parts are not in a run."""
+        return self.parts.cds if self.parts else {}
+
 
 @dataclass(slots=True, kw_only=True)
 class Drafts:
@@ -193,13 +203,13 @@ def build_model(
     return TranscriptModel(
         transcript_id=transcript_id,
         gene_id=text(draft.gene, draft.line),
-        chromosome=text(draft.chromosome, draft.line),
-        strand=draft.strand,
+        chromosome=text(draft.chromosome or b"", draft.line),
+        strand=draft.strand or "",
         exons=exons,
         cds=cds,
         phase=phase,
         line=draft.line,
-        biotype=draft.biotype and text(draft.biotype, draft.line),
+        biotype=text(draft.biotype, draft.line) if draft.biotype else None,
     )
 
 
@@ -248,7 +258,8 @@ def _spliced(
     exons = ordered_exons(parts.exons or _exons_of_cds(parts))
     if strand not in ("+", "-"):
         raise SkipTranscript("strand unknown")
-    return exons, *(_coding(exons, parts, strand) if parts.cds else ((), 0))
+    cds, phase = _coding(exons, parts, strand) if parts.cds else ((), 0)
+    return exons, cds, phase
 
 
 def _exons_of_cds(parts: Parts) -> Iterator[Interval]:

@@ -7,7 +7,7 @@ https://genome.ucsc.edu/goldenPath/help/bigGenePred.html.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,7 +216,7 @@ def _layout(columns: list[bytes], where: str) -> _Layout:
         return _BIG_GENEPRED if _has_frames(columns) else _BED12
     if width == _REFFLAT.columns and columns[3] in _STRANDS:
         return _refflat_or_bin(columns, where)
-    strand = next((at for at in (2, 3) if columns[at : at + 1] and columns[at] in _STRANDS), None)
+    strand = next((at for at in (2, 3) if columns[at : at + 1] and columns[at] in _STRANDS), -1)
     layout = _BY_STRAND.get((strand, width)) or _BY_WIDTH.get(width)
     if layout is None:
         found = f"{width}"
@@ -381,7 +381,7 @@ def _model(row: _Row, name: str, path, number: int, tally: Tally) -> TranscriptM
     cds = _coding(exons, row.cds)
     phase = 0
     if row.frames is not None:
-        phase = _phase(exons if row.strand == b"+" else exons[::-1], row)
+        phase = _phase(exons if row.strand == b"+" else exons[::-1], row.cds, row.frames)
     elif cds:
         tally.adjusted["CDS without a phase read as in frame"] += 1
     if not row.gene:
@@ -410,15 +410,13 @@ def _coding(exons: Sequence[Interval], cds: Interval) -> tuple[Interval, ...]:
     return pieces
 
 
-def _phase(exons: Sequence[Interval], row: _Row) -> int:
+def _phase(exons: Sequence[Interval], cds: Interval, frames: Mapping[Interval, int]) -> int:
     """Return the phase of the CDS by the frames of the exons, 5'→3'; 0 without a CDS."""
-    phase = frame = None
+    phase, frame = None, 0
     for exon in exons:
-        bases = min(exon[1], row.cds[1]) - max(exon[0], row.cds[0])
-        given = row.frames[exon]
-        if bases <= 0:
-            wanted = -1
-        else:
+        bases = min(exon[1], cds[1]) - max(exon[0], cds[0])
+        given, wanted = frames[exon], -1
+        if bases > 0:
             if phase is None:
                 frame = max(given, 0)
                 phase = -frame % 3

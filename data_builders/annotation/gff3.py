@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from data_builders.annotation.attributes import gff3_value, gff3_values
-from data_builders.annotation.drafts import Draft, Drafts, Parts, add_part, missing
+from data_builders.annotation.drafts import Draft, Drafts, add_part, missing
 from data_builders.annotation.features import NO_PHASE, PARTS, UTRS, Block, Line, feature_lines
 from data_builders.annotation.models import SkipTranscript, coding_pieces, ordered_exons, overlap
 from data_builders.annotation.runs import CDS
@@ -145,14 +145,15 @@ class _Tree:
                 del self.drafts[key]
                 continue
             self._describe(key, draft, node)
-            gene = self.nodes.get(draft.gene)
+            name = draft.gene = self._gene_of(key)
+            gene = self.nodes.get(name)
             if gene and gene.is_gene:
                 if gene.label:
-                    symbols[draft.gene] = gene.label
+                    symbols[name] = gene.label
             elif gene and gene.label:
-                draft.gene = gene.label
+                name = draft.gene = gene.label
             if protein := self.proteins.get(key):
-                self.gene_names.setdefault(draft.gene, {})[protein] = None
+                self.gene_names.setdefault(name, {})[protein] = None
         drafts = Drafts(
             transcripts=self.drafts,
             symbols=symbols,
@@ -166,9 +167,8 @@ class _Tree:
         draft.biotype = node.kind
         if node.trans_spliced:
             draft.skip_reason = "trans-splicing"
-        elif _last_base(draft) > self.circular.get(draft.chromosome, math.inf):
+        elif _last_base(draft) > self.circular.get(draft.chromosome or b"", math.inf):
             draft.skip_reason = "across the origin of a circular chromosome"
-        draft.gene = self._gene_of(key)
 
     def _define(self, line: Line) -> None:
         number, kind, chromosome, _, (_, end), _, attributes = line
@@ -254,7 +254,7 @@ class _Tree:
             self._place_exons_of_gene(gene, children[gene])
         for parent, lines in self.loose.items():
             node, draft = self.nodes.get(parent), self.drafts.get(parent)
-            has_exons = draft is not None and draft.parts.exons
+            has_exons = draft is not None and draft.exons
             if node and node.is_gene and not has_exons and parent not in self.transcript_of_gene:
                 self._place_cds_of_gene(parent, lines, children[parent])
                 continue
@@ -269,11 +269,11 @@ class _Tree:
             return
         (key,) = transcripts
         of_transcript = self.drafts.get(key)
-        if of_transcript is not None and of_transcript.parts.exons:
+        if of_transcript is not None and of_transcript.exons:
             return
         of_gene = self.drafts.pop(gene)
-        if of_transcript is not None:
-            for interval, phase in of_transcript.parts.cds.items():
+        if of_transcript is not None and of_transcript.parts and of_gene.parts:
+            for interval, phase in of_transcript.cds.items():
                 of_gene.parts.add(CDS, interval, phase)
             of_gene.parts.stops += of_transcript.parts.stops
             of_gene.skip_reason = of_gene.skip_reason or of_transcript.skip_reason
@@ -289,7 +289,7 @@ class _Tree:
         changes: tuple[str, ...] = ()
         pieces = [line for of_id in by_id.values() for line in of_id]
         if len(by_id) > 1 and _is_one_cds(pieces):
-            by_id, changes = {gene: pieces}, (_SEVERAL_IDS,)
+            by_id, changes = defaultdict(list, {gene: pieces}), (_SEVERAL_IDS,)
         candidates = self._without_cds(children)
         for key, of_id in by_id.items():
             if self._has_cds(children, of_id):
@@ -301,7 +301,7 @@ class _Tree:
             fitting = candidates
             if len(candidates) > 1 or len(by_id) > 1:
                 fitting = [name for name in candidates if self._fits(name, of_id)]
-            if len(fitting) != 1 or self.drafts[fitting[0]].parts.cds:
+            if len(fitting) != 1 or self.drafts[fitting[0]].cds:
                 self._add_own_transcript(key, gene, of_id, ())
                 self.drafts[key].skip_reason = _AMBIGUOUS
                 continue
@@ -317,8 +317,8 @@ class _Tree:
             node = self.nodes[key]
             if not node.may_code:
                 continue
-            draft = self.drafts.setdefault(key, Draft(node.line, parts=Parts()))
-            if draft.parts is None or not draft.parts.cds:
+            draft = self.drafts.setdefault(key, Draft(node.line))
+            if not draft.cds:
                 found.append(key)
         messengers = [key for key in found if self.nodes[key].kind == b"mRNA"]
         return messengers or found
@@ -327,7 +327,7 @@ class _Tree:
         """Return whether a CDS of a gene only repeats that of one of its transcripts."""
         pieces = {line[4] for line in lines}
         drafts = filter(None, map(self.drafts.get, children))
-        return any(draft.parts and pieces <= draft.parts.cds.keys() for draft in drafts)
+        return any(pieces <= draft.cds.keys() for draft in drafts)
 
     def _fits(self, key: bytes, lines: list[Line]) -> bool:
         """Return whether the exons of a transcript have room for a CDS as one run."""
@@ -335,7 +335,7 @@ class _Tree:
         if any((line[2], line[3]) != (draft.chromosome, draft.strand) for line in lines):
             return False
         try:
-            coding_pieces(ordered_exons(draft.parts.exons), sorted({line[4] for line in lines}))
+            coding_pieces(ordered_exons(draft.exons), sorted({line[4] for line in lines}))
         except SkipTranscript:
             return False
         return True
@@ -410,8 +410,7 @@ def _without_prefixes(drafts: Drafts) -> Drafts:
 
 
 def _last_base(draft: Draft) -> int:
-    parts = draft.parts or Parts()
-    return max((end for _, end in (*parts.exons, *parts.cds)), default=0)
+    return max((end for _, end in (*draft.exons, *draft.cds)), default=0)
 
 
 def _first(names: tuple[bytes, ...], attributes: bytes) -> bytes | None:

@@ -100,9 +100,10 @@ def _annotation(
             continue
         models.append(model)
         runs.append(draft.run)
-        if symbol := drafts.symbols.get(draft.gene):
+        gene = draft.gene or b""
+        if symbol := drafts.symbols.get(gene):
             gene_symbols[model.gene_id] = text(symbol, draft.line)
-        if drafts.gene_names and (others := drafts.gene_names.pop(draft.gene, None)):
+        if drafts.gene_names and (others := drafts.gene_names.pop(gene, None)):
             gene_names[model.gene_id] = tuple(text(other, draft.line) for other in others)
         if drafts.preferences and (preferred := drafts.preferences.get(key)):
             preferences[name] = preferred

@@ -156,7 +156,7 @@ def _selected(rows: pa.Table, names: GeneNames, counts: GroupCounts) -> pa.Table
     """Return one row a gene."""
     best: dict[tuple[str, str], tuple] = {}
     columns = ("species", "gene_id", "transcript_id", "cds_start", "cds_end")
-    lengths = pc.binary_length(rows["sequence"]).to_pylist()
+    lengths = pc.call_function("binary_length", [rows["sequence"]]).to_pylist()
     for row, values in enumerate(zip(*(rows[name].to_pylist() for name in columns), strict=True)):
         species, gene, name, start, end = values
         rank, reason = names.preferences.get((species, name), (math.inf, LONGEST))

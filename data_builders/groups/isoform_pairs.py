@@ -39,7 +39,7 @@ class IsoformPairsConfig(datasets.BuilderConfig):
         merge, max_length, select: as in `Grouping`.
     """
 
-    version: str = "1.0.0"
+    version: str = "1.1.0"
     species: tuple[str | None, ...] = ()
     homology: tuple[tuple[str | None, ...], ...] = ()
     merge: str = "across"

@@ -49,8 +49,8 @@ class GeneNames:
     def of(self, species: str, gene_id: str) -> tuple[str, ...]:
         """Return the names of a gene other than its id."""
         gene = species, gene_id
-        symbol = self.symbols.get(gene)
-        return (symbol,) * (symbol is not None) + self.others.get(gene, ())
+        symbol, others = self.symbols.get(gene), self.others.get(gene, ())
+        return others if symbol is None else (symbol, *others)
 
     def add(self, species: str, gene_id: str, names: Iterable[str]) -> None:
         """Note further names of a gene, as far as the homology knows them."""

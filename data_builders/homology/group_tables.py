@@ -26,7 +26,8 @@ _EMAPPER_GROUPS = ("eggNOG_OGs", "eggNOG OGs")
 
 _ORTHODB_GROUP = re.compile(r"\d+at(\d+)")
 _ORTHODB_ORGANISM = re.compile(r"(\d+)_\d+")
-OMA_PROTEIN = re.compile(r"([A-Z0-9]{5})\d{5,}")
+OMA_PROTEIN = re.compile(r"[A-Z0-9]{5}\d{5,}")
+OMA_CODE = 5  # letters that are the species
 _EGGNOG_MEMBERS = re.compile(r"\d+\.[^,\s]+(?:,\d+\.[^,\s]+)*,?")
 _ENSEMBL_FIELD = re.compile(r"ENS[A-Z]*[GPT]\d{11}(?:\.\d+)?(?:_PAR_Y)?")
 _UNIPROT = re.compile(r"(?:sp|tr)\|([^|]+)\|([^|]+)")
@@ -122,16 +123,16 @@ def orthodb_species(organism: str) -> str:
 def _oma_groups(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     """OMA's groups: number, fingerprint, and proteins whose first five letters are the species."""
     for number, row in lines:
-        found = [OMA_PROTEIN.fullmatch(protein) for protein in row[2:] if protein]
-        if not (found and all(found) and row[0]):
+        proteins = [protein for protein in row[2:] if protein]
+        if not (proteins and row[0] and all(map(OMA_PROTEIN.fullmatch, proteins))):
             raise InputError(f"{table.path}:{number}: got no group of OMA's proteins, wanted one")
-        yield Row(number, row[0], tuple((match[1], match[0]) for match in found))
+        yield Row(number, row[0], tuple((protein[:OMA_CODE], protein) for protein in proteins))
 
 
 def _eggnog(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     """EggNOG's members: level, group, two counts, perhaps a category, and `taxon.protein,...`."""
     levels = OneLevel(table, tally)
-    place = _members_place(fields)
+    place = _members_place(fields) or 0
     for number, row in lines:
         if not _EGGNOG_MEMBERS.fullmatch(row[place]):
             raise InputError(

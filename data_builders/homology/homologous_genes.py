@@ -112,7 +112,7 @@ def read_homology(tables: Tables, tally: Tally | None = None) -> Homology:
     if not tables:
         raise InputError("homology: got no table, wanted one or more")
     tally = Tally() if tally is None else tally
-    links = _Links()
+    links, own_groups = _Links(), {}
     for number, table in enumerate(tables):
         own_groups = _add(links, number, table, tally)
     groups = own_groups if len(tables) == 1 and own_groups else links.groups()
@@ -185,17 +185,17 @@ def _add(links: _Links, number: int, table: HomologyTable, tally: Tally) -> dict
         for place, name in row.names:
             links.name((genes[place][0], without_version(name)), genes[place])
     if table.genes is not None:
-        _add_names(links, number, table)
+        _add_names(links, number, table, table.genes)
     return own_groups
 
 
-def _add_names(links: _Links, number: int, table: HomologyTable) -> None:
+def _add_names(links: _Links, number: int, table: HomologyTable, names: str | os.PathLike) -> None:
     """Note the names that a table of names has for the genes of a homology table."""
     taxa = defaultdict(list)
     for key, gene in (gene for gene, bits in links.tables.items() if bits >> number & 1):
         taxa[gene].append(key)
     example, found = None, False
-    for entry in read_gene_names(table.genes):
+    for entry in read_gene_names(names):
         example = example or next(iter(entry.names), None)
         for gene in entry.names:
             for key in taxa.get(gene, ()):
@@ -206,7 +206,7 @@ def _add_names(links: _Links, number: int, table: HomologyTable) -> None:
                             links.name((key, name), (key, gene))
     if not found:
         raise InputError(
-            f"{table.genes}: got names of no gene of {table.path}, such as '{example}', wanted "
+            f"{names}: got names of no gene of {table.path}, such as '{example}', wanted "
             f"its genes, such as '{next(iter(taxa), None)}'"
         )
 

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from data_builders.homology.group_tables import OMA_PROTEIN
+from data_builders.homology.group_tables import OMA_CODE, OMA_PROTEIN
 from data_builders.homology.rows import (
     NO_NAMES,
     HomologyTable,
@@ -69,7 +69,7 @@ class _BiomartColumn(NamedTuple):
 def _biomart(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     if table.species is None:
         raise InputError(f"{table.path}:1: got no species of the first gene, wanted it named")
-    own, others = _biomart_columns(table, fields)
+    own, others = _biomart_columns(table, fields, table.species)
     for number, row in lines:
         check_filled(table.path, number, [row[own]], "a gene stable ID")
         members = [(table.species, row[own])]
@@ -85,7 +85,7 @@ def _biomart(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally
 
 
 def _biomart_columns(
-    table: HomologyTable, fields: list[str]
+    table: HomologyTable, fields: list[str], reference: str
 ) -> tuple[int, tuple[_BiomartColumn, ...]]:
     """Return the place of the first gene, and the columns of its homologs."""
     genes = {at: m["species"] for at, f in enumerate(fields) if (m := _BIOMART_GENE.fullmatch(f))}
@@ -110,7 +110,7 @@ def _biomart_columns(
             kinds[at] = kind
     columns = (
         _BiomartColumn(
-            table.species if _PARALOGUE.fullmatch(species) else _HOMOLOG.sub("", species),
+            reference if _PARALOGUE.fullmatch(species) else _HOMOLOG.sub("", species),
             at,
             kinds[at],
         )
@@ -170,9 +170,8 @@ def _oma_pairs(table: HomologyTable, fields: list[str], lines: Lines, tally: Tal
     """
     for number, (first, second, *_) in lines:
         check_filled(table.path, number, (first, second), "two proteins")
-        found = OMA_PROTEIN.fullmatch(first), OMA_PROTEIN.fullmatch(second)
-        if all(found):
-            species = [match[1] for match in found]
+        if OMA_PROTEIN.fullmatch(first) and OMA_PROTEIN.fullmatch(second):
+            species = first[:OMA_CODE], second[:OMA_CODE]
         else:
             species = check_species_named(table, "OMA's pairs of other ids than its own")
         yield Row(number, None, tuple(zip(species, (first, second), strict=True)))

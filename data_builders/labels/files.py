@@ -100,6 +100,6 @@ def read_label_set(path: str | os.PathLike) -> LabelSet:
         transcripts=transcripts,
         groups=tuple(table["homology_group"].to_pylist()),
         report=Counter(about["report"]),
-        matched=Counter(about["matched"]),
-        homology_matches=tuple(Match(**match) for match in about["homology_matches"]),
+        matched=Counter(about.get("matched", {})),
+        homology_matches=tuple(Match(**match) for match in about.get("homology_matches", ())),
     )

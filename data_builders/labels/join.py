@@ -1,8 +1,9 @@
 """Find the transcripts that labels belong to, by transcript or by gene."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from data_builders.names import taxon, without_version
 from data_builders.records import IsoformGroup, Transcript
@@ -31,7 +32,7 @@ class Found:
         species: all species that were searched.
     """
 
-    matches: Mapping[Hashable, list[Match]]
+    matches: Mapping[Any, list[Match]]
     example: tuple[str, str] | None = None
     species: set[str] = field(default_factory=set)
 

@@ -2,8 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -188,7 +189,7 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     return label_genes(column, list(map(gene_key, of_species, names)), join)
 
 
-def label_genes(column: LabelColumn, keys: Sequence[Hashable], join: Join) -> LabelSet:
+def label_genes(column: LabelColumn, keys: Sequence[GeneKey], join: Join) -> LabelSet:
     """Join the labels of genes with transcripts of isoform groups.
 
     Args:
@@ -203,8 +204,8 @@ def label_genes(column: LabelColumn, keys: Sequence[Hashable], join: Join) -> La
 
 def collect(
     column: LabelColumn,
-    keys: Sequence[Hashable],
-    look_up: Callable[[Mapping[Hashable, int]], Found],
+    keys: Sequence[TranscriptKey | GeneKey],
+    look_up: Callable[[Mapping[Any, int]], Found],
 ) -> LabelSet:
     """Join labels with transcripts.
 
@@ -218,7 +219,7 @@ def collect(
     """
     repeats = Counter(keys)
     report: Counter[str] = Counter()
-    rows: dict[Hashable, int] = {}
+    rows: dict[TranscriptKey | GeneKey, int] = {}
     for row, (key, value) in enumerate(zip(keys, column.values, strict=True)):
         if value is None:
             report["label missing"] += 1

@@ -174,7 +174,7 @@ def test_the_cache_goes_by_content_not_by_time(inputs):
     first = pairs(inputs, "a")
     first.download_and_prepare()
     assert ids(first.as_dataset(split="train")) == {"a:a1": ["a1"], "a:a2": ["a2"]}
-    assert first.cache_dir.endswith("/1.0.0") and "isoform_pairs" in first.cache_dir
+    assert first.cache_dir.endswith("/1.1.0") and "isoform_pairs" in first.cache_dir
 
     os.utime(fasta, ns=(1, 1))
     assert pairs(inputs, "a").cache_dir == first.cache_dir
