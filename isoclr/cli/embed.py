@@ -39,8 +39,9 @@ def embed(
     isoclr embed --genome genome.fa.gz --annotation genes.gff3.gz --output vectors.parquet
     """
     from data_builders.text import Tally
-    from isoclr.evaluation.embed import embed_to_file, load_model
+    from isoclr.evaluation.embed import embed_to_file
     from isoclr.evaluation.embed import guess_cds as guess
+    from isoclr.pretrained import load_model
 
     encoder, tokenizer = load_model(model)
     tally = Tally(strict=sources.strict)

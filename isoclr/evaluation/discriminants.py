@@ -14,9 +14,10 @@ from scipy.linalg import eigh
 from data_builders.figures import new_figure, save_figure
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.hub.card import write_card
 from isoclr.model_folder import write_model_folder
+from isoclr.pretrained import load_model
 from isoclr.statistics import standardised
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.pooling_isoclr import CODONS

@@ -15,53 +15,20 @@ import pyarrow.parquet as pq
 import torch
 from datasets import load_dataset
 from huggingface_hub.errors import HTTPError
-from transformers import AutoModel, AutoTokenizer
 
 from data_builders.codec import GROUP_SCHEMA, groups_of_table
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, IsoformGroup, Transcript
+from isoclr.pretrained import NEW_KEYS
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
 from isoclr.repositories import check_source
-from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.tokens import tokens_of
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_tokens
 
 _ABOUT = b"isoclr.embed"
-# Keys that configurations have had since, at what they were before: a model is the same without.
-_NEW_KEYS = (("alphabet", "rna"), ("critic", None), ("critic_bands", 1))
 _PARQUET = {"compression": "zstd", "use_dictionary": ["gene_id", "species"]}
-
-
-def load_model(
-    model: str | os.PathLike = DEFAULT_MODEL,
-) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
-    """The encoder, for inference and on the GPU if there is one, and its tokenizer.
-
-    Args:
-        model: the name of a shipped model, a folder that train.py wrote, or a repository on the
-            Hub.
-
-    Raises:
-        InputError: when it is neither, of another family, or lacks weights; no model is shipped
-            with this installation.
-    """
-    model = resolve_model(model)
-    check_source(model, "a model that train.py wrote", "config.json")
-    try:
-        encoder, info = AutoModel.from_pretrained(
-            model, output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except OSError as error:
-        raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from error
-    if encoder.config.model_type != "isoclr":
-        raise InputError(f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr")
-    unlike = {name for name, *_ in info["mismatched_keys"]}
-    if missing := sorted({*info["missing_keys"], *unlike}):  # transformers makes them up
-        raise InputError(f"{model}: got no weights that fit {', '.join(missing)}, wanted all")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return encoder.eval().to(device), AutoTokenizer.from_pretrained(model)
 
 
 def embed_transcripts(
@@ -210,7 +177,7 @@ def _model_digest(model: IsoCLRModel) -> str:
     config = {
         key: value
         for key, value in model.config.to_dict().items()
-        if key != "_name_or_path" and (key, value) not in _NEW_KEYS
+        if key != "_name_or_path" and not (key in NEW_KEYS and value == NEW_KEYS[key])
     }
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, tensor in model.state_dict().items():

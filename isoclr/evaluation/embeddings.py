@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from data_builders.labels.label_set import numbers
 from data_builders.records import InputError, Transcript
 from data_builders.tables import names_of_columns, read_table
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
+from isoclr.pretrained import load_model
 from isoclr.progress import progress as progress_bar
 from isoclr.repositories import check_source
 

@@ -18,13 +18,15 @@ from data_builders.labels.label_set import LabelSet
 from data_builders.labels.splits import SEEDS, make_splits
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.compare import compare, fold_of
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.figures_explain import plot_explanation
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
+from isoclr.pretrained import load_model, load_pretrained
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
+from isoclr.shipped import resolve_model
 from isoclr.statistics import aligned
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
@@ -516,7 +518,7 @@ def explain_model(
                 f"{model}: got {', '.join(architectures) or 'an encoder'}, wanted a fine-tuned "
                 "model, labels for a probe, or a transcript to be similar to"
             )
-        network = AutoModelForSequenceClassification.from_pretrained(model)
+        network = load_pretrained(AutoModelForSequenceClassification, resolve_model(model))
         score = head_score(network.eval().to(encoder.device), class_name)
     explanation = explain(score, tokenizer, transcript, **options)
     explanation.write(output)

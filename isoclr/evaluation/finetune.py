@@ -16,7 +16,6 @@ from data_builders.labels.source import LabelSource
 from data_builders.labels.splits import make_splits
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Prediction, Results, compare
-from isoclr.evaluation.embed import load_model
 from isoclr.evaluation.fit import (
     PROBLEM_TYPES,
     Evaluation,
@@ -29,6 +28,7 @@ from isoclr.evaluation.linear import LEAST_SPREAD, Linear
 from isoclr.evaluation.networks import Head, Network, SalukiLike, seeded, tokenize, untrained
 from isoclr.evaluation.settings import DEFAULTS, FitSettings, Settings, TrainingOptions
 from isoclr.model_folder import write_model_folder
+from isoclr.pretrained import load_model
 from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 

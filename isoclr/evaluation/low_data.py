@@ -15,13 +15,13 @@ from data_builders.labels.splits import make_splits
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Predictor, Results, RunLog, compare
 from isoclr.evaluation.controls import TOGETHER, control_features
-from isoclr.evaluation.embed import load_model
 from isoclr.evaluation.features import Lazy, kmer_frequencies, structure_features
 from isoclr.evaluation.finetune import FineTuned, Saluki, about_training, embed_rows
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.networks import tokenize, untrained
 from isoclr.evaluation.predictors import Boosting
 from isoclr.evaluation.settings import Settings, TrainingOptions
+from isoclr.pretrained import load_model
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 
 METHODS = {

@@ -16,11 +16,12 @@ from data_builders.labels.tasks import TASKS
 from data_builders.records import InputError
 from isoclr.evaluation.compare import ALL, Predictor, Results, RunLog, compare
 from isoclr.evaluation.controls import KMERS, RANDOM, control_features, control_predictors
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import features_of, is_ours, model_names
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.results import Count
+from isoclr.pretrained import load_model
 
 
 def probe(

@@ -15,12 +15,13 @@ from data_builders.groups.parquet import read_groups
 from data_builders.names import taxon
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.controls import RANDOM
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import model_names
 from isoclr.evaluation.features import kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.networks import untrained
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
+from isoclr.pretrained import load_model
 from isoclr.progress import progress
 from isoclr.statistics import aligned, standardised
 

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data_builders.records import InputError
-from isoclr.evaluation.embed import load_model
+from isoclr.pretrained import load_model
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.pooling_isoclr import LAYOUT_NUMBERS, codon_usage, layout_numbers, regions_of
 from toys import random_tokens, tiny, trained_like

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from data_builders.groups.report import read_report
-from data_builders.records import InputError
-from data_builders.text import read_json
 from isoclr.objectives.card import CardFacts
-from modeling_isoclr import IsoCLRConfig
+from isoclr.pretrained import read_config
 
 _ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
 _ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
@@ -26,11 +24,7 @@ def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
     Raises:
         InputError: the configuration is of another model; a report that is not one.
     """
-    path = folder / "config.json"
-    values = read_json(path, ("model_type",), "a model that train.py wrote")
-    if values["model_type"] != IsoCLRConfig.model_type:
-        raise InputError(f"{path}: model_type: got {values['model_type']!r}, wanted 'isoclr'")
-    config = IsoCLRConfig.from_dict(values)
+    config = read_config(folder / "config.json")
     reports = _read_reports(recipe.get("data"))
     return CardFacts(
         tags=("rna", "biology", "contrastive-learning"),

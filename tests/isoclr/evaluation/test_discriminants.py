@@ -13,7 +13,7 @@ from isoclr.evaluation.discriminants import (
     fit_discriminants,
     linear_discriminants,
 )
-from isoclr.evaluation.embed import load_model
+from isoclr.pretrained import load_model
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from toys import tiny
 

@@ -20,9 +20,9 @@ from isoclr.evaluation.embed import (
     embed_to_file,
     embed_transcripts,
     guess_cds,
-    load_model,
     read_dataset,
 )
+from isoclr.pretrained import load_model
 from loopback_hub import run_client
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
@@ -187,7 +187,8 @@ def test_parts_of_something_else_are_refused(model, per_position, tmp_path, monk
 TO_KILL = """
 import sys
 from data_builders.tables import read_transcript_table
-from isoclr.evaluation.embed import embed_to_file, load_model
+from isoclr.evaluation.embed import embed_to_file
+from isoclr.pretrained import load_model
 model, tokenizer = load_model(sys.argv[1])
 rows = list(read_transcript_table(sys.argv[2]))
 embed_to_file(sys.argv[3], model, tokenizer, rows, tokens_per_part=1000)

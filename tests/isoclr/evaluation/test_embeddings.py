@@ -7,7 +7,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from data_builders.records import InputError, Transcript
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import (
     embed_with,
     embed_with_auto_model,
@@ -16,6 +16,7 @@ from isoclr.evaluation.embeddings import (
     model_names,
     read_embeddings,
 )
+from isoclr.pretrained import load_model
 
 TRANSCRIPTS = [
     Transcript("a", "g", "s", "ACGTACGTAC"),

@@ -12,7 +12,8 @@ import torch
 from data_builders.groups.parquet import read_groups
 from data_builders.labels.files import write_label_set
 from data_builders.labels.label_set import Join, read_labels
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
+from isoclr.pretrained import load_model
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "EVALUATION.md"
 

@@ -16,11 +16,12 @@ from data_builders.labels.source import LabelSource
 from data_builders.labels.splits import Split, few_rows, homology_split, make_splits
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.compare import Prediction, fold_of
-from isoclr.evaluation.embed import embed_transcripts, load_model
+from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.features import codon_frequencies, structure_features
 from isoclr.evaluation.linear import ALPHAS, Linear
 from isoclr.evaluation.probe import ProbeOptions, probe, probe_models
 from isoclr.evaluation.scores import score
+from isoclr.pretrained import load_model
 from modeling_isoclr import IsoCLRModel
 
 N = 400
