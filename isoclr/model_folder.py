@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from data_builders.records import InputError
+from data_builders.storage import respect_umask
 from data_builders.text import read_json
 
 _CODE = Path(__file__).resolve().parents[1] / "modeling_isoclr"
@@ -88,6 +89,7 @@ def write_model_folder(model, processor, folder: str | os.PathLike) -> None:
         folder: to write into.
     """
     model.save_pretrained(folder)
+    respect_umask(*Path(folder).glob("*.safetensors"))
     if processor is not None:
         processor.save_pretrained(folder)
     if any(_CODE.glob(f"*_{model.config.model_type}.py")):

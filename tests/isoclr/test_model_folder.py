@@ -1,6 +1,7 @@
 """A model folder is whole as it lies: it loads where none of our packages can be imported."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,15 @@ def test_a_family_without_code_is_one_line(tmp_path, family):
     with pytest.raises(InputError, match="model_type: got .*, wanted a family with code") as error:
         write_code(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_weights_have_the_mode_that_the_umask_gives(tmp_path, umask):
+    """safetensors makes its files readable by their owner alone."""
+    before = os.umask(umask)
+    try:
+        write_model_folder(IsoCLRModel(tiny()), IsoCLRTokenizer(), tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert set(modes.values()) == {0o666 & ~umask} and "model.safetensors" in modes
