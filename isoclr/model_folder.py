@@ -92,7 +92,8 @@ def write_model_folder(model, processor, folder: str | os.PathLike) -> None:
     respect_umask(*Path(folder).glob("*.safetensors"))
     if processor is not None:
         processor.save_pretrained(folder)
-    if any(_CODE.glob(f"*_{model.config.model_type}.py")):
+    family = model.config.model_type
+    if family and any(_CODE.glob(f"*_{family}.py")):
         write_code(folder)
 
 
