@@ -28,7 +28,9 @@ from .layers_isoclr import (
     look_up_table,
     track_table,
 )
+from .letters_isoclr import base_codes
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
+from .packing_isoclr import PackedShape  # noqa: F401  transformers 4 copies only what is here
 from .pipeline_isoclr import embed_tokens
 from .pooling_isoclr import (
     IsoCLRDiscriminants,
@@ -38,7 +40,7 @@ from .pooling_isoclr import (
     masked_mean,
 )
 from .segments_isoclr import Segments
-from .tokenization_isoclr import base_codes
+from .tokenization_isoclr import IsoCLRTokenizer  # noqa: F401  as above
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
 # What clients hand to every model (PEFT, Trainer, pipelines) and this family has no use for.
