@@ -23,6 +23,7 @@ COMMANDS = {
         "build",
         "build-homologs",
         "labels",
+        "expression",
         "simulate",
     ),
     "Models": (
@@ -42,6 +43,7 @@ COMMANDS = {
         "go",
         "information",
         "windows",
+        "phenotype",
     ),
     "Installation": (
         "demo",

@@ -1,0 +1,124 @@
+"""isoclr expression: expression matrices to one format, and to embeddings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import typer
+
+from isoclr.cli.options import Option
+
+DataFiles = Annotated[
+    list[str], typer.Argument(help="matrices or tables of samples, see docs/EXPRESSION.md")
+]
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """How files of expression are read."""
+
+    PANEL: ClassVar = "Reading"
+
+    unit: Annotated[
+        Literal["counts", "tpm", "fpkm", "log2"] | None,
+        Option(help="of the values; recognised by default"),
+    ] = None
+    layer: Annotated[str | None, Option(metavar="NAME", help="of AnnData; X by default")] = None
+    genes_in: Annotated[
+        Literal["rows", "columns"] | None, Option(help="of a TSV or CSV; told apart by default")
+    ] = None
+    aliases: Annotated[
+        str | None, Option(metavar="FILE", help="a name of a gene, a tab, the name to use")
+    ] = None
+    obs: Annotated[
+        str | None, Option(metavar="FILE", help="table of the samples: their names come first")
+    ] = None
+
+    def made(self):
+        """Return the options as `read_expression` takes them."""
+        from data_builders.expression.prepare import ReadOptions, read_aliases, read_obs
+
+        return ReadOptions(
+            unit=self.unit,
+            layer=self.layer,
+            genes_in=self.genes_in,
+            aliases=read_aliases(self.aliases) if self.aliases else {},
+            obs=read_obs(self.obs) if self.obs else {},
+        )
+
+
+def prepare(
+    files: DataFiles,
+    reading: Reading,
+    output: Annotated[str, Option(metavar="FILE", help="Parquet file")],
+) -> None:
+    """Write files of expression as one matrix of log2(x + 1), and say what was found.
+
+    Example:
+    isoclr expression prepare counts.tsv.gz --obs samples.tsv --output expression.parquet
+    isoclr expression prepare atlas.h5ad --layer counts --output expression.parquet
+    isoclr expression prepare quant/*.sf --output expression.parquet
+    """
+    from data_builders.expression.prepare import prepare_expression
+
+    report = prepare_expression(files, output, reading.made())
+    print("\n".join(report.lines()))
+
+
+def simulate(
+    output: Annotated[
+        str, Option(metavar="FILE", help=".h5ad, or .tsv or .tsv.gz and a table of samples beside")
+    ],
+    samples: Annotated[int, Option(help="how many, three a donor")] = 240,
+    genes: Annotated[int, Option(help="how many")] = 600,
+    tissues: Annotated[int, Option(help="classes")] = 6,
+    seed: Annotated[int, Option(help="of the random numbers")] = 0,
+) -> None:
+    """Write simulated reads: programmes of genes by tissue, a nuisance batch, and outliers.
+
+    Example:
+    isoclr expression simulate --output simulated.h5ad
+    """
+    from data_builders.simulate.expression import simulate_expression, write_simulated
+
+    simulated = simulate_expression(samples, genes, tissues=tissues, seed=seed)
+    written = write_simulated(simulated, output)
+    print(f"{', '.join(map(str, written))}: {samples:,} samples × {genes:,} genes")
+
+
+def embed(
+    model: Annotated[str, typer.Argument(help="folder, or repository on the Hub")],
+    data: Annotated[str, typer.Argument(help="file of expression")],
+    reading: Reading,
+    output: Annotated[str, Option(metavar="FILE", help='.h5ad, as obsm["X_isoclr"]; else Parquet')],
+    label: Annotated[
+        str | None, Option(metavar="COLUMN", help="draw a figure of the samples by it, .png")
+    ] = None,
+) -> None:
+    """Write an embedding of each sample.
+
+    Example:
+    isoclr expression embed model expression.parquet --output embeddings.h5ad --label tissue
+    """
+    from data_builders.expression.prepare import read_expression
+    from isoclr.evaluation.embed_expression import (
+        embed_expression,
+        load_expression_model,
+        plot_embeddings,
+        write_embeddings,
+    )
+
+    encoder, processor = load_expression_model(model)
+    matrix, read = read_expression([data], reading.made())
+    column = None if label is None else matrix.column(label)
+    embeddings, report = embed_expression(encoder, processor, matrix)
+    write_embeddings(output, matrix, embeddings)
+    print("\n".join([*read.lines(), str(report)]))
+    print(f"{output}: embeddings of {embeddings.shape[1]} numbers")
+    if column is not None:
+        figure = Path(output).with_suffix(".png")
+        plot_embeddings(embeddings, column, label, figure)
+        print(figure)
+
+
+KINDS = {"prepare": prepare, "simulate": simulate, "embed": embed}

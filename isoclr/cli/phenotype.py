@@ -1,0 +1,96 @@
+"""isoclr phenotype: phenotypes from expression with few labels, beside plain baselines."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from data_builders.records import InputError
+from isoclr.cli.expression import Reading
+from isoclr.cli.options import Option, numbers
+
+
+def phenotype(
+    data: Annotated[str, typer.Argument(help="file of expression")],
+    reading: Reading,
+    label: Annotated[str, Option(metavar="COLUMN", help="what is predicted")],
+    output: Annotated[
+        str, Option(metavar="DIR", help="folder of phenotype.json and .png; goes on with its runs")
+    ],
+    group: Annotated[
+        str | None,
+        Option(metavar="COLUMN", help="such as the donor, whose samples stay on one side"),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        Option(metavar="NAME,...", help="scarf, vime, byol, denoising, halves; all by default"),
+    ] = None,
+    labels: Annotated[
+        tuple | None,
+        Option(
+            metavar="X,...", parser=numbers, help="shares of the train rows, or numbers above 1"
+        ),
+    ] = None,
+    folds: Annotated[int, Option(help="how many, at least 2")] = 5,
+    seeds: Annotated[int, Option(help="how many cuts into folds")] = 3,
+    n_genes: Annotated[
+        int | None, Option(help="most variable genes for the encoders; all by default")
+    ] = None,
+    transform: Annotated[
+        Literal["log", "ranks", "quantile"], Option(help="of the encoders' input")
+    ] = "log",
+    steps: Annotated[
+        str | None,
+        Option(help='of pre-training, such as 200 or "50 epochs"; 300 epochs by default'),
+    ] = None,
+    controls: Annotated[
+        bool, Option("--controls/--no-controls", help="boosting and neighbours beside, take long")
+    ] = True,
+) -> None:
+    """Compare self-supervised encoders with the same network from scratch and plain baselines.
+
+    Example:
+    isoclr phenotype expression.parquet --label tissue --group donor --output phenotype
+    isoclr phenotype expression.parquet --label tissue --methods scarf --labels 0.1,1 --output out
+    """
+    from data_builders.expression.prepare import read_expression
+    from isoclr.evaluation.phenotype import (
+        LABEL_COUNTS,
+        METHODS,
+        PhenotypeOptions,
+        compare_phenotypes,
+        phenotype_labels,
+        with_label,
+    )
+
+    chosen = tuple(methods.split(",")) if methods else tuple(METHODS)
+    for name in chosen:
+        if name not in METHODS:
+            raise InputError(f"--methods: got {name!r}, wanted some of {', '.join(METHODS)}")
+    for name, value, least in (("folds", folds, 2), ("seeds", seeds, 1)):
+        if value < least:
+            raise InputError(f"--{name}: got {value}, wanted at least {least}")
+    if steps is not None and steps.isdecimal():
+        steps = int(steps)
+    options = PhenotypeOptions(
+        methods=chosen,
+        label_counts=LABEL_COUNTS if labels is None else tuple(map(_count, labels)),
+        folds=folds,
+        seeds=tuple(range(seeds)),
+        n_genes=n_genes,
+        transform=transform,
+        controls=controls,
+        recipe={} if steps is None else {"steps": steps},
+    )
+    matrix, report = read_expression([data], reading.made())
+    print("\n".join(report.lines()), file=sys.stderr)
+    matrix, without = with_label(matrix, label)
+    if without:
+        print(f"{without:,} samples without {label} are left out", file=sys.stderr)
+    found = phenotype_labels(matrix, label, group)
+    print(compare_phenotypes(matrix, found, Path(output), options).table())
+
+
+def _count(number: float) -> float | int:
+    return number if number <= 1 else int(number)

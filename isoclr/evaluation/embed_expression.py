@@ -1,0 +1,152 @@
+"""Embeddings of expression profiles, by a pre-trained encoder and its processor."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import AutoModel, AutoProcessor
+
+from data_builders.expression.matrix import ExpressionMatrix
+from data_builders.figures import new_figure, plain, save_figure
+from data_builders.records import InputError
+from isoclr.progress import progress
+from isoclr.repositories import check_source
+from modeling_isoclr import ExpressionModel, ExpressionProcessor, GeneReport
+
+KEY = "X_isoclr"
+_ROWS = 512
+_CLASSES = 20  # colours that can be told apart
+
+
+def load_expression_model(
+    model: str | os.PathLike,
+) -> tuple[ExpressionModel, ExpressionProcessor]:
+    """An encoder of expression, for inference and on the GPU if there is one, and its processor.
+
+    Args:
+        model: a folder that train.py wrote, or a repository on the Hub.
+
+    Raises:
+        InputError: it is neither, or a model of another family.
+    """
+    check_source(model, "a model that train.py wrote", "config.json")
+    try:
+        encoder = AutoModel.from_pretrained(model)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: {str(error).strip().splitlines()[0]}") from None
+    if not isinstance(encoder, ExpressionModel):
+        raise InputError(
+            f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr_expression"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return encoder.eval().to(device), AutoProcessor.from_pretrained(model)
+
+
+def embed_expression(
+    model: ExpressionModel, processor: ExpressionProcessor, matrix: ExpressionMatrix
+) -> tuple[np.ndarray, GeneReport]:
+    """Embed the samples of a matrix.
+
+    Args:
+        model: in evaluation mode.
+        processor: of the model.
+        matrix: log2(x + 1).
+
+    Returns:
+        Embeddings, float32 (samples, hidden_size); and how the genes met those of the model.
+
+    Raises:
+        InputError: fewer genes found than the processor asks for.
+    """
+    rows = range(0, len(matrix.samples), _ROWS)
+    found = []
+    for start in progress(rows, "embed", unit="parts"):
+        values = matrix.values[start : start + _ROWS]
+        values = values if isinstance(values, np.ndarray) else values.toarray()
+        try:
+            inputs = processor(values, matrix.genes, return_tensors="pt")["values"]
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        with torch.inference_mode():
+            found.append(model(inputs.to(model.device)).pooler_output.float().cpu().numpy())
+    _, report = processor.align(np.empty((0, len(matrix.genes))), matrix.genes)
+    return np.concatenate(found), report
+
+
+def write_embeddings(
+    path: str | os.PathLike, matrix: ExpressionMatrix, embeddings: np.ndarray
+) -> None:
+    """Write embeddings beside what is known of the samples.
+
+    Args:
+        path: .h5ad, where they are `obsm["X_isoclr"]` beside the log2 values; else Parquet.
+        matrix: that was embedded.
+        embeddings: float32 (samples, width).
+
+    Raises:
+        InputError: .h5ad without the package anndata.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}")
+    if path.suffix != ".h5ad":
+        flat = pa.array(embeddings.ravel(), pa.float32())
+        vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
+        obs = {name: list(column) for name, column in matrix.obs.items()}
+        table = pa.table({"sample_id": list(matrix.samples), **obs, "embedding": vectors})
+        pq.write_table(table, beside, compression="zstd")
+    else:
+        try:
+            import anndata
+        except ImportError:
+            raise InputError(
+                f"{path}: writing .h5ad needs the package anndata: pip install 'isoclr[expression]'"
+            ) from None
+        data = anndata.AnnData(matrix.values, obs={n: list(c) for n, c in matrix.obs.items()})
+        data.obs_names, data.var_names = list(matrix.samples), list(matrix.genes)
+        data.obsm[KEY] = embeddings
+        data.write_h5ad(beside)
+    beside.replace(path)
+
+
+def plot_embeddings(
+    embeddings: np.ndarray, labels: np.ndarray, label: str, path: str | os.PathLike
+) -> None:
+    """Draw the first two principal components of embeddings, coloured by a label.
+
+    Args:
+        embeddings: (samples, width).
+        labels: of the samples, (samples,); the most frequent `_CLASSES` have a colour each.
+        label: what they are, for the title.
+        path: the image to write.
+    """
+    centred = embeddings - embeddings.mean(0)
+    u, spread, _ = np.linalg.svd(centred, full_matrices=False)
+    scores = u[:, :2] * spread[:2]
+    shares = spread**2 / max(float((spread**2).sum()), 1e-12)
+    names, which, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    figure = new_figure(7.5, 5)
+    axes = figure.subplots()
+    coloured = np.argsort(-counts, kind="stable")[:_CLASSES]
+    rest = ~np.isin(which, coloured)
+    if rest.any():
+        axes.scatter(*scores[rest].T, s=10, c="#cccccc", linewidths=0, label="others")
+    for place, number in enumerate(sorted(coloured)):
+        colour = [[*_colour(place)]]
+        axes.scatter(
+            *scores[which == number].T, s=14, c=colour, linewidths=0, label=plain(names[number], 30)
+        )
+    for number, axis in enumerate((axes.xaxis, axes.yaxis)):
+        axis.set_label_text(f"component {number + 1} ({shares[number]:.0%} of the variance)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    save_figure(figure, f"Embeddings of {len(embeddings):,} samples by {plain(label)}", path)
+
+
+def _colour(place: int) -> tuple:
+    from matplotlib import colormaps
+
+    return colormaps["tab20"](place)
