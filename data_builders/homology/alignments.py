@@ -23,6 +23,7 @@ _PHYLIP = re.compile(r"\s*(\d+)\s+(\d+)\s*")
 _ID_LINE = re.compile(r"#=GF\s+(ID|AC)\s+(\S+)")
 _STRICT_NAME = 10  # columns of a name in PHYLIP's first form
 _LOWER = re.compile("[a-z]")
+_SHOWN = 60  # characters of a name that an error shows
 
 
 class Row(NamedTuple):
@@ -126,9 +127,9 @@ def _row(header: str, letters: str, line: int, path, names: set[str]) -> Row:
     if not name:
         raise InputError(f"{path}:{line}: header: got no name, wanted '>name'")
     if not letters:
-        raise InputError(f"{path}:{line}: sequence of '{name}': got none, wanted letters")
+        raise InputError(f"{path}:{line}: sequence of '{name[:_SHOWN]}': got none, wanted letters")
     if name in names:
-        raise InputError(f"{path}:{line}: name: got '{name}' again, wanted unique names")
+        raise InputError(f"{path}:{line}: name: got '{name[:_SHOWN]}' again, wanted unique names")
     names.add(name)
     return Row(name, description.strip(), letters, line)
 

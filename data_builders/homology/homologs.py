@@ -33,6 +33,7 @@ from data_builders.homology.phylogeny import (
     NEWICK_TOKEN,
     SpeciesDistances,
     read_species_distances,
+    text_of,
 )
 from data_builders.homology.sources import HomologSource, Member, RawFamily, raw_families
 from data_builders.records import InputError
@@ -173,6 +174,25 @@ def build_homologs(
     if (folder / "data").exists() and not overwrite:
         raise InputError(f"{folder}: got a dataset in it, wanted none, or --overwrite")
     report = HomologReport(tally=Tally(strict=options.strict))
+    write_families(read_homologs(sources, options, report), folder)
+    report.save(folder / "report")
+    return report
+
+
+def read_homologs(
+    sources: Sequence[HomologSource], options: HomologOptions, report: HomologReport
+) -> Iterator[HomologFamily]:
+    """Read families, one in memory at a time.
+
+    Args:
+        sources: of the sequences.
+        options: how families are made.
+        report: where all is counted.
+
+    Raises:
+        InputError: a source that cannot be read, a family twice, or a tree or table of distances
+            that knows none of the species.
+    """
     between = _species_distances(options)
     if between is not None and _is_unrooted(Path(options.distances)):
         report.tree = "unrooted: distances need no root"
@@ -182,18 +202,13 @@ def build_homologs(
         for raw in raw_families(source, report.tally)
         if (family := _family(_translated(raw, options), options, between, report)) is not None
     )
-    try:
-        write_families(_unique(families, report), folder)
-    except InputError as error:
-        found = set(report.species.values())
-        if between is None or not found or found & set(between.species):
-            raise
+    yield from _unique(families, report)
+    found = set(report.species.values())
+    if between is not None and found and not found & set(between.species):
         raise InputError(
             f"{between.source}: got none of the {len(found)} species of the data, which has "
             f"{', '.join(sorted(found)[:_SHOWN])}; wanted them named as there"
-        ) from error
-    report.save(folder / "report")
-    return report
+        )
 
 
 def _check_options(options: HomologOptions) -> None:
@@ -226,7 +241,7 @@ def _species_distances(options: HomologOptions) -> SpeciesDistances | None:
 
 def _is_unrooted(path: Path) -> bool:
     """Whether a file is a tree whose root has more than two branches."""
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     depth = branches = 0
     for token in NEWICK_TOKEN.findall(text) if text.lstrip().startswith("(") else ():
         depth += (token == "(") - (token == ")")
@@ -279,7 +294,7 @@ def _family(
         elif known < options.min_length or not known:
             report.tally.skip(f"fewer than {options.min_length} known letters", member.where)
         elif known_species is not None and species not in known_species:
-            report.tally.skip(f"species not in {between.source}", member.where)
+            report.tally.skip("species without distances", member.where)
         else:
             if unknown:
                 report.tally.adjusted[f"letter read as {alphabet.unknown}"] += unknown

@@ -5,14 +5,15 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from data_builders.records import InputError
+from data_builders.text import decode, numbered_lines
 
 _HEADER = ["species_a", "species_b", "distance"]
 _SPECIAL = set("(),:;[]'")
+_SHOWN = 60  # characters of what an error shows
 NEWICK_TOKEN = re.compile(r"'(?:[^']|'')*'|\[[^\]]*\]|[(),:;]|[^\s(),:;\[\]']+|\s+|.", re.DOTALL)
 """What a tree is made of: names, quoted ones and comments whole, and the marks between them."""
 
@@ -56,14 +57,19 @@ def read_species_distances(path: str | os.PathLike) -> SpeciesDistances:
     Raises:
         InputError: the file cannot be read as either; names the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: got bytes that are not UTF-8, wanted text") from error
+    text = text_of(path)
     is_tree = text.lstrip().startswith(("(", "["))
     return _newick(text, path) if is_tree else _table(text, path)
+
+
+def text_of(path: str | os.PathLike) -> str:
+    """Return the text of a file, plain or gzip, with line feeds at the ends of its lines.
+
+    Raises:
+        InputError: it cannot be read as UTF-8 text.
+    """
+    lines = [decode(line, path, number) for number, line in numbered_lines(path)]
+    return "".join(lines).replace("\r\n", "\n")
 
 
 @dataclass
@@ -150,7 +156,7 @@ def _parse(text: str, path) -> _Node:
 
 
 def _refuse(path, line: int, token: str, wanted: str) -> None:
-    raise InputError(f"{path}:{line}: got {token!r}, wanted {wanted}")
+    raise InputError(f"{path}:{line}: got {token[:_SHOWN]!r}, wanted {wanted}")
 
 
 def _distance(text: str, path, line: int, name: str) -> float:
@@ -167,7 +173,7 @@ def _table(text: str, path) -> SpeciesDistances:
     header, *rows = text.splitlines() or [""]
     if header.split("\t") != _HEADER:
         raise InputError(
-            f"{path}:1: got {header[:60]!r}, wanted a tree in Newick or the columns "
+            f"{path}:1: got {header[:_SHOWN]!r}, wanted a tree in Newick or the columns "
             f"{', '.join(_HEADER)}"
         )
     found: dict[tuple[str, str], float] = {}

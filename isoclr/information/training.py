@@ -114,9 +114,9 @@ _CONVOLUTIONAL = {
         "kernel_size": 3,
         "norm": "layer",
         "dropout": 0.0,
-        "projector_sizes": [1, 1, 32],
+        "projector_sizes": [1, 1, 8],
     },
-    "steps": 600,
+    "steps": 300,
     "batch_size": 256,
     "learning_rate": 0.003,
 }

@@ -16,6 +16,8 @@ from data_builders.annotation.reader import read_annotation
 from data_builders.genomes.aliases import read_aliases
 from data_builders.groups.build import GenomeSource, TableSource, build
 from data_builders.homology.homologous_genes import read_homology
+from data_builders.homology.homologs import HomologOptions, HomologReport, read_homologs
+from data_builders.homology.sources import HomologSource
 from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
@@ -24,6 +26,7 @@ from genome_writers import bgzip, twobit, twobit_record
 
 FOLDER = Path(__file__).parent / "malformed"
 GENOME, GTF, TABLE = (FOLDER / name for name in ("genome.fa", "ok.gtf", "ok.tsv"))
+FAMILY = FOLDER / "family.fa"
 DOCS = Path(__file__).parents[2] / "docs" / "FORMATS.md"
 
 
@@ -69,6 +72,17 @@ def labelled(path, tally):
     return labels.transcripts
 
 
+def homologs(path, tally, alphabet="protein", distances=None):
+    options = HomologOptions(alphabet=alphabet, distances=distances, strict=tally.strict)
+    report = HomologReport(tally=tally)
+    families = list(read_homologs([HomologSource(path)], options, report))
+    return [member for family in families for member in family.members]
+
+
+def homologs_by_tree(path, tally):
+    return homologs(FAMILY, tally, distances=path)
+
+
 ANNOTATION = (annotated, lambda path: ([GenomeSource(GENOME, path, "human")], None))
 KINDS = {
     "gtf": ANNOTATION,
@@ -92,6 +106,8 @@ KINDS = {
         lambda path: ([TableSource(TABLE)], path),
     ),
     "labels": (labelled, None),
+    "homologs": (homologs, None),
+    "tree": (homologs_by_tree, None),
 }
 KINDS["2bit"] = KINDS["fasta"]
 
@@ -209,6 +225,8 @@ TEXTS = {
     "table": "transcript_id\tgene_id\tspecies\tsequence\nNAME\tg\thuman\tACGT\n",
     "homology": "group_id\tspecies\tgene_id\nH\thuman\tNAME\n",
     "labels": "transcript_id\tgene_id\tspecies\tsequence\thalf_life\nNAME\tg\thuman\tACGT\t1\n",
+    "homologs": "2 4\nNAME MKVL\nmouse MKVA\n",
+    "tree": "((NAME:0.1,human:0.1):1,\nmouse:1);\n",
 }
 GZIP = ": got a truncated or damaged gzip stream ("
 DAMAGE = {
@@ -265,6 +283,7 @@ TITLES = {
     **{"gtf": "GTF", "gff3": "GFF3", "genepred": "genePred, refGene", "bed12": "BED12"},
     **{"fasta": "FASTA", "2bit": "2bit", "aliases": "aliases", "table": "transcript table"},
     **{"homology": "homology", "labels": "labels"},
+    **{"homologs": "homologs", "tree": "tree of species"},
 }
 
 

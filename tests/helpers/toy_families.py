@@ -61,7 +61,7 @@ def model_folder(path, data, **changes):
     torch.manual_seed(0)
     model = objective.build_model()
     if recipe.encoder == "linear":  # as letters are, so that the cosine counts what is the same
-        torch.nn.init.eye_(model.linear.weight)
+        torch.nn.init.eye_(model.read_outs[0].linear.weight)
     path.mkdir()
     objective.save(model, path)
     recipe.save(path / "recipe.yaml")

@@ -125,7 +125,7 @@ def test_other_errors_name_the_file(tmp_path):
     with pytest.raises(InputError, match="missing: got 'No such file"):
         read_species_distances(tmp_path / "missing")
     (tmp_path / "binary").write_bytes(b"(\xff\xfe")
-    with pytest.raises(InputError, match="binary: got bytes that are not UTF-8"):
+    with pytest.raises(InputError, match="binary:1: got b'.*', wanted UTF-8 text"):
         read_species_distances(tmp_path / "binary")
     with pytest.raises(InputError, match="tree: got no species 'cow', wanted all of the data"):
         read(tmp_path, "(a:1,b:1);").between(["a", "cow"])

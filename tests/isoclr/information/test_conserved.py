@@ -40,7 +40,7 @@ def test_the_probe_reads_the_sites_that_an_embedding_keeps(data, tmp_path):
 
     weights = load_file(folder / "model.safetensors")
     kept = torch.from_numpy(np.repeat(data.conserved, 4).astype(np.float32))
-    weights["linear.weight"] = torch.diag(kept)
+    weights["read_outs.0.linear.weight"] = torch.diag(kept)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     found = probe_sites(folder, data, families=400)
     assert found["conserved"].mean == 1
