@@ -1,4 +1,4 @@
-"""Repositories on the Hub: their names, their layout, and one line on what fails there."""
+"""Names and layout of repositories on the Hub, and one line for each fault there."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
 
 
 def prefix(config: str) -> str:
-    """Where the files of a configuration are in its dataset repository."""
+    """Return the folder of a configuration in its dataset repository."""
     return "" if config == DEFAULT else f"{config}/"
 
 
@@ -68,7 +68,7 @@ def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
 
 
 def reason(error: Exception, endpoint: str) -> str:
-    """Why a request came to nothing, in one line."""
+    """Explain in one line why a request failed."""
     if not isinstance(error, HfHubHTTPError):
         return f"cannot reach the Hub at {endpoint}: {' '.join(str(error).split())}"
     status = error.response.status_code

@@ -1,9 +1,8 @@
-"""A batch through the encoder in pieces of one shape, with the gradient of the whole batch.
+"""Encode a batch in micro-batches of one shape, with the gradient of the whole batch.
 
 This is GradCache (arXiv 2101.06983) as one autograd node: every micro-batch is encoded without a
 graph, the loss is taken over all embeddings, and in the backward pass each micro-batch is encoded
-again, alone, for its gradient. As far as DDP and whatever else wraps the model can tell, it is one
-forward and one backward.
+again, alone, for its gradient. DDP and other wrappers see one forward and one backward pass.
 """
 
 from collections.abc import Iterator
@@ -49,7 +48,7 @@ class PairEncoder(nn.Module):
         )
 
     def forward(self, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Projections of all processes' views, and the masked-nucleotide term of this one.
+        """Project the views of all processes; sum the masked-nucleotide loss of this one.
 
         Returns:
             (2 · pairs, projected) in the order of the pairs, first views first; and the sum, over
@@ -66,7 +65,7 @@ class PairEncoder(nn.Module):
         return self._project(rows), None if batch.labels is None else masked_lm
 
     def _project(self, rows: torch.Tensor) -> torch.Tensor:
-        """Projections, (2 · pairs, projected); the projector is wide, so rows go in parts too."""
+        """Project rows to (2 · pairs, projected), in parts, as the projector is wide."""
         projector = self.model.projector
         if self.model.config.norm == "batch":  # whose statistics are those of all rows
             return projector(rows)
@@ -76,7 +75,7 @@ class PairEncoder(nn.Module):
         return torch.cat(parts)
 
     def _learned(self) -> list[nn.Parameter]:
-        """What the micro-batches have gradients for: all but the projector."""
+        """Return the parameters that micro-batches have gradients for: all but the projector."""
         heads = [self.model.lm_head] if self.model.lm_head else []
         return [p for part in (self.model.isoclr, *heads) for p in part.parameters()]
 
@@ -95,7 +94,7 @@ class PairEncoder(nn.Module):
         return torch.stack(pooled), sum(masked_lm)
 
     def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of a micro-batch and its loss; the same whenever it is called."""
+        """Embed a micro-batch and compute its loss; the same whenever it is called."""
         torch.manual_seed(batch.seeds[number])
         labels = None if batch.labels is None else batch.labels[number]
         tokens, segment_ids = batch.tokens[number], batch.segment_ids[number]
@@ -118,7 +117,7 @@ class PairEncoder(nn.Module):
 
 
 class _EncodeTwice(torch.autograd.Function):
-    """All micro-batches without their graphs; these are made one by one in the backward pass."""
+    """Encode micro-batches without their graphs, which the backward pass builds one by one."""
 
     @staticmethod
     def forward(ctx, encoder: PairEncoder, batch: PairBatch, add_statistics, *learned):

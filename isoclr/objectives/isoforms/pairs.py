@@ -1,4 +1,4 @@
-"""Isoform groups to batches of token pairs.
+"""Batches of token pairs from isoform groups.
 
 Order is a function, not a state: which groups make step s comes from (seed, s), which pair and
 which mask a group gives from (seed, pass over its dataset, group). So a run can start at any step,
@@ -26,7 +26,7 @@ _MASK, _DROPOUT = 1 << 32, 1 << 33
 
 @dataclass(frozen=True, kw_only=True)
 class PairBatch:
-    """The views of one step that one process encodes, and what it knows of the others'.
+    """Views of one step that one process encodes, and the sizes of those of the others.
 
     Attributes:
         tokens: of all micro-batches, packed, uint8 (micro-batches, rows, length).
@@ -61,12 +61,12 @@ class PairBatch:
 
     @property
     def padding(self) -> float:
-        """Fraction of what goes through the encoders that is padding."""
+        """Return the fraction of encoded positions that is padding."""
         return 1 - self.nucleotides / self.encoded
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What the engine reports a second, see `isoclr.objectives.base.Batch`."""
+        """Return the counts that the engine reports per second, see `isoclr.objectives.base`."""
         return {
             "transcripts": len(self.order),
             "nucleotides": self.nucleotides,
@@ -74,11 +74,11 @@ class PairBatch:
         }
 
     def pin_memory(self) -> "PairBatch":
-        """The same in memory that a GPU can read while it computes."""
+        """Copy to memory that a GPU can read while it computes."""
         return self._mapped(torch.Tensor.pin_memory)
 
     def to(self, device: torch.device) -> "PairBatch":
-        """The same on another device; labels become what a loss takes."""
+        """Copy to a device; labels become what a loss takes."""
         moved = self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
         if moved.labels is None:
             return moved
@@ -92,7 +92,7 @@ class PairBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """Where the groups of a step are.
+    """Groups of a step, and where they are.
 
     Attributes:
         groups: that have them, perhaps among others.
@@ -157,11 +157,11 @@ class PairBatches(torch.utils.data.Dataset):
         self.seed, self.rank, self.world_size = seed, rank, world_size
 
     def __getitem__(self, step: int) -> PairBatch:
-        """The batch of `step`, counted from 0."""
+        """Return the batch of `step`, counted from 0."""
         return self._collate(self.source.locate(step), step)
 
     def held_out(self) -> PairBatch | None:
-        """Pairs of the held-out groups, unmasked, all for this process; None where too few."""
+        """Return the pairs of all held-out groups, unmasked; None where there are too few."""
         located = self.source.held_out()
         if len(located.rows) < 2:
             return None
@@ -169,7 +169,7 @@ class PairBatches(torch.utils.data.Dataset):
         return alone._collate(located, 0)
 
     def records(self, step: int) -> list[str]:
-        """What is in the batch of `step`: the group and its two transcripts, for each pair."""
+        """Name the group and the two transcripts of each pair in the batch of `step`."""
         located = self.source.locate(step)
         pairs, groups = self._draw(located), located.groups
         return [
@@ -216,7 +216,7 @@ class PairBatches(torch.utils.data.Dataset):
         )
 
     def _pack(self, lengths: np.ndarray) -> Packing:
-        """Where each view goes, in a micro-batch or more for each process."""
+        """Place each view, in at least one micro-batch for each process."""
         if len(lengths) < self.world_size:
             raise InputError(
                 f"batch_size: got {len(lengths) // 2} groups in a step, "
