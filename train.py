@@ -65,12 +65,8 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
-    rank = accelerator.process_index
     output = Path(recipe.output)
-    with accelerator.main_process_first():  # that one writes the caches
-        objective = objective_class(recipe.objective)(recipe, rank, accelerator.num_processes)
-    if not all_agree([checksum for _, checksum in objective.fingerprint]):
-        raise InputError("data: got other content in another process of the run, wanted the same")
+    objective = build_objective(recipe, accelerator)
     probe = build_probe(recipe, objective) if main_process and recipe.probe else None
 
     torch.manual_seed(recipe.seed)
@@ -93,12 +89,9 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     steps, rate_of = schedule(recipe, objective.steps_per_epoch)
     start = 0
     if checkpoint is not None:
-        state = read_state(checkpoint)
-        check_same_run(checkpoint, state, recipe, objective.steps_per_epoch)
-        check_data(state["data"], objective.fingerprint, checkpoint)
+        start = check_same_run(checkpoint, objective)
         load_checkpoint(checkpoint, model, optimizer)
         accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
-        start = state["step"]
     if recipe.tracker is not None:
         start_tracker(accelerator, recipe.tracker, start)
     log = RunLog(output / "log.jsonl", start) if main_process else None
@@ -126,14 +119,12 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         rate = rate_of(step - 1)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        # What an objective draws in its forward pass is a function of the step too.
-        torch.manual_seed(int(keyed_hash(recipe.seed, _FORWARD, step, rank)[0] >> 1))
+        seed_forward(recipe.seed, step, accelerator.process_index)
         loss, record = loss_module(batch.to(device))
         if not torch.isfinite(loss):
             stop_at_nonfinite(accelerator, objective, step, loss.item(), rate)
         accelerator.backward(loss)
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = whole(torch.nn.utils.get_total_norm(gradients))
+        norm = gradient_norm(model)
         if not torch.isfinite(norm):
             stop_at_nonfinite(accelerator, objective, step, norm.item(), rate)
         optimizer.step()
@@ -224,6 +215,17 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     return accelerator
 
 
+def build_objective(recipe: Recipe, accelerator: Accelerator) -> Objective:
+    """Build the objective of a recipe; all processes must have the same data."""
+    with accelerator.main_process_first():  # that one writes the caches
+        objective = objective_class(recipe.objective)(
+            recipe, accelerator.process_index, accelerator.num_processes
+        )
+    if not all_agree([checksum for _, checksum in objective.fingerprint]):
+        raise InputError("data: got other content in another process of the run, wanted the same")
+    return objective
+
+
 def build_probe(recipe: Recipe, objective: Objective) -> Callable:
     """Return the probe that a recipe asks for; it is imported lazily."""
     from isoclr.evaluation.label_probe import LabelProbe
@@ -260,15 +262,16 @@ def start_tracker(accelerator: Accelerator, name: str, steps_done: int) -> None:
         raise InputError(f"tracker: {name} cannot start: {reason_of(error)[:300]}") from error
 
 
-def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoch: int) -> None:
-    """Refuse to go on with a recipe that computes something else than the run began with.
+def check_same_run(checkpoint: Path, objective: Objective) -> int:
+    """Return the steps of a checkpoint, if the run can go on from it as it began.
 
     What a run leaves behind may change, what it computes may not. Its length and its schedule may,
     if the learning rate of every step that is done stays what it was.
 
     Raises:
-        InputError: naming the key.
+        InputError: naming the key, or the data.
     """
+    state, recipe = read_state(checkpoint), objective.recipe
     began, now = check_recipe(state["recipe"], type(recipe), checkpoint), recipe.model_dump()
     for key, before in began.model_dump(exclude=recipe.changeable | SCHEDULE_KEYS).items():
         if now[key] != before:
@@ -276,11 +279,12 @@ def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoc
                 f"{checkpoint}: {key}: got {now[key]!r}, wanted {before!r} as the run began; "
                 "choose another output"
             )
+    check_data(state["data"], objective.fingerprint, checkpoint)
     done = state["step"]
-    steps, rate_of = schedule(recipe, steps_per_epoch)
+    steps, rate_of = schedule(recipe, objective.steps_per_epoch)
     if steps < done:
         raise InputError(f"{checkpoint}: steps: got {steps}, wanted the {done} that are done")
-    _, rate_before = schedule(began, steps_per_epoch)
+    _, rate_before = schedule(began, objective.steps_per_epoch)
     other = next((step for step in range(done) if rate_of(step) != rate_before(step)), None)
     if other is not None:
         changed = [key for key in SCHEDULE_KEYS if getattr(began, key) != now[key]]
@@ -290,6 +294,7 @@ def check_same_run(checkpoint: Path, state: dict, recipe: Recipe, steps_per_epoc
             "schedule that does not know its end (constant, inverse_sqrt without cooldown) can be "
             "extended; choose another output"
         )
+    return done
 
 
 def schedule(recipe: Recipe, steps_per_epoch: int) -> tuple[int, Callable[[int], float]]:
@@ -311,6 +316,17 @@ def schedule(recipe: Recipe, steps_per_epoch: int) -> tuple[int, Callable[[int],
         steps_per_epoch=steps_per_epoch,
         **durations,
     )
+
+
+def seed_forward(seed: int, step: int, rank: int) -> None:
+    """Make what an objective draws in its forward pass a function of the step too."""
+    torch.manual_seed(int(keyed_hash(seed, _FORWARD, step, rank)[0] >> 1))
+
+
+def gradient_norm(model: PreTrainedModel) -> torch.Tensor:
+    """Return the norm of all gradients, a scalar."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return whole(torch.nn.utils.get_total_norm(gradients))
 
 
 def stop_at_nonfinite(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from data_builders.records import InputError
 from isoclr.hub import background
+from isoclr.model_folder import code_files
 
 
 @pytest.fixture(scope="module")
@@ -70,26 +71,10 @@ def log_of(folder):
 
 def test_a_run_leaves_weights_code_recipe_log_and_figure(trained):
     names = {path.name for path in trained.iterdir()}
-    assert names == {
-        "README.md",
-        "checkpoints",
-        "config.json",
-        "configuration_isoclr.py",
-        "curves.png",
-        "log.jsonl",
-        "logs",
-        "losses_isoclr.py",
-        "model.safetensors",
-        "layers_isoclr.py",
-        "modeling_isoclr.py",
-        "pipeline_isoclr.py",
-        "packing_isoclr.py",
-        "pooling_isoclr.py",
-        "segments_isoclr.py",
-        "recipe.yaml",
-        "speed.json",
-        "tokenization_isoclr.py",
-        "tokenizer_config.json",
+    assert names == {path.name for path in code_files()} | {
+        *("README.md", "checkpoints", "config.json", "curves.png", "log.jsonl", "logs"),
+        *("model.safetensors", "recipe.yaml", "speed.json", "tokenizer_config.json"),
+        *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
     }
     log = log_of(trained)
     assert [record["step"] for record in log] == [1, 2, 3, 4, 5, 6]

@@ -6,7 +6,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from isoclr.training.processes import summed_over_processes
-from isoclr.training.recipe import Options, Place, nearest
+from isoclr.training.recipe import Options, Place, make_config
 from modeling_isoclr import IsoCLRConfig
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
 
@@ -46,16 +46,11 @@ def encoder_config(arguments: dict[str, Any]) -> IsoCLRConfig:
     Raises:
         ValueError: an unknown argument (with the nearest name), or a value that it refuses.
     """
-    arguments = dict(arguments)
-    preset = arguments.pop("preset", None)
-    known = IsoCLRConfig().to_dict()
-    for name in arguments:
-        if name not in known:
-            raise ValueError(f"model.{name}: unknown key{nearest(name, [*known, 'preset'])}")
-    try:
-        return IsoCLRConfig.preset(preset, **arguments) if preset else IsoCLRConfig(**arguments)
-    except (ValueError, TypeError, AttributeError) as error:  # its own checks, and others'
-        raise ValueError(f"model.{error}") from error
+
+    def make(preset=None, **others) -> IsoCLRConfig:
+        return IsoCLRConfig.preset(preset, **others) if preset else IsoCLRConfig(**others)
+
+    return make_config(make, arguments, [*IsoCLRConfig().to_dict(), "preset"])
 
 
 def share_statistics(model: torch.nn.Module) -> None:

@@ -3,7 +3,7 @@
 import difflib
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -163,6 +163,7 @@ class Recipe(Options):
 
 
 R = TypeVar("R", bound=Recipe)
+C = TypeVar("C")
 
 
 def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -220,6 +221,27 @@ def duration(recipe: Recipe, name: str, steps_per_epoch: int) -> int:
     if unit == "%":
         return round(number * duration(recipe, "steps", steps_per_epoch) / 100)
     return round(number * steps_per_epoch) if unit == "epochs" else number
+
+
+def make_config(make: Callable[..., C], arguments: Mapping[str, Any], known: Iterable[str]) -> C:
+    """Make a configuration of the arguments that a recipe has under `model`.
+
+    Args:
+        make: takes the arguments.
+        arguments: as in the recipe.
+        known: names that they may have.
+
+    Raises:
+        ValueError: an unknown name (with the nearest known one), or a value that is refused.
+    """
+    known = list(known)
+    for name in arguments:
+        if name not in known:
+            raise ValueError(f"model.{name}: unknown key{nearest(str(name), known)}")
+    try:
+        return make(**arguments)
+    except (ValueError, TypeError, AttributeError) as error:  # transformers' own checks, too
+        raise ValueError(f"model.{error}") from error
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

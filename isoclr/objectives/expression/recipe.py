@@ -1,10 +1,11 @@
 """The recipe of self-supervised learning on bulk expression."""
 
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from isoclr.training.recipe import Recipe, nearest
+from isoclr.training.recipe import Recipe, make_config
 from modeling_isoclr import ExpressionConfig
 
 _OURS = ("n_genes", "method")  # of the configuration, what other keys of the recipe say
@@ -55,10 +56,5 @@ class ExpressionRecipe(Recipe):
     def encoder_config(self, n_genes: int) -> ExpressionConfig:
         """The configuration of an encoder of `n_genes` genes."""
         known = [name for name in ExpressionConfig().to_dict() if name not in _OURS]
-        for name in self.model:
-            if name not in known:
-                raise ValueError(f"model.{name}: unknown key{nearest(name, known)}")
-        try:
-            return ExpressionConfig(n_genes=n_genes, method=self.method, **self.model)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"model.{error}") from error
+        make = partial(ExpressionConfig, n_genes=n_genes, method=self.method)
+        return make_config(make, self.model, known)

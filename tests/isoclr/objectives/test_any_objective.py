@@ -19,6 +19,8 @@ from toy_objective import ToyModel, ToyRecipe
 def toy_is_known(monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "toy", "toy_objective:ToyObjective")
     AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture
