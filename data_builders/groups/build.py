@@ -116,7 +116,11 @@ def build(
                 f"{output}: got no transcript to write, wanted some: {_listed(reasons)}"
             )
         all_species = len(sources) == len(all_sources)
-        warnings = [] if matches is None else matches.check(all_species=all_species)
+        warnings = (
+            []
+            if matches is None
+            else matches.check(all_species=all_species, unmatched=grouping.unmatched)
+        )
         warnings += _check_selection(grouping, names, summary, sources, all_species)
         report = {
             "shard": None if shard is None else {"number": shard[0], "of": shard[1]},

@@ -58,12 +58,14 @@ class Grouping:
             annotators prefer by their tags (`annotation.tags`), of several such, or without one,
             the longest.
         rows_per_file: groups a Parquet file.
+        unmatched: species of which a homology table may know no gene; without, that is an error.
     """
 
     merge: Literal["across", "within"] = "across"
     max_length: int = MAX_LENGTH
     select: str | None = None
     rows_per_file: int = ROWS_PER_FILE
+    unmatched: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.merge not in ("across", "within"):

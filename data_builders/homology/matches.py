@@ -4,6 +4,7 @@ A join that matches nothing is an error, and one that matches little a warning.
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from data_builders.homology.homologous_genes import Homology
@@ -74,12 +75,13 @@ class MatchCounter:
             for species, genes in sorted(self._tables.items())
         ]
 
-    def check(self, *, all_species: bool = True) -> list[str]:
+    def check(self, *, all_species: bool = True, unmatched: Collection[str] = ()) -> list[str]:
         """Return warnings about joins of little.
 
         Args:
             all_species: whether the data has all species of the dataset; of a shard it may have
                 some, which need not be in every table.
+            unmatched: species of which a table may know no gene: that is a warning then.
 
         Raises:
             InputError: a table lists a species of the data and none of its genes, or none of the
@@ -94,11 +96,14 @@ class MatchCounter:
                 raise InputError(self._no_species(number, table, of_table))
             for match in of_table:
                 if match.in_table and not match.matched:
-                    raise InputError(
+                    none = (
                         f"{table}: got none of the {match.genes:,} genes of '{match.species}', "
                         f"such as '{self._unmatched(match.species, number)}', wanted ids as in "
                         f"the table, such as '{self.homology.example(number, match.taxon)}'"
                     )
+                    if match.species not in unmatched:
+                        raise InputError(f"{none}; --unmatched {match.species} allows it")
+                    warnings.append(none)
                 shares = match.matched / match.genes, match.matched / max(match.in_table, 1)
                 if match.matched and max(shares) < _FEW:
                     warnings.append(

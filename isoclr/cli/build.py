@@ -23,6 +23,13 @@ def build(
             "principal), without one and with 'longest' that with the longest CDS; none: all"
         ),
     ] = None,
+    unmatched: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,...",
+            help="species of which a homology table may know no gene; without, that is an error",
+        ),
+    ] = None,
     shard: Annotated[
         tuple | None,
         Option(
@@ -47,7 +54,12 @@ def build(
     report = build_groups(
         [*registry.made(sources.named), *sources.made()],
         output,
-        Grouping(merge=merge, max_length=max_length, select=select),
+        Grouping(
+            merge=merge,
+            max_length=max_length,
+            select=select,
+            unmatched=tuple((unmatched or "").split(",")),
+        ),
         homology=homology.made(),
         shard=shard,
         strict=sources.strict,

@@ -100,6 +100,14 @@ def test_one_species_of_two_without_a_match_is_an_error(tmp_path):
         build(sources, tmp_path / "out", homology=homology)
 
 
+def test_a_species_may_be_allowed_to_match_nothing(tmp_path):
+    sources = [genome(tmp_path, "a", "human", HUMAN), genome(tmp_path, "b", "mouse", "Brca2")]
+    homology = table(tmp_path, COMPARA.format(HUMAN, MOUSE))
+    grouping = Grouping(unmatched=("mouse",))
+    report = build(sources, tmp_path / "out", grouping, homology=homology)
+    assert any("got none of the 1 genes of 'mouse'" in line for line in report["warnings"])
+
+
 def test_species_that_no_table_has(tmp_path):
     homology = table(tmp_path, COMPARA.format(HUMAN, MOUSE))
     unknown = genome(tmp_path, "a", "unicorn", HUMAN)
