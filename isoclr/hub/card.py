@@ -19,7 +19,6 @@ from isoclr.statistics import plus_minus
 from isoclr.training.curves import read_log
 from isoclr.training.yaml_file import read_yaml
 
-REPOSITORY = "OWNER/NAME"  # stands for the repository until the card is pushed to one
 _TEMPLATE = "card_template.md"
 _BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
 _BUFFERS += (".running_mean", ".running_var")
@@ -56,7 +55,7 @@ def write_card(
     It says what config.json, the weights' header, recipe.yaml, log.jsonl, the reports of the
     isoform groups (of the recipe's `data`, folders that are still there) and the results say; what
     no file says is left out, but for NOTES.md of the folder, which is taken in as it is. The
-    repository is called `REPOSITORY` until `isoclr.hub.push`.
+    model is called by the folder's name; `isoclr.hub.push` puts the repository into the examples.
 
     Args:
         folder: of config.json, model.safetensors and, from train.py, the rest.
@@ -104,14 +103,14 @@ def _rendered(
         pipeline_tag=facts.pipeline_tag,
         tags=["isoclr", *facts.tags],
         datasets=list(datasets) or None,
-        model_name=REPOSITORY if probes else None,
+        model_name=folder.resolve().name if probes else None,
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
     templates = environment([Path(__file__).parent, *filter(None, [facts.template_folder])])
     templates.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
     text = templates.get_template(facts.template or _TEMPLATE).render(
         card_data=Markup(data.to_yaml()),
-        repository=Markup(REPOSITORY),
+        repository=folder.resolve().name,
         objective=objective,
         parameters=count_parameters(folder / "model.safetensors", facts.encoder_prefix),
         recipe=recipe,

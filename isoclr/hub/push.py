@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
-from isoclr.hub.card import REPOSITORY, check_model_folder, write_card
+from isoclr.hub.card import check_model_folder, write_card
 from isoclr.model_folder import code_files
 from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
@@ -198,8 +198,17 @@ def _operations(contents: dict[str, Path | bytes], name: str) -> list[CommitOper
     contents = dict(contents)
     card = contents.pop("README.md", None)
     if card is not None:
-        contents["README.md"] = Path(card).read_bytes().replace(REPOSITORY.encode(), name.encode())
+        text = Path(card).read_text(encoding="utf-8")
+        contents["README.md"] = loading_from(text, name).encode()
     return [CommitOperationAdd(path, content) for path, content in contents.items()]
+
+
+def loading_from(card: str, name: str) -> str:
+    """A card whose examples load the repository `name`, not a folder of the model's own name."""
+    title = re.search(r"^# (.+)$", card, re.MULTILINE)
+    if title is None:
+        return card
+    return card.replace(f'from_pretrained("{title[1]}"', f'from_pretrained("{name}"')
 
 
 def public_recipe(path: Path) -> bytes:

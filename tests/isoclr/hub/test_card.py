@@ -11,7 +11,7 @@ from results import results_of
 from data_builders.labels.base import MULTILABEL, REGRESSION
 from data_builders.records import InputError
 from isoclr.evaluation.scores import METRICS
-from isoclr.hub.card import REPOSITORY, count_parameters, write_card
+from isoclr.hub.card import count_parameters, write_card
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 
 
@@ -106,8 +106,9 @@ def test_results_are_in_the_table_and_in_the_metadata(folder, probe_file):
         "apache-2.0",
         "transformers",
         ["someone/groups"],
-        REPOSITORY,
+        folder.name,
     )
+    assert f"\n# {folder.name}\n" in text and "OWNER" not in text
     assert [(r.metric_type, r.metric_value, r.dataset_name) for r in data.eval_results] == [
         ("pearsonr", pytest.approx(0.45), "half_life"),
         ("spearmanr", 0.5, "half_life"),

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from isoclr.cli import main
-from isoclr.hub.card import REPOSITORY, write_card
+from isoclr.hub.card import write_card
 from loopback_hub import run_client
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer
 
@@ -185,9 +185,11 @@ def test_a_snapshot_is_the_folder(hub, pushed, tmp_path):
 def test_the_card_names_its_repository_and_its_code_runs(hub, pushed, folder, tmp_path):
     card = pushed.at("main").files["README.md"].data.decode()
     written = (folder / "README.md").read_text()
-    assert REPOSITORY in written and card == written.replace(REPOSITORY, pushed.name)
+    own = f'from_pretrained("{folder.name}"'
+    assert own in written
+    assert card == written.replace(own, f'from_pretrained("{pushed.name}"')
     data = ModelCard(card).data
-    assert data.model_name == pushed.name
+    assert data.model_name == folder.name
     assert [result.metric_type for result in data.eval_results] == ["pearsonr", "spearmanr", "mse"]
     (code,) = re.findall("^```python\n(.*?)^```", card, re.DOTALL | re.MULTILINE)
     done = run_client(hub, ALONE + code + "print(tuple(embeddings.shape))")
