@@ -19,6 +19,8 @@ from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 _WANTED = "a model that train.py wrote"
 # Keys of the configuration that older models lack: a model is the same without, or at these values.
 NEW_KEYS = {"alphabet": "rna", "critic": None, "critic_bands": 1}
+# Of these the oldest models lack all; those that have them name them in their digest.
+_OLDER_KEYS = {"discriminants", "discriminant_size"}
 _REASON = 300  # letters of a foreign error that are shown
 
 
@@ -90,7 +92,7 @@ def read_config(path: Path) -> IsoCLRConfig:
     if config["model_type"] != IsoCLRConfig.model_type:
         raise InputError(f"{path}: model_type: got {config['model_type']!r}, wanted 'isoclr'")
     known = set(inspect.signature(IsoCLRConfig.__init__).parameters) - {"self", "kwargs"}
-    if lacking := sorted(known - set(config) - set(NEW_KEYS)):
+    if lacking := sorted(known - set(config) - set(NEW_KEYS) - _OLDER_KEYS):
         raise InputError(f"{path}: no {lacking[0]} in it, wanted {_WANTED}")
     with one_line(path):
         return IsoCLRConfig.from_dict(config)

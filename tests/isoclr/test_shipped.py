@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from data_builders.records import InputError
 from isoclr import shipped
 from isoclr.cli import main
 from isoclr.objectives import read_recipe
+from isoclr.pretrained import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,3 +55,12 @@ def test_recipes_and_guides_are_listed_and_printed(capsys):
     for command in ("recipes", "docs"):
         assert main([command, "nothing"]) == 2
         assert f"isoclr {command}: nothing: got no such" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["isoclr-small", "isoclr-small-bare"])
+def test_every_shipped_model_loads_by_its_name(name):
+    encoder, tokenizer = load_model(name)
+    batch = tokenizer(["ACGATGGCCTAAGG"], return_tensors="pt")
+    with torch.inference_mode():
+        pooled = encoder(**batch.to(encoder.device)).pooler_output
+    assert pooled.shape == (1, encoder.config.pooled_size) and pooled.isfinite().all()
