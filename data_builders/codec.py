@@ -64,4 +64,5 @@ def groups_of_table(table: pa.Table) -> Iterator[IsoformGroup]:
 
 def _transcript(*values) -> Transcript:
     *fields, junctions = values
-    return Transcript(*fields, None if junctions is None else tuple(junctions))
+    known = None if junctions is None else tuple(junctions)
+    return Transcript(*fields, known)  # pyright: ignore[reportCallIssue]  as many as FIELDS

@@ -83,20 +83,18 @@ class _PlainLines(tqdm):
         self._began = time.monotonic()
         super().__init__(*arguments, **options | {"mininterval": 1.0, "delay": 0})
 
-    def display(self, msg=None, pos=None) -> bool:
+    def display(self, msg=None, pos=None) -> None:
         """Print a line, unless one was printed just now or the step has only begun."""
         now = time.monotonic()
-        if now - max(self._began, _PlainLines._last_line) < SECONDS_BETWEEN_LINES:
-            return False
-        _PlainLines._last_line = now
-        print(self._line(), file=sys.stderr, flush=True)
-        return True
+        if now - max(self._began, _PlainLines._last_line) >= SECONDS_BETWEEN_LINES:
+            _PlainLines._last_line = now
+            print(self._line(), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """End; a line is no bar that could be cleared."""
         if not self.disable:
             self.disable = True
-            self._decr_instances(self)
+            self._decr_instances(self)  # pyright: ignore[reportAttributeAccessIssue]  not in stubs
 
     def _line(self) -> str:
         shown = self.format_dict

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
@@ -101,10 +102,10 @@ def read_table(path: str | os.PathLike) -> pl.DataFrame:
     try:
         with open(path, "rb") as file:
             if file.read(4) == b"PAR1":
-                return pl.read_parquet(path)
+                return pl.read_parquet(Path(path))
         separator = _separator(path)
         quote = None if separator == "\t" else '"'
-        return pl.read_csv(path, separator=separator, quote_char=quote, infer_schema=False)
+        return pl.read_csv(Path(path), separator=separator, quote_char=quote, infer_schema=False)
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
     except pl.exceptions.PolarsError as error:
@@ -198,7 +199,7 @@ def _clean_letters(table: pl.DataFrame, tally: Tally) -> pl.DataFrame:
     rows = sequence.str.contains("[^ACGTN]").arg_true()  # few; the others need no change
     changed = sequence.gather(rows).str.to_uppercase().str.replace_all("U", "T", literal=True)
     codes = f"[{AMBIGUOUS}]"
-    ambiguous = changed.str.count_matches(codes).sum()
+    ambiguous = int(changed.str.count_matches(codes).sum())
     if ambiguous:
         tally.adjusted["ambiguous base read as N"] += ambiguous
     return table.with_columns(sequence.scatter(rows, changed.str.replace_all(codes, "N")))

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from isal import igzip, isal_zlib
@@ -17,6 +17,8 @@ from isal import igzip, isal_zlib
 from data_builders.progress import progress
 from data_builders.records import InputError
 
+# The stub of isal_zlib says that its error is an instance.
+_DAMAGED_GZIP: Any = (EOFError, isal_zlib.error, igzip.BadGzipFile)
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CR_WITHIN_LINE = re.compile(rb"\A[^\n]*\r(?![\r\n]|\Z)")
@@ -118,13 +120,13 @@ def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int
             stream = raw
             if raw.peek(2).startswith(b"\x1f\x8b"):
                 _check_bgzf_end(raw)
-                stream = io.BufferedReader(_Expanded(raw, path), 1 << 20)
+                stream = cast(io.BufferedReader, io.BufferedReader(_Expanded(raw, path), 1 << 20))
             _check_start(stream, path)
             while block := read(stream):
                 yield number, block
                 number += lines_of(block)
                 bar.update(raw.tell() - bar.n)
-    except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
+    except _DAMAGED_GZIP as error:
         raise InputError(
             f"{path}:{number}: got a truncated or damaged gzip stream ({error}) at this line or "
             "later, wanted a complete one"
@@ -154,7 +156,7 @@ class _Expanded(io.RawIOBase):
         return read
 
 
-def _check_start(stream: BinaryIO, path) -> None:
+def _check_start(stream: io.BufferedReader, path) -> None:
     """Refuse what is no text of lines, and skip a byte order mark."""
     start = stream.peek(1)
     if start.startswith(_UTF16) or b"\0" in start[:2]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, overload
 
 from data_builders.annotation.features import NO_PHASE, Line
 from data_builders.annotation.models import (
@@ -232,6 +232,10 @@ class Models(Sequence[TranscriptModel]):
     def __len__(self) -> int:
         return len(self._models)
 
+    @overload
+    def __getitem__(self, index: int) -> TranscriptModel: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[TranscriptModel, ...]: ...
     def __getitem__(self, index):
         if isinstance(index, slice):
             return tuple(map(_whole, self._models[index], self._runs[index]))

@@ -351,7 +351,7 @@ def _open(url: str, headers: dict[str, str] | None = None) -> HTTPResponse:
     return answer
 
 
-def _request(url: str, headers: dict[str, str] | None) -> HTTPResponse:
+def _request(url: str, headers: dict[str, str] | None) -> HTTPResponse | HTTPError:
     # urllib asks for no encoding and undoes none: .gz that a server labels gzip-encoded stays .gz.
     request = Request(url, headers={"User-Agent": "isoclr", **(headers or {})})
     try:

@@ -130,7 +130,7 @@ def build(
                 for source, tally in zip(sources, tallies, strict=True)
             ],
             "homology": None
-            if matches is None
+            if matches is None or known is None
             else {"merge": grouping.merge, "files": _homology_digests(tables)}
             | _counts(homology_tally)
             | {"matches": described(matches.matches()), "partition": report_homology(known)},

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import datasets
 import pyarrow as pa
@@ -28,6 +29,9 @@ _KINDS = {"genome": GenomeSource, "transcripts": FastaSource, "table": TableSour
 _HOMOLOGY = "homology"  # of the n-th table: homology.n, and its table of genes: homology.n.genes
 
 
+_FEATURES = datasets.Features.from_arrow_schema(GROUP_SCHEMA)
+
+
 @dataclass
 class IsoformPairsConfig(datasets.BuilderConfig):
     """Everything that decides the rows, except the content of the files.
@@ -39,10 +43,10 @@ class IsoformPairsConfig(datasets.BuilderConfig):
         merge, max_length, select: as in `Grouping`.
     """
 
-    version: str = "1.1.0"
+    version: Any = "1.1.0"
     species: tuple[str | None, ...] = ()
     homology: tuple[tuple[str | None, ...], ...] = ()
-    merge: str = "across"
+    merge: Literal["across", "within"] = "across"
     max_length: int = MAX_LENGTH
     select: str | None = None
 
@@ -61,6 +65,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
     """
 
     BUILDER_CONFIG_CLASS = IsoformPairsConfig
+    config: IsoformPairsConfig
 
     @classmethod
     def from_sources(
@@ -108,11 +113,11 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         )
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(GROUP_SCHEMA))
+        return datasets.DatasetInfo(features=_FEATURES)
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         # A list is what datasets cuts into shards.
-        return [datasets.SplitGenerator(datasets.Split.TRAIN, {"shards": self._shards()})]
+        return [datasets.SplitGenerator(str(datasets.Split.TRAIN), {"shards": self._shards()})]
 
     def _shards(self) -> list[Shard | None]:
         """Return the shards of `build`: one a species, or None, the whole."""
@@ -123,7 +128,10 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         total = len(set(species))
         return [(number, total) for number in range(total)]
 
-    def _generate_tables(self, shards: list[Shard | None]) -> Iterator[tuple[Key, pa.Table]]:
+    # The arguments are what the keywords of a split name.
+    def _generate_tables(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, shards: list[Shard | None]
+    ) -> Iterator[tuple[Key, pa.Table]]:
         sources = [self._source(number) for number in range(len(self.config.species))]
         grouping = Grouping(
             merge=self.config.merge,
@@ -136,20 +144,23 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
                 _log(report)
                 for index, batch in enumerate(_batches(os.path.join(folder, "data"))):
                     table = pa.Table.from_batches([batch])
-                    yield Key(number, index), table_cast(table, self.info.features.arrow_schema)
+                    yield Key(number, index), table_cast(table, _FEATURES.arrow_schema)
 
     def _homology(self) -> list[HomologyTable] | None:
-        files = {role: paths[0] for role, paths in self.config.data_files.items()}
+        files = {role: paths[0] for role, paths in self._data_files().items()}
         tables = []
         for number, unsaid in enumerate(self.config.homology):
             role = f"{_HOMOLOGY}.{number}"
             tables.append(HomologyTable(files[role], *unsaid, genes=files.get(f"{role}.genes")))
         return tables or None
 
+    def _data_files(self) -> DataFilesDict:
+        return cast(DataFilesDict, self.config.data_files)
+
     def _source(self, number: int) -> Source:
         files = {
             role.partition(".")[2]: paths[0]
-            for role, paths in self.config.data_files.items()
+            for role, paths in self._data_files().items()
             if role.startswith(f"{number}.")
         }
         kind = next(kind for role, kind in _KINDS.items() if role in files)

@@ -71,7 +71,10 @@ def write_tables(
             written[-1],
             GROUP_SCHEMA,
             compression="zstd",
-            use_dictionary=["species.list.element", "gene_id.list.element"],
+            use_dictionary=[  # pyright: ignore[reportArgumentType]  the stub knows no list
+                "species.list.element",
+                "gene_id.list.element",
+            ],
         ) as writer:
             for _, piece in pieces:
                 if not piece.num_rows:

@@ -194,7 +194,7 @@ def read_homologs(
             that knows none of the species.
     """
     between = _species_distances(options)
-    if between is not None and _is_unrooted(Path(options.distances)):
+    if between is not None and _is_unrooted(Path(between.source)):
         report.tree = "unrooted: distances need no root"
     families = (
         family
@@ -400,5 +400,6 @@ def _distances(
     wrong = _PROTEIN_METHODS if alphabet is RNA else _NUCLEOTIDE_METHODS
     if method in wrong:
         raise InputError(f"distances: got {method} of {alphabet.name}, wanted another method")
-    rows = [alphabet.read(raw.columns[place])[0] for place in kept]
+    columns = raw.columns or ()  # `method` is one of alignments where there are columns alone
+    rows = [alphabet.read(columns[place])[0] for place in kept]
     return alignment_distances(rows, str(method), alphabet.unknown), str(method)

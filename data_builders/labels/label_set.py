@@ -52,7 +52,7 @@ class LabelSet(Labels):
     """
 
     transcripts: tuple[Transcript, ...]
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     report: Counter[str] = field(default_factory=Counter)
     matched: Counter[str] = field(default_factory=Counter)
     homology_matches: tuple[HomologyMatch, ...] = ()
@@ -145,9 +145,9 @@ def read_column(
     """
     if task == MULTICLASS:
         names = [None if x in _MISSING else x for x in _texts(_series(table, column, path), path)]
-        classes = tuple(sorted(set(names) - {None}))
-        place = {name: i for i, name in enumerate(classes)} | {None: None}
-        values: list = [place[name] for name in names]
+        classes = tuple(sorted({name for name in names if name is not None}))
+        place = {name: i for i, name in enumerate(classes)}
+        values: list = [None if name is None else place[name] for name in names]
         return LabelColumn(label=column, task=task, values=values, classes=classes, path=path)
     if task not in (None, REGRESSION, BINARY):
         raise InputError(
@@ -169,7 +169,8 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     path = column.path
     if "species" not in table.columns and (join.species or join.isoform_groups is None):
         table = table.with_columns(species=pl.lit(join.species or "unknown"))
-    if join.isoform_groups is None:
+    isoform_groups = join.isoform_groups
+    if isoform_groups is None:
         return _label_carried(table, column, join.homology)
     of_species: list[str | None] = [None] * table.height
     if "species" in table.columns:
@@ -177,7 +178,7 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     if "transcript_id" in table.columns:
         names = filled(table, "transcript_id", path)
         keys = list(map(transcript_key, of_species, names))
-        return collect(column, keys, lambda rows: find_transcripts(rows, join.isoform_groups))
+        return collect(column, keys, lambda rows: find_transcripts(rows, isoform_groups))
     columns = [name for name in _GENE_COLUMNS if name in table.columns]
     if not columns:
         raise InputError(
@@ -197,9 +198,8 @@ def label_genes(column: LabelColumn, keys: Sequence[GeneKey], join: Join) -> Lab
         keys: of each gene, see `gene_key`.
         join: with isoform groups.
     """
-    return collect(
-        column, keys, lambda rows: find_genes(rows, join.isoform_groups, join.gene_symbols)
-    )
+    groups = join.isoform_groups or ()
+    return collect(column, keys, lambda rows: find_genes(rows, groups, join.gene_symbols))
 
 
 def collect(
@@ -305,7 +305,7 @@ def filled(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[str]
     gaps = series.is_null().arg_true()
     if len(gaps):
         raise InputError(f"{path}: row {gaps[0] + 1}: {name}: got nothing, wanted a value")
-    return _texts(series, path)
+    return [text or "" for text in _texts(series, path)]
 
 
 def _texts(series: pl.Series, path) -> list[str | None]:

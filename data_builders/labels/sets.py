@@ -132,7 +132,7 @@ def gene_ontology_sets(path: str | os.PathLike, join: Join, min_genes: int = 1) 
         The rows of its report are genes.
     """
     join = _of_species(join, "homo_sapiens")
-    return _label_terms(read_gmt(path, join.species), join, min_genes, path)
+    return _label_terms(read_gmt(path, join.species or ""), join, min_genes, path)
 
 
 def gene_ontology_annotations(

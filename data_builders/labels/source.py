@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from data_builders.groups.parquet import read_groups
 from data_builders.homology.homologous_genes import read_homology
@@ -57,4 +58,4 @@ class LabelSource:
         )
         if self.task is not None:
             return read_task(self.task, self.path, join, column=self.label)
-        return read_labels(self.path, self.label, join)
+        return read_labels(self.path, cast(str, self.label), join)  # a task or a label, see above

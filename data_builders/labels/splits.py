@@ -169,7 +169,7 @@ def groups_to_split(
     transcripts: Sequence[Transcript],
     homology: Sequence[str | None],
     chromosomes: Mapping[str, str] | None = None,
-) -> list[object]:
+) -> list[str | None]:
     """Return what a split keeps on one side: the `groups` for `homology_split`.
 
     Args:
@@ -322,14 +322,14 @@ def group_folds(
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    groups, classes = np.asarray(groups).astype(str), np.asarray(classes)
-    if len(set(groups)) < folds:
-        raise InputError(f"groups: got {len(set(groups))}, wanted at least {folds}, one a fold")
+    group_of, class_of = np.asarray(groups).astype(str), np.asarray(classes)
+    if len(set(group_of)) < folds:
+        raise InputError(f"groups: got {len(set(group_of))}, wanted at least {folds}, one a fold")
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     found = []
-    for number, (side, test) in enumerate(cut.split(classes, classes, groups)):
+    for number, (side, test) in enumerate(cut.split(class_of, class_of, group_of)):
         inner = StratifiedGroupKFold(round(1 / validation), shuffle=True, random_state=seed)
-        train, chosen = next(inner.split(side, classes[side], groups[side]))
+        train, chosen = next(inner.split(side, class_of[side], group_of[side]))
         found.append(
             Split(
                 train=side[train],

@@ -190,7 +190,7 @@ def half_life_signals(
         au_rich, pumilio, c_rich: copies of a motif in the 3'UTR, overlapping ones counted each.
     """
     start, end = transcript.cds_start, transcript.cds_end
-    inside = sum(start < junction < end for junction in transcript.exon_junctions)
+    inside = sum(start < junction < end for junction in transcript.exon_junctions or ())
     sequence = transcript.sequence
     codons = [codon_weights[sequence[i : i + 3]] for i in range(start, end - 3, 3)]
     return {

@@ -248,24 +248,28 @@ def _codon_numbers(bases: np.ndarray) -> np.ndarray:
     return bases @ np.array([16, 4, 1])
 
 
+def _integer(rng: np.random.Generator, low: int, high: int) -> int:
+    return int(rng.integers(low, high))
+
+
 def _coding_parts(rng: np.random.Generator) -> list[tuple[Segment, int]]:
     parts = _transcript_end(START, UTR5, rng)
-    parts.append((Segment(UTR5, ""), rng.integers(40, 110)))
+    parts.append((Segment(UTR5, ""), _integer(rng, 40, 110)))
     if rng.random() < 0.3:
         parts.append(_intron(rng))
         if rng.random() < 0.5:
-            parts += [(Segment(UTR5, SKIP), rng.integers(30, 80)), _intron(rng)]
-        parts.append((Segment(UTR5, ""), rng.integers(20, 50)))
-    coding = _exon_chain(CDS, 3 * rng.integers(80, 200), rng.integers(1, 8), 3, rng)
+            parts += [(Segment(UTR5, SKIP), _integer(rng, 30, 80)), _intron(rng)]
+        parts.append((Segment(UTR5, ""), _integer(rng, 20, 50)))
+    coding = _exon_chain(CDS, 3 * _integer(rng, 80, 200), _integer(rng, 1, 8), 3, rng)
     length = sum(n for segment, n in coding if segment.region == CDS)
     # The last part is never alternative: it may take what completes the last codon.
     coding[-1] = (coding[-1][0], coding[-1][1] + -length % 3)
-    parts += [*coding, (Segment(UTR3, ""), rng.integers(90, 240))]
+    parts += [*coding, (Segment(UTR3, ""), _integer(rng, 90, 240))]
     return parts + _transcript_end(END, UTR3, rng)
 
 
 def _noncoding_parts(rng: np.random.Generator) -> list[tuple[Segment, int]]:
-    exons = _exon_chain(NONCODING, rng.integers(300, 800), rng.integers(1, 6), 1, rng)
+    exons = _exon_chain(NONCODING, _integer(rng, 300, 800), _integer(rng, 1, 6), 1, rng)
     return [
         *_transcript_end(START, NONCODING, rng),
         *exons,
@@ -274,15 +278,15 @@ def _noncoding_parts(rng: np.random.Generator) -> list[tuple[Segment, int]]:
 
 
 def _transcript_end(event: str, region: str, rng: np.random.Generator) -> list[tuple[Segment, int]]:
-    return [(Segment(region, event), rng.integers(20, 90))] if rng.random() < 0.45 else []
+    return [(Segment(region, event), _integer(rng, 20, 90))] if rng.random() < 0.45 else []
 
 
 def _intron(rng: np.random.Generator) -> tuple[Segment, int]:
-    return Segment(INTRON, ""), rng.integers(60, 200)
+    return Segment(INTRON, ""), _integer(rng, 60, 200)
 
 
 def _extension(unit: int, rng: np.random.Generator) -> int:
-    return unit * rng.integers(12 // unit, 36 // unit)
+    return unit * _integer(rng, 12 // unit, 36 // unit)
 
 
 def _exon_chain(

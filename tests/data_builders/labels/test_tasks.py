@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,6 @@ def test_the_docs_have_the_table():
     for task in TASKS.values():
         row = f"| `{task.name}` | {task.predicts} | {task.files} | {task.task} | {task.citation} |"
         assert row in text
-
-
-def test_contributing_names_files_that_are_there():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    named = re.findall(r"`?((?:data_builders|isoclr|tests|docs)/[\w/]+\.\w+)`?", text)
-    assert len(named) > 6
-    assert not [name for name in named if not (ROOT / name).is_file()]
 
 
 def test_half_lives_are_of_the_species_of_their_task(tmp_path):
