@@ -9,7 +9,7 @@ PACKAGES = ("modeling_isoclr", "data_builders", "isoclr")
 ORDER = (
     *("modeling_isoclr", "data_builders"),
     *("isoclr.registration", "isoclr", "isoclr.statistics", "isoclr.bounds", "isoclr.tokens"),
-    *("isoclr.repositories", "isoclr.shipped", "isoclr.progress"),
+    *("isoclr.repositories", "isoclr.shipped", "isoclr.progress", "isoclr.pretrained"),
     *(
         "isoclr.model_folder",
         "isoclr.training",

@@ -11,6 +11,7 @@ from isoclr.training.recipe import Recipe
 
 class ToyRecipe(Recipe):
     noise: float = 0.5
+    dropout: float = 0.1
 
 
 class ToyModel(PreTrainedModel):
@@ -18,7 +19,7 @@ class ToyModel(PreTrainedModel):
 
     def __init__(self, config):
         super().__init__(config)
-        self.linear, self.dropout = nn.Linear(4, 4), nn.Dropout(0.1)
+        self.linear, self.dropout = nn.Linear(4, 4), nn.Dropout(config.dropout)
         self.post_init()
 
     def error(self, batch):
@@ -58,7 +59,7 @@ class ToyObjective(Objective):
         return ToyBatch(points[mine], self.recipe.noise * noise[mine])
 
     def build_model(self):
-        return ToyModel(PretrainedConfig())
+        return ToyModel(PretrainedConfig(dropout=self.recipe.dropout))
 
     def loss_module(self, model):
         return ToyLoss(model)

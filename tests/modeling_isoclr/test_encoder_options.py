@@ -117,7 +117,8 @@ def test_fused_norms_give_the_same_embeddings(preset, dtype, tolerance, batch):
         fused = model.fuse_for_inference()(batch)
     assert sum(1 for _ in model.parameters()) < count
     for name in ("pooler_output", "last_hidden_state"):
-        assert (fused[name] - expected[name]).abs().max() <= tolerance
+        # Values reach 5, and float32 rounds them by parts of themselves.
+        torch.testing.assert_close(fused[name], expected[name], rtol=tolerance, atol=tolerance)
 
 
 def test_only_batch_norms_in_evaluation_mode_fuse():
