@@ -56,7 +56,7 @@ def resolve_recipe(recipe: str | os.PathLike) -> Path:
     `laptop` and `recipes/laptop.yaml` name the same recipe; a file that exists comes first.
     """
     path = Path(recipe)
-    if path.exists():
+    if path.is_file():
         return path
     name = path.as_posix().removeprefix("recipes/").removesuffix(".yaml")
     return recipes().get(name, path)
