@@ -32,7 +32,6 @@ def test_a_folder_of_a_recipes_name_does_not_hide_it(tmp_path, monkeypatch):
     assert shipped.resolve_recipe("demo").name == "demo.yaml"
 
 
-
 def test_a_model_goes_by_name_and_a_folder_comes_before_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in shipped.SHIPPED_MODELS:
