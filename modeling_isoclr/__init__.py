@@ -18,6 +18,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_expression import ExpressionConfig
 from .configuration_isoclr import IsoCLRConfig
+from .configuration_rpi import RPIConfig
 from .losses_isoclr import (
     LOSS_FORMS,
     contrastive_loss,
@@ -39,8 +40,10 @@ from .modeling_isoclr import (
     IsoCLRForTokenClassification,
     IsoCLRModel,
 )
+from .modeling_rpi import RPIForSequenceClassification, RPIModel
 from .pipeline_isoclr import IsoformEmbeddingPipeline
 from .processing_expression import ExpressionProcessor, GeneReport
+from .processing_rpi import RPIProcessor
 from .tokenization_isoclr import IsoCLRTokenizer, longest_orf
 
 AutoConfig.register("isoclr", IsoCLRConfig)
@@ -71,6 +74,17 @@ for _auto_class, _model_class in (
     _auto_class.register(ExpressionConfig, _model_class)
     _model_class.register_for_auto_class(_auto_class.__name__)
 
+AutoConfig.register(RPIConfig.model_type, RPIConfig)
+AutoProcessor.register(RPIConfig, RPIProcessor)
+RPIConfig.register_for_auto_class()
+RPIProcessor.register_for_auto_class("AutoProcessor")
+for _auto_class, _model_class in (
+    (AutoModel, RPIModel),
+    (AutoModelForSequenceClassification, RPIForSequenceClassification),
+):
+    _auto_class.register(RPIConfig, _model_class)
+    _model_class.register_for_auto_class(_auto_class.__name__)
+
 PIPELINE_REGISTRY.register_pipeline(
     "isoform-embedding", pipeline_class=IsoformEmbeddingPipeline, pt_model=AutoModel, type="text"
 )
@@ -91,6 +105,10 @@ __all__ = [
     "IsoCLRModel",
     "IsoCLRTokenizer",
     "IsoformEmbeddingPipeline",
+    "RPIConfig",
+    "RPIForSequenceClassification",
+    "RPIModel",
+    "RPIProcessor",
     "contrastive_loss",
     "contrastive_loss_and_accuracy",
     "cox_loss",
