@@ -17,6 +17,7 @@ from data_builders.records import InputError
 from isoclr import __version__
 from isoclr.cli.command import command_group, command_of, file_error, usage_message
 from isoclr.progress import quiet_libraries
+from isoclr.threads import wait_without_spinning
 
 COMMANDS = {
     "Data": (
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     called = " ".join(["isoclr", *[word for word in words if not word.startswith("-")][:1]])
     quiet_libraries()
+    wait_without_spinning()
     try:
         return application()(words, prog_name="isoclr", standalone_mode=False) or 0
     except typer.TyperException as error:
