@@ -1,5 +1,6 @@
 """Transcripts in rows of one shape are embedded as they are alone."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -262,6 +263,26 @@ def test_rows_are_counted_for_as_many_batches_as_asked_for():
         assert lengths.sum() > 0.6 * 2 * fitting.size
         found.add(fitting.rows)
     assert len(found) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize(("norm", "pooling"), [("batch", "last"), ("layer", "regions")])
+def test_packed_rows_train_compiled(norm, pooling):
+    """By inductor, forward and backward; two stages, since compiling takes seconds a block."""
+    torch._dynamo.reset()
+    stages = {"filters": [4, 6], "blocks": [1, 1], "dilations": [1, 2]}
+    model = IsoCLRModel(tiny(norm=norm, dropout=0.0, **stages, **POOLINGS[pooling])).train()
+    ((tokens, ids),), _, shape = packed_batches(model.config, transcripts(), tokens=8192)
+    results = []
+    for form in (model, torch.compile(model, fullgraph=True, dynamic=False)):
+        pooled = form(tokens, segment_ids=ids, n_segments=shape.segments).pooler_output
+        pooled.square().mean().backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        results.append((pooled.detach(), gradients))
+        model.zero_grad()
+    assert results[0][1].keys() == results[1][1].keys() != set()
+    torch.testing.assert_close(results[1], results[0], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
