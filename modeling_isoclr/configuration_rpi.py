@@ -11,7 +11,7 @@ AUTO_MAP = {
     "AutoProcessor": "processing_rpi.RPIProcessor",
 }
 
-DESIGNS = ("attention", "towers")
+DESIGNS = ("attention", "towers", "bilinear")
 READOUTS = ("mean", "first")
 LONG = ("cut", "windows")
 
@@ -19,11 +19,15 @@ LONG = ("cut", "windows")
 EMBEDDERS = {
     "one_hot": ((), ()),
     "random": (("size",), ("seed",)),
+    "kmers": (("size",), ()),
     "isoclr": (("model", "size"), ()),
     "transformers": (("model", "size"), ("layer", "strip")),
     "precomputed": (("size",), ("file",)),
 }
 ONE_HOT_SIZES = {"rna": 4, "protein": 20}
+# Of an RNA, words of up to 1, 2, 3 or 4 letters, and the length; of a protein, its amino acids and
+# the length, without or with words of three classes of amino acids.
+KMER_SIZES = {"rna": (5, 21, 85, 341), "protein": (21, 364)}
 
 
 class RPIConfig(PretrainedConfig):
@@ -36,12 +40,15 @@ class RPIConfig(PretrainedConfig):
     Args:
         rna_embedder: what makes vectors of an RNA: a dictionary with `kind` and, by kind, one_hot;
             random (size, seed): a fixed random vector a letter; isoclr (model, size): an encoder
-            of the IsoCLR family; transformers (model, size, layer, strip): any AutoModel;
+            of the IsoCLR family; kmers (size): one vector of the frequencies of words, see
+            `KMER_SIZES`; transformers (model, size, layer, strip): any AutoModel;
             precomputed (size, file): arrays that the user has. `size` is the width.
         protein_embedder: the same of proteins.
-        design: `attention`, as the paper: each molecule attends to itself and to the other; or
-            `towers`: motifs of each molecule by convolutions, then a low-rank bilinear form.
-        hidden_size: width of the layers; of towers, the rank.
+        design: `attention`, as the paper: each molecule attends to itself and to the other;
+            `towers`: motifs of each molecule by convolutions, then a low-rank bilinear form; or
+            `bilinear`: a bilinear form of the principal components of each molecule's mean vector,
+            which has the fewest weights to learn.
+        hidden_size: width of the layers; of towers, the rank; of bilinear, the components.
         num_hidden_layers: of attention.
         num_attention_heads: of attention.
         intermediate_size: inner width of the layers of attention.
@@ -142,7 +149,8 @@ class RPIConfig(PretrainedConfig):
         counts += ("kernel_size", "rna_stride", "protein_stride", "motifs", "max_positions")
         for name in counts:
             as_integer(name, getattr(self, name))
-        if self.hidden_size % self.num_attention_heads or self.hidden_size < 4:
+        heads = self.num_attention_heads
+        if self.design == "attention" and (self.hidden_size % heads or self.hidden_size < 4):
             raise ValueError(
                 f"hidden_size: got {self.hidden_size} with {self.num_attention_heads} heads, "
                 "wanted a multiple of these, at least 4"
@@ -153,7 +161,7 @@ class RPIConfig(PretrainedConfig):
         one_of("design", self.design, DESIGNS)
         one_of("readout", self.readout, READOUTS)
         one_of("long", self.long, LONG)
-        if self.readout == "first" and (self.design == "towers" or self.long == "windows"):
+        if self.readout == "first" and (self.design != "attention" or self.long == "windows"):
             raise ValueError(
                 f"readout: got 'first' with design {self.design!r} and long {self.long!r}, "
                 "wanted 'attention' and 'cut'"
@@ -181,3 +189,5 @@ def check_embedder(name, spec):
         raise ValueError(f"{name}.{key}: unknown for kind {spec['kind']!r}; known: {known}")
     if "size" in spec:
         as_integer(f"{name}.size", spec["size"])
+    if spec["kind"] == "kmers":
+        one_of(f"{name}.size", spec["size"], KMER_SIZES[name.removesuffix("_embedder")])

@@ -10,6 +10,14 @@ from transformers import AutoModel, AutoTokenizer
 from .configuration_rpi import ONE_HOT_SIZES, check_embedder
 
 LETTERS = {"rna": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
+AMINO_ACID_CLASSES = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
+_CLASSES = np.array(
+    [
+        next(number for number, letters in enumerate(AMINO_ACID_CLASSES) if letter in letters)
+        for letter in LETTERS["protein"]
+    ]
+    + [len(AMINO_ACID_CLASSES)]
+)
 # Letters of which it is not known what they stand for; U of a protein is selenocysteine.
 _UNKNOWN = {"rna": "NRYSWKMBDHV", "protein": "BZJUOX*"}
 # A model that comes with its own code may load the encoder that it names with that one's.
@@ -66,6 +74,54 @@ class LetterEmbedder:
     def __call__(self, sequences):
         """Return float32 (length, width) of each sequence."""
         return [self.table[letter_codes(self.molecule, each)] for each in sequences]
+
+
+class KmerEmbedder:
+    """One vector of frequencies of words, and the logarithm of the length.
+
+    Of an RNA all words of up to some length; of a protein its amino acids, and words of three
+    classes of amino acids (the conjoint triads of Shen et al. 2007). The frequencies of the words
+    of one length add up to 1; words with a letter that is not known do not count.
+
+    Args:
+        molecule: `rna` or `protein`.
+        size: of `KMER_SIZES`.
+    """
+
+    def __init__(self, molecule, size):
+        self.molecule, self.size = molecule, size
+
+    def positions(self, sequence):
+        """One."""
+        return 1
+
+    def __call__(self, sequences):
+        """Return float32 (1, size) of each sequence."""
+        return [self._vector(letter_codes(self.molecule, each))[None] for each in sequences]
+
+    def _vector(self, codes):
+        parts, letters = [], len(LETTERS[self.molecule])
+        if self.molecule == "protein":
+            parts.append(_frequencies(codes, 1, letters))
+            if self.size > letters + 1:
+                parts.append(_frequencies(_CLASSES[codes], 3, len(AMINO_ACID_CLASSES)))
+        else:
+            length = 1
+            while sum(map(len, parts)) + 1 < self.size:
+                parts.append(_frequencies(codes, length, letters))
+                length += 1
+        return np.concatenate([*parts, [np.log(len(codes))]]).astype(np.float32)
+
+
+def _frequencies(codes, length, letters):
+    """Frequencies of words of a length, (letters ** length,); zero where there is no word."""
+    count = max(len(codes) - length + 1, 0)
+    words, known = np.zeros(count, np.int64), np.ones(count, bool)
+    for offset in range(length):
+        part = codes[offset : offset + count]
+        words, known = words * letters + part, known & (part < letters)
+    counts = np.bincount(words[known], minlength=letters**length)
+    return counts / max(int(known.sum()), 1)
 
 
 class IsoCLREmbedder:
@@ -175,6 +231,8 @@ def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
     elif kind == "random":
         draws = np.random.default_rng(spec.get("seed", 0)).normal(size=(letters, size))
         made = LetterEmbedder(molecule, draws)
+    elif kind == "kmers":
+        made = KmerEmbedder(molecule, size)
     elif kind == "isoclr":
         made = IsoCLREmbedder(molecule, spec["model"])
     else:

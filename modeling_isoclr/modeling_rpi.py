@@ -181,6 +181,44 @@ class RPITower(nn.Module):
         return self.linear(self.dropout(self.norm(torch.cat([x.amax(1), mean], dim=1))))
 
 
+class RPIProjection(nn.Module):
+    """Principal components of the mean vector of a molecule, as `fit` found them."""
+
+    def __init__(self, size: int, components: int):
+        super().__init__()
+        self.register_buffer("weight", torch.empty(components, size))
+        self.register_buffer("bias", torch.empty(components))
+
+    def reset(self):
+        """The first numbers of the vector, until something is fitted."""
+        nn.init.eye_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    @torch.no_grad()
+    def fit(self, means):
+        """Take principal components of standardised vectors, each of unit variance.
+
+        Args:
+            means: of molecules, float64 (molecules, size). Components that these do not have are
+                zero.
+        """
+        centre, scale = means.mean(0), means.std(0)
+        scale = torch.where(scale > 0, scale, torch.inf)
+        _, sizes, axes = torch.linalg.svd((means - centre) / scale, full_matrices=False)
+        kept = sizes[: len(self.weight)] > 1e-6 * sizes[0]
+        # The sign of an axis is arbitrary; its largest number becomes positive.
+        axes = axes[: len(self.weight)]
+        axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
+        spread = sizes[: len(axes)] / len(means) ** 0.5
+        weight = torch.where(kept[:, None], axes / (spread[:, None] * scale), 0.0)
+        self.weight.zero_()[: len(axes)] = weight
+        self.bias.zero_()[: len(axes)] = -weight @ centre
+
+    def forward(self, x, mask):
+        """(batch, length, size) and (batch, length) to (batch, components)."""
+        return nn.functional.linear(masked_mean(x, mask), self.weight, self.bias)
+
+
 class RPIPreTrainedModel(PreTrainedModel):
     """Weights, loading and saving of every model of RNA–protein interaction."""
 
@@ -190,9 +228,16 @@ class RPIPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def _init_weights(self, module):
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
+        if isinstance(module, RPIProjection):
+            if not getattr(module.weight, "_is_hf_initialized", False):
+                module.reset()
+        elif isinstance(module, nn.Linear):
+            if self.config.design == "bilinear":  # begins with nothing known
+                nn.init.constant_(module.weight, float(module.bias is not None))
+            else:
+                nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
@@ -236,8 +281,15 @@ class RPIModel(RPIPreTrainedModel):
 
     def __init__(self, config: RPIConfig):
         super().__init__(config)
+        width = config.hidden_size
+        if config.design == "bilinear":
+            self.rna_projection = RPIProjection(config.rna_size, width)
+            self.protein_projection = RPIProjection(config.protein_size, width)
+            self.form = nn.Linear(width, width, bias=False)
+            self.post_init()
+            return
         towers = config.design == "towers"
-        channels = config.motifs if towers else config.hidden_size
+        channels = config.motifs if towers else width
         kernel = config.kernel_size
         self.rna_motifs = RPIMotifs(config.rna_size, channels, kernel, config.rna_stride)
         self.protein_motifs = RPIMotifs(
@@ -250,7 +302,7 @@ class RPIModel(RPIPreTrainedModel):
             self.rna_layers = nn.ModuleList(RPILayer(config) for _ in layers)
             self.protein_layers = nn.ModuleList(RPILayer(config) for _ in layers)
             # The published model has this norm too, and never uses it.
-            self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+            self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.post_init()
 
     def forward(
@@ -289,14 +341,15 @@ class RPIModel(RPIPreTrainedModel):
             raise ValueError(
                 f"got {len(rna_embeds)} RNAs and {len(protein_embeds)} proteins, wanted pairs"
             )
-        if config.readout == "first":
-            masks = [torch.ones_like(mask) for mask in masks]
-        rna, rna_mask = self.rna_motifs(rna_embeds, masks[0])
-        protein, protein_mask = self.protein_motifs(protein_embeds, masks[1])
-        if config.design == "towers":
-            pooled = self.rna_tower(rna, rna_mask) * self.protein_tower(protein, protein_mask)
-            output = RPIModelOutput(pooler_output=pooled)
+        if config.design != "attention":
+            rna = self.encode("rna", rna_embeds, masks[0])
+            protein = self.encode("protein", protein_embeds, masks[1])
+            output = RPIModelOutput(pooler_output=rna * protein)
         else:
+            if config.readout == "first":
+                masks = [torch.ones_like(mask) for mask in masks]
+            rna, rna_mask = self.rna_motifs(rna_embeds, masks[0])
+            protein, protein_mask = self.protein_motifs(protein_embeds, masks[1])
             output = self._attend(rna, protein, rna_mask, protein_mask, bool(output_attentions))
         return output if return_dict is not False else output.to_tuple()
 
@@ -323,7 +376,7 @@ class RPIModel(RPIPreTrainedModel):
         )
 
     def encode(self, molecule, embeds, mask=None):
-        """Return the vectors of molecules in the design of towers, each needed once.
+        """Return the vectors of molecules, where these do not attend to each other.
 
         Products of an RNA's and a protein's vector are `pooler_output` of the pair.
 
@@ -335,9 +388,13 @@ class RPIModel(RPIPreTrainedModel):
         Returns:
             (batch, hidden).
         """
-        if self.config.design != "towers":
-            raise ValueError(f"design: got {self.config.design!r}, wanted 'towers'")
+        design = self.config.design
+        if design == "attention":
+            raise ValueError("design: got 'attention', wanted 'towers' or 'bilinear'")
         mask = _checked(molecule, embeds, mask, getattr(self.config, f"{molecule}_size"))
+        if design == "bilinear":
+            vectors = getattr(self, f"{molecule}_projection")(embeds, mask)
+            return self.form(vectors) if molecule == "rna" else vectors
         motifs = getattr(self, f"{molecule}_motifs")(embeds, mask)
         return getattr(self, f"{molecule}_tower")(*motifs)
 
@@ -349,7 +406,7 @@ class RPIForSequenceClassification(RPIPreTrainedModel):
         super().__init__(config)
         self.rpi = RPIModel(config)
         width = config.hidden_size
-        if config.design == "towers":
+        if config.design != "attention":
             self.classifier = nn.Linear(width, 1)
         else:
             self.classifier = nn.Sequential(

@@ -22,6 +22,7 @@ from modeling_isoclr.embedders_rpi import batches_of_like_length, make_embedder
 from toys import tiny
 
 PROTEIN_LAYER = 538_900
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 PAIRS = {"rna": ["ACGUACGUNN", "GGCAU"], "protein": ["MKVLAWX", "ACDEFGHIKLMNP"]}
 DESIGNS = {
     "attention": {"num_attention_heads": 2},
@@ -171,8 +172,46 @@ def test_towers_encode_each_molecule_once():
         rna = model.rpi.encode("rna", inputs["rna_embeds"], inputs["rna_mask"])
         protein = model.rpi.encode("protein", inputs["protein_embeds"], inputs["protein_mask"])
         assert torch.equal(model.classifier(rna * protein), model(**inputs).logits)
-    with pytest.raises(ValueError, match="design: got 'attention', wanted 'towers'"):
+    with pytest.raises(ValueError, match="design: got 'attention', wanted 'towers' or"):
         made().rpi.encode("rna", inputs["rna_embeds"])
+
+
+def test_the_bilinear_design_is_a_form_of_whitened_components(tmp_path):
+    kmers = {"rna_embedder": {"kind": "kmers", "size": 21}}
+    kmers["protein_embedder"] = {"kind": "kmers", "size": 364}
+    model = made(design="bilinear", hidden_size=3, **kmers)
+    processor = RPIProcessor.of(model.config)
+    rng = np.random.default_rng(0)
+    rnas = ["".join(rng.choice(list("ACGU"), n)) for n in range(20, 40)]
+    means = torch.from_numpy(np.stack(processor.embed("rna", rnas))[:, 0]).double()
+    model.rpi.rna_projection.fit(means)
+    inputs = processor(rnas, ["MKVLAW"] * 20, return_tensors="pt")
+    with torch.no_grad():
+        assert not model(**inputs).logits.any()  # nothing is known yet
+        model.rpi.form.weight.normal_()
+        components = model.rpi.rna_projection(inputs["rna_embeds"], inputs["rna_mask"]).double()
+        torch.testing.assert_close(components.T.cov(correction=0), torch.eye(3).double(), **CLOSE)
+        torch.testing.assert_close(components.mean(0), torch.zeros(3).double(), **CLOSE)
+        protein = model.rpi.encode("protein", inputs["protein_embeds"])
+        form = torch.einsum("bi,ji,bj->b", components.float(), model.rpi.form.weight, protein)
+        torch.testing.assert_close(model(**inputs).logits[:, 0], form, **CLOSE)
+        model.save_pretrained(tmp_path)
+        again = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+        assert torch.equal(again(**inputs).logits, model(**inputs).logits)
+    assert sum(p.numel() for p in model.parameters()) == 3 * 3 + 3 + 1
+
+
+def test_frequencies_of_words_are_counts():
+    embedder = make_embedder("rna", {"kind": "kmers", "size": 21})
+    (found,) = embedder(["ACAN"])
+    expected = np.zeros(21)
+    expected[[0, 1]] = 2 / 3, 1 / 3
+    expected[[4 + 1, 4 + 4]] = 1 / 2  # AC, CA; AN is not known
+    expected[20] = np.log(4)
+    assert found.shape == (1, 21) and np.allclose(found[0], expected)
+    (found,) = make_embedder("protein", {"kind": "kmers", "size": 364})(["AGVC"])
+    assert found[0][:20].sum() == pytest.approx(1) and found[0][0] == 0.25
+    assert found[0][20:363].nonzero()[0].tolist() == [0, 6] and found[0][20] == 0.5
 
 
 def test_attention_between_the_molecules_is_returned_and_sums_to_one():
@@ -321,7 +360,7 @@ def test_arrays_and_sequences_go_side_by_side_and_long_ones_are_cut():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"design": "trees"}, "design: got 'trees', wanted one of 'attention', 'towers'"),
+        ({"design": "trees"}, "design: got 'trees', wanted one of 'attention', 'towers', "),
         ({"hidden_size": 9}, "hidden_size: got 9 with 2 heads"),
         ({"rna_embedder": {"kind": "words"}}, "rna_embedder.kind: got 'words'"),
         ({"rna_embedder": {"kind": "random"}}, "rna_embedder.size: got none"),
