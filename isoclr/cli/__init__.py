@@ -23,6 +23,7 @@ COMMANDS = {
     "Data": (
         "build",
         "build-homologs",
+        "build-interactions",
         "labels",
         "expression",
         "simulate",
