@@ -26,11 +26,13 @@ with torch.inference_mode():
 """
 
 
-def run_demo(output: Path) -> None:
-    """Simulate, build, train, load, embed, probe; embed by the shipped model; say what came out.
+def run_demo(output: Path, commands=None, said=None) -> None:
+    """Run the steps of a demo, and say what came out.
 
     Args:
         output: folder of everything it makes; what an earlier demo left there is replaced.
+        commands: folder -> title and command of each step; None: `demo_commands`.
+        said: folder and seconds -> the last words; None: `summary`.
 
     Raises:
         InputError: on a folder that no demo made, or when a step fails.
@@ -41,9 +43,9 @@ def run_demo(output: Path) -> None:
     output.mkdir(parents=True)
     (output / _MARK).touch()
     began = time.perf_counter()
-    for title, command in demo_commands(output):
+    for title, command in (commands or demo_commands)(output):
         _run(title, command)
-    print(summary(output, time.perf_counter() - began))
+    print((said or summary)(output, time.perf_counter() - began))
 
 
 def demo_commands(output: Path) -> list[tuple[str, list[str]]]:

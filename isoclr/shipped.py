@@ -6,7 +6,8 @@ from pathlib import Path
 from data_builders.records import InputError
 
 DEFAULT_MODEL = "isoclr-small"
-SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare")
+PROTEIN_MODEL = "isoclr-protein-small"
+SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare", PROTEIN_MODEL)
 
 _PACKAGE = Path(__file__).resolve().parent
 

@@ -33,6 +33,19 @@ RECIPES = {
         "micro_batch_tokens": 4096,
         "held_out_groups": 4,
     },
+    "homologs": {
+        "objective": "homologs",
+        "model": {"filters": [8, 8], "blocks": [1, 1], "dilations": [1, 2], "dropout": 0.0}
+        | {"norm": "layer", "projector_sizes": [8, 8, 4]},
+        "positives": "bands",
+        "bands": [[0.1, 0.5]],
+        "homologs": 2,
+        "window": 24,
+        "windows": {"same": 1, "disjoint": 1},
+        "mask_fraction": 0.0,
+        "held_out_families": 8,
+        "test_families": 4,
+    },
     # Dropout is drawn by process: without it, one and two processes end in the same losses.
     "toy": {"objective": "toy", "dropout": 0.0},
 }
@@ -167,6 +180,8 @@ def _told(folder: Path) -> str:
 
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent / "helpers")]
+    from toy_families import simulated
+
     import train  # noqa: F401 - forked children have it
     from data_builders.groups.build import GenomeSource, build
     from data_builders.simulate.clade import simulate_clade
@@ -183,6 +198,8 @@ if __name__ == "__main__":
             sources = zip(clade.genomes, clade.annotations, clade.species, strict=True)
             build([GenomeSource(*source) for source in sources], folder / "groups")
             recipe["data"] = str(folder / "groups")
+        if name == "homologs":
+            recipe["data"] = str(simulated(folder / "families", sites=64, model="poisson"))
         for processes in (1, 2):
             counts = torture(recipe, folder / str(processes), kills, processes, seed=0)
             print(f"{processes} processes: {counts}; all ended in the same bits")

@@ -45,6 +45,7 @@ COMMANDS = {
         "go",
         "information",
         "windows",
+        "probe-coding",
         "phenotype",
     ),
     "Installation": (

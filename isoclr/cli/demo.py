@@ -1,4 +1,4 @@
-"""isoclr demo: the whole path on simulated genomes."""
+"""isoclr demo: the whole path on simulated data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +8,21 @@ from isoclr.cli.options import Option
 
 def demo(
     output: Annotated[str, Option(metavar="DIR", help="folder of everything it makes")] = "demo",
+    homologs: Annotated[
+        bool, Option("--homologs", help="families of homologs instead of isoforms of genes")
+    ] = False,
 ) -> None:
     """Run the whole path on simulated genomes.
 
     Example:
     isoclr demo --output demo
+    isoclr demo --homologs --output demo
     """
     from isoclr.demo import run_demo
 
-    run_demo(Path(output))
+    if homologs:
+        from isoclr.demo_homologs import homolog_commands, homolog_summary
+
+        run_demo(Path(output), homolog_commands, homolog_summary)
+    else:
+        run_demo(Path(output))

@@ -144,7 +144,8 @@ def retrieve_windows(
     """
     recipe = homolog_recipe(folder, data)
     families = load_families(recipe.data[0], drop_unknown=recipe.drop_unknown)
-    held = np.flatnonzero(held_out(families.ids, recipe.held_out_families, recipe.seed))
+    asked = recipe.test_families or recipe.held_out_families
+    held = np.flatnonzero(held_out(families.ids, asked, recipe.seed))
     features = feature_sets(folder)
     tasks = [Task("disjoint"), *(Task("overlapping", tuple(band)) for band in bands)]
     found: list[Retrieved] = []

@@ -170,7 +170,7 @@ def load_critic(folder: str | Path) -> IsoCLRForPreTraining | SiteModel:
 
 def _measured(recipe, model, band, batch_size: int, batches: int) -> BandBounds:
     objective = HomologObjective(recipe, 0, 1)
-    held = objective.batches.held
+    held = objective.batches.test
     if len(held) < 2:
         raise InputError(f"held_out_families: got {len(held)} with such pairs, wanted two or more")
     size = min(batch_size, len(held))

@@ -68,7 +68,9 @@ class HomologBatches:
         makers: of the views, one a dataset.
         order: of the families.
         trained: families of each dataset that are trained on.
-        held: families of each dataset that are not.
+        held: held-out families of the first dataset that evaluations look at during training.
+        test: those that only the final evaluation looks at; without `test_families` of the recipe,
+            the same as `held`.
 
     Raises:
         InputError: fewer than two families to train on, or a band that holds no pair.
@@ -84,7 +86,10 @@ class HomologBatches:
             np.flatnonzero(maker.eligible & ~held)
             for maker, held in zip(self.makers, aside, strict=True)
         ]
-        self.held = np.flatnonzero(self.makers[0].eligible & aside[0])
+        tested = held_out(datasets[0].ids, recipe.test_families, recipe.seed)
+        eligible = self.makers[0].eligible
+        self.held = np.flatnonzero(eligible & aside[0] & ~tested)
+        self.test = np.flatnonzero(eligible & tested) if recipe.test_families else self.held
         self._keys = np.cumsum([0, *map(len, datasets)])
         weights = [source.weight for source in recipe.data]
         self.order = EpochOrder([len(t) for t in self.trained], weights, recipe.batch_size)
@@ -100,9 +105,10 @@ class HomologBatches:
     def described(self) -> str:
         """Say what takes part, and what does not."""
         families = self.makers[0].families
+        tested = f"{len(self.test)} to test, " if self.recipe.test_families else ""
         lines = [
             f"{sum(map(len, self.trained))} families of {families.alphabet} to train on, "
-            f"{len(self.held)} held out, {self.order.steps_per_epoch} steps an epoch"
+            f"{len(self.held)} held out, {tested}{self.order.steps_per_epoch} steps an epoch"
         ]
         for maker in self.makers:
             lines += [f"left out: {n}, {reason}" for reason, n in maker.reasons.items()]

@@ -11,26 +11,10 @@ from isoclr.pretrained import read_config
 _ARCHITECTURE = ("alphabet", "filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
 _ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "critic", "critic_bands")
 # Of the recipe, what decides the weights.
-_RECIPE = ("loss", "encoder", "critic", "positives", "bands", "tell_bands", "homologs")
-_RECIPE += (
-    "negatives",
-    "length_matched",
-    "window",
-    "windows",
-    "drop_unknown",
-    "mask_fraction",
-    "mask_span",
-)
-_RECIPE += (
-    "mask_fraction",
-    "mask_span",
-    "batch_size",
-    "steps",
-    "learning_rate",
-    "weight_decay",
-    "warmup_steps",
-)
-_RECIPE += ("held_out_families", "seed")
+_RECIPE = ("loss", "encoder", "critic", "positives", "bands", "tell_bands", "homologs", "negatives")
+_RECIPE += ("length_matched", "window", "windows", "drop_unknown", "mask_fraction", "mask_span")
+_RECIPE += ("batch_size", "steps", "learning_rate", "weight_decay", "warmup_steps")
+_RECIPE += ("held_out_families", "test_families", "seed")
 _REPORT = ("alphabet", "families", "sequences", "letters", "species")
 
 

@@ -83,6 +83,8 @@ class HomologRecipe(Recipe):
         mutation: see `MutationOptions`.
         held_out_families: that are never trained on, the same for every recipe with this number,
             data and seed.
+        test_families: of these, how many no evaluation sees before the final one (`isoclr
+            information`, `isoclr windows`). 0: the final one has all that are held out.
         seed: of the weights, the order, the views, the masks and dropout.
     """
 
@@ -110,6 +112,7 @@ class HomologRecipe(Recipe):
     mask_span: Annotated[int, Field(ge=1)] = 1
     mutation: MutationOptions = MutationOptions()
     held_out_families: Annotated[int, Field(ge=0)] = 64
+    test_families: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> "HomologRecipe":
@@ -128,6 +131,11 @@ class HomologRecipe(Recipe):
         for name in ("alphabet", "critic", "critic_bands", "loss_temperature"):
             if name in self.model:
                 raise ValueError(f"model.{name}: got one, wanted none: other keys decide it")
+        if self.test_families > self.held_out_families:
+            raise ValueError(
+                f"test_families: got {self.test_families}, wanted at most held_out_families "
+                f"({self.held_out_families})"
+            )
         self.encoder_config("rna")
         return self
 

@@ -233,6 +233,18 @@ def test_no_family_is_its_own_negative_and_an_epoch_has_each_once(tmp_path):
     assert len(held) == 7 and not held & {family for _, family in epoch}
 
 
+def test_the_final_evaluation_has_families_of_its_own_where_asked_for(tmp_path):
+    simulated(tmp_path, families=40)
+    whole, parted = (batches(tmp_path, held_out_families=12, test_families=n) for n in (0, 5))
+    assert np.array_equal(whole.test, whole.held)
+    assert len(parted.test) == 5 and len(parted.held) == 7
+    assert sorted([*parted.test, *parted.held]) == whole.held.tolist()
+    assert np.array_equal(parted.trained[0], whole.trained[0])
+    assert "28 families of rna to train on, 7 held out, 5 to test" in parted.described()
+    with pytest.raises(ValueError, match="test_families: got 13, wanted at most"):
+        recipe(tmp_path, held_out_families=12, test_families=13)
+
+
 def test_two_processes_see_the_batch_of_one(folder):
     options = {"window": 20, "mask_fraction": 0.0, "homologs": 2, "batch_size": 5}
     whole = batches(folder, **options)[3]

@@ -1,0 +1,100 @@
+"""The path of homologs on simulated families, by the commands that a user types."""
+
+import json
+from pathlib import Path
+
+from isoclr.training.curves import read_log
+
+_FAMILIES = 600
+_LOAD = """
+import torch
+from transformers import AutoModel, AutoTokenizer
+folder = {model!r}
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+batch = tokenizer(["MKVLAAGIVGLC"], return_tensors="pt")
+with torch.inference_mode():
+    print("embedding of one protein:", tuple(model(**batch).pooler_output.shape))
+"""
+
+
+def homolog_commands(output: Path) -> list[tuple[str, list[str]]]:
+    """Return each step's title and command."""
+    simulated, families, model = output / "simulated", output / "families", output / "model"
+    labels = f"{output}/kinds.parquet"
+    return [
+        (
+            f"{_FAMILIES} families of coding sequences, simulated along a tree",
+            ["isoclr", "simulate", "--homologs", str(_FAMILIES), "--output", str(simulated)],
+        ),
+        (
+            "Families of proteins, with the distances of the tree",
+            [
+                *("isoclr", "build-homologs", "--families", f"{simulated}/families.tsv"),
+                *("--translate", "--distances", f"{simulated}/tree.nwk"),
+                *("--output", str(families)),
+            ],
+        ),
+        (
+            "Contrastive training: homologs are views of one function",
+            [
+                *("isoclr", "train", "homologs/demo"),
+                *("--data", str(families), "--output", str(model)),
+            ],
+        ),
+        (
+            "The model in a fresh process, by transformers alone",
+            ["python", "-c", _LOAD.format(model=str(model))],
+        ),
+        (
+            "How much two homologs of unseen families say about each other",
+            [
+                *("isoclr", "information", "--model", str(model), "--batches", "10"),
+                *("--bands", "0.3-0.7,0.7-1.5", "--output", f"{output}/information"),
+            ],
+        ),
+        (
+            "The kind of each family as a label",
+            [
+                *("isoclr", "labels", "table", f"{simulated}/labels.tsv", "--label", "kind"),
+                *("--kind", "multiclass", "--output", labels),
+            ],
+        ),
+        (
+            "What frozen embeddings know of it",
+            [
+                *("isoclr", "probe-coding", "--model", str(model), "--labels", labels),
+                *("--kmers", "2", "--seeds", "5", "--output", f"{output}/probe"),
+            ],
+        ),
+    ]
+
+
+def homolog_summary(output: Path, seconds: float) -> str:
+    """Return what was made, where it lies, and what the numbers say."""
+    report = json.loads((output / "families" / "report.json").read_text())
+    last = read_log(output / "model" / "log.jsonl")[-1]
+    scores = json.loads((output / "probe" / "probe.json").read_text())["summary"]
+    table = "\n".join(
+        f"    {name:<36} {score['accuracy'][0]:.3f} ± {score['accuracy'][1]:.3f}"
+        for name, score in scores.items()
+    )
+    return f"""
+== Done in {seconds:.0f} s
+  {output}/simulated    families, the tree of their species, the kind of each
+  {output}/families     {report["sequences"]} proteins in {report["families"]} families; report.png
+  {output}/model        the encoder, as a Hub folder; curves.png
+  {output}/information  bounds by band of distances; families.png
+  {output}/probe        probe.json, probe.png
+
+  After {last["step"]} steps the bound on held-out families is {last["held_out_bound"]:.2f} nats, of at most {last["held_out_log_n"]:.2f};
+  with permuted partners it is {last["held_out_permuted"]:.2f}. The partner ranks first for {last["held_out_accuracy"]:.0%}.
+
+  The kind of a family from frozen features, accuracy (mean ± 95 %; chance is 0.25):
+{table}
+  A kind is a stretch of sites that evolution keeps; no label entered the training.
+
+  With data of your own:
+    isoclr build-homologs --families ALIGNMENTS --output families
+    isoclr train homologs/protein --data families --output model
+"""  # noqa: E501  a screen of text
