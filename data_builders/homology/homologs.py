@@ -325,7 +325,8 @@ def _translated(raw: RawFamily, options: HomologOptions) -> RawFamily:
             raise InputError(
                 f"{member.where}: sequence of '{member.member_id}': got {bad!r}, wanted nucleotides"
             )
-        members.append(member._replace(letters=translate(without_gaps(row))))
+        protein = translate(without_gaps(row)).removesuffix("*")
+        members.append(member._replace(letters=protein))
     return replace(raw, members=tuple(members), columns=None)
 
 

@@ -7,6 +7,9 @@ from functools import partial
 import pytest
 
 from data_builders.homology.homologous_genes import read_homology
+from data_builders.homology.homologs import HomologOptions, HomologReport, read_homologs
+from data_builders.homology.phylogeny import read_species_distances
+from data_builders.homology.sources import HomologSource
 from data_builders.homology.tables import HomologyTable
 from data_builders.labels.label_set import Join
 from data_builders.labels.sets import (
@@ -35,6 +38,16 @@ CARRIED = "transcript_id\tgene_id\tsequence\tcds_start\tcds_end\texon_junctions\
 
 def homology(path, **options):
     read_homology(HomologyTable(path, **options))
+
+
+def homologs(path):
+    options = HomologOptions(alphabet="protein", distances="none")
+    list(read_homologs([HomologSource(path)], options, HomologReport()))
+
+
+def aligned(path):
+    options = HomologOptions(alphabet="protein", distances="poisson")
+    list(read_homologs([HomologSource(path)], options, HomologReport()))
 
 
 def names_of_genes(path):
@@ -123,6 +136,18 @@ CASES = {
     ),
     "gaf": (GAF, gaf),
     "obo": (OBO, obo),
+    "newick": ("((human:0.1,mouse:0.2)n:1,\n'fruit fly':2,worm:3.5);\n", read_species_distances),
+    "distances": (
+        "species_a\tspecies_b\tdistance\na\tb\t1.5\na\tc\t2\nb\tc\t3\n",
+        read_species_distances,
+    ),
+    "fasta of homologs": (">human\nMKVLA\n>mouse\nMKVA\n>rat\nMKLLAR\n", homologs),
+    "alignment": (">human\nMK-LA\n>mouse\nMKVA-\n>rat\nMKLLA\n", aligned),
+    "phylip": ("3 5\nhuman MK-LA\nmouse MKVA-\nrat MKLLA\n", aligned),
+    "stockholm": (
+        "# STOCKHOLM 1.0\n#=GF ID fam\nhuman MK-LA\nmouse MKVA-\nrat MKLLA\n//\n",
+        aligned,
+    ),
 }
 PIECES = (b"\t", b"\n", b"\0", b'"', b",", b"\xff", b"NaN", b"-1", b"1e999", b"\xef\xbb\xbf")
 
