@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OBJECTIVES = {
     "expression": "isoclr.objectives.expression.objective:ExpressionObjective",
     "homologs": "isoclr.objectives.homologs.objective:HomologObjective",
+    "interactions": "isoclr.objectives.interactions.objective:InteractionObjective",
     "isoforms": "isoclr.objectives.isoforms.objective:IsoformObjective",
 }
 """Name in a recipe -> `module:Class`, imported when a recipe asks for it."""

@@ -1,0 +1,1 @@
+"""Supervised learning of which RNAs and proteins interact."""

@@ -1,0 +1,319 @@
+"""Training on pairs of an RNA and a protein that interact or do not (RPIembeddor, RNAInterAct)."""
+
+import copy
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import nn
+
+from data_builders.interactions.dataset import InteractionSet, read_interactions
+from data_builders.interactions.splits import (
+    interaction_folds,
+    positives_of,
+    redraw_negatives,
+)
+from data_builders.labels.splits import Split
+from data_builders.records import InputError
+from data_builders.storage import respect_umask
+from isoclr.objectives.base import Objective
+from isoclr.objectives.card import CardFacts
+from isoclr.objectives.interactions.batches import PairBatch, PairBatches, Pairs
+from isoclr.objectives.interactions.calibration import platt
+from isoclr.objectives.interactions.known import write_known
+from isoclr.objectives.interactions.recipe import InteractionRecipe
+from isoclr.objectives.interactions.vectors import MoleculeVectors
+from isoclr.training.curves import Panel
+from isoclr.training.processes import sum_over_processes
+from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcessor
+
+_BEST = Path("checkpoints") / "best.safetensors"
+_POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
+_MOLECULES_FITTED = 20_000
+
+
+class InteractionObjective(Objective):
+    """Binary cross-entropy of pairs; the weights that are kept are the best on validation.
+
+    See `Objective` for arguments and attributes.
+
+    Attributes:
+        interactions: all pairs, redrawn negatives too.
+        split: rows of train, validation and test.
+    """
+
+    recipe_class = InteractionRecipe
+    panels = (
+        Panel("loss", (("loss", "training batches"), ("held_out_loss", "validation"))),
+        Panel(
+            "validation",
+            (("held_out_auroc", "AUROC"), ("held_out_auprc", "AUPRC")),
+            limits=(0, 1),
+        ),
+    )
+
+    def __init__(self, recipe: InteractionRecipe, rank: int, world_size: int):
+        super().__init__(recipe, rank, world_size)
+        given = read_interactions(recipe.data)
+        self.interactions, self.split, missing = sides_of(given, recipe)
+        self.config = portable(recipe.pair_config())
+        self.processor = RPIProcessor.of(self.config)
+        cache = recipe.cache or str(Path(recipe.data) / "embeddings")
+        self.vectors = {
+            molecule: MoleculeVectors(
+                molecule,
+                molecules,
+                self.config,
+                cache=cache,
+                file=recipe.model.get(f"{molecule}_embedder", {}).get("file"),
+            )
+            for molecule, molecules in (("rna", given.rnas), ("protein", given.proteins))
+        }
+        self.batches = self._batches(self.split.train, (rank, world_size))
+        self._validation = self._batches(self.split.validation, (0, 1))
+        self.steps_per_epoch = self.batches.order.steps_per_epoch
+        self.fingerprint = [(Path(recipe.data).name, _checksum(self.interactions))]
+        if rank == 0:
+            print(self._described(missing), file=sys.stderr)
+
+    def _batches(self, rows: np.ndarray, share: tuple[int, int]) -> PairBatches:
+        data, recipe = self.interactions, self.recipe
+        label = data.label[rows]
+        negatives = max(int((label == 0).sum()), 1)
+        weight = np.ones(len(rows))
+        if recipe.negatives == "redrawn":  # several draws weigh together as much as one
+            weight[label == 0] = min(1.0, (label == 1).sum() / negatives)
+        pairs = Pairs(rna=data.rna[rows], protein=data.protein[rows], label=label, weight=weight)
+        return PairBatches(
+            pairs,
+            self.vectors["rna"],
+            self.vectors["protein"],
+            self.processor,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            share=share,
+        )
+
+    def _described(self, missing: int) -> str:
+        sides = (self.split.train, self.split.validation, self.split.test)
+        train, validation, test = (f"{len(side):,}" for side in sides)
+        lines = [f"{train} pairs to train on, {validation} to validate, {test} left alone"]
+        if missing:
+            lines.append(f"{missing:,} negatives fewer than wanted: no pair was left to draw")
+        done = "cut" if self.config.long == "cut" else "seen by windows"
+        for molecule, vectors in self.vectors.items():
+            if vectors.long:
+                lines.append(
+                    f"{vectors.long:,} of {len(vectors):,} {molecule} sequences are longer than "
+                    f"{self.config.max_positions:,} positions and are {done}"
+                )
+        return "\n".join(lines)
+
+    def build_model(self) -> RPIForSequenceClassification:
+        """The classifier that the recipe describes."""
+        model = RPIForSequenceClassification(self.config)
+        if self.config.design == "bilinear":
+            for molecule, vectors in self.vectors.items():
+                places = np.unique(getattr(self.interactions, molecule)[self.split.train])
+                means = [vectors[i].mean(0) for i in places[:_MOLECULES_FITTED]]
+                projection = getattr(model.rpi, f"{molecule}_projection")
+                projection.fit(torch.from_numpy(np.stack(means).astype(np.float64)))
+        return model
+
+    def loss_module(self, model: RPIForSequenceClassification) -> "InteractionLoss":
+        """Binary cross-entropy; weights that the published read-out never reaches are frozen."""
+        if self.config.readout == "first":
+            model.rpi.protein_layers.requires_grad_(False)
+            model.rpi.norm.requires_grad_(False)
+        return InteractionLoss(model, self.world_size)
+
+    def evaluate(self, model: RPIForSequenceClassification) -> dict[str, float]:
+        """Score validation pairs, and keep the weights if they are the best so far."""
+        logits, labels = self._validated(model)
+        found = {
+            "held_out_loss": float(np.mean(np.logaddexp(0, logits) - labels * logits)),
+            "held_out_auroc": float(roc_auc_score(labels, logits)),
+            "held_out_auprc": float(average_precision_score(labels, logits)),
+        }
+        path = Path(self.recipe.output) / _BEST
+        if found["held_out_auroc"] > _best_score(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f".{path.name}")
+            state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+            save_file(state, beside, metadata={"auroc": repr(found["held_out_auroc"])})
+            respect_umask(beside)
+            beside.replace(path)
+        return found
+
+    def _validated(self, model) -> tuple[np.ndarray, np.ndarray]:
+        labels = self._validation.pairs.label.astype(np.float64)
+        return score_pairs(model, self._validation), labels
+
+    def describe(self, step: int) -> list[str]:
+        """The ids of the pairs of the whole batch."""
+        pairs, data = self.batches.pairs, self.interactions
+        return [
+            f"{data.rnas[pairs.rna[row]].id} {data.proteins[pairs.protein[row]].id}"
+            for row in self.batches.rows(step)
+        ]
+
+    def save(self, model: RPIForSequenceClassification, folder: Path) -> None:
+        """Write the weights that were best on validation, calibrated there, and what was seen."""
+        best = copy.deepcopy(model).cpu()
+        path = Path(self.recipe.output) / _BEST
+        if path.is_file():
+            best.load_state_dict(load_file(path))
+        logits, labels = self._validated(best)
+        best.config.calibration = list(platt(logits, labels))
+        rows = np.concatenate([self.split.train, self.split.validation])
+        data = self.interactions
+        rnas = [data.rnas[i] for i in np.unique(data.rna[rows])]
+        proteins = [data.proteins[i] for i in np.unique(data.protein[rows])]
+        best.config.training = {
+            "pairs": len(rows),
+            "positives": int(data.label[rows].sum()),
+            "rnas": len(rnas),
+            "proteins": len(proteins),
+            "split": self.recipe.split,
+            "negatives": self.recipe.negatives,
+            "validation_auroc": round(float(roc_auc_score(labels, logits)), 4),
+        }
+        super().save(best, folder)
+        write_known(folder, rnas, proteins)
+
+    @classmethod
+    def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
+        """What the card says beyond what is true for all objectives."""
+        keys = ("split", "folds", "negatives", "steps", "batch_size", "learning_rate")
+        shown = ("design", "hidden_size", "rna_embedder", "protein_embedder", "max_positions")
+        config = RPIConfig.from_json_file(folder / "config.json")
+        return CardFacts(
+            tags=("rna", "protein", "rna-protein-interaction", "biology"),
+            pipeline_tag="text-classification",
+            encoder_prefix="rpi.",
+            recipe_keys=(*keys, "weight_decay", "seed"),
+            architecture={key: getattr(config, key) for key in shown},
+            template="card.md",
+            template_folder=Path(__file__).parent,
+            variables={"config": config, "training": config.training or {}},
+        )
+
+
+class InteractionLoss(nn.Module):
+    """Binary cross-entropy of the pairs of a batch, of which this process has some.
+
+    Args:
+        model: a classifier of pairs.
+        world_size: number of processes.
+    """
+
+    def __init__(self, model: RPIForSequenceClassification, world_size: int):
+        super().__init__()
+        self.model, self.world_size = model, world_size
+
+    def forward(self, batch: PairBatch) -> tuple[torch.Tensor, dict[str, float]]:
+        """The loss whose gradient, averaged over processes, is that of the whole batch."""
+        logits = self.model(**batch.inputs).logits[:, 0]
+        with torch.autocast(logits.device.type, enabled=False):
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                logits.float(), batch.labels, reduction="none"
+            )
+            loss = self.world_size * (losses * batch.weights).sum()
+        shown = sum_over_processes(loss.detach().double()) / self.world_size
+        return loss, {"loss": shown.item()}
+
+
+def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[InteractionSet, Split, int]:
+    """Cut a set as a recipe says, and draw negatives inside each side where it says so.
+
+    Returns:
+        The set, with redrawn negatives; rows of train, validation and test, which is empty where
+        the recipe keeps none; and how many negatives there are fewer than wanted.
+
+    Raises:
+        InputError: fewer clusters than folds, or a side without pairs that interact or do not.
+    """
+    redrawn = recipe.negatives == "redrawn"
+    data = positives_of(given) if redrawn else given
+    split = interaction_folds(data, recipe.split, recipe.folds, recipe.split_seed)[recipe.fold]
+    if not recipe.keep_test:
+        rest = np.setdiff1d(np.arange(len(data)), split.test)
+        split = split._replace(train=rest, validation=split.test, test=rest[:0])
+    missing = 0
+    if redrawn:
+        sides = {}
+        for number, name in enumerate(("train", "validation", "test")):
+            rows = getattr(split, name)
+            for draw in range(recipe.negative_draws if name == "train" else 1):
+                key = [recipe.split_seed, recipe.fold, number, draw]
+                seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+                found = redraw_negatives(data, getattr(split, name), seed)
+                rows = np.concatenate([rows, len(data) + np.arange(len(found.rna))])
+                data = data.with_pairs(found.rna, found.protein, 0, "redrawn")
+                missing += found.missing
+            sides[name] = rows
+        split = split._replace(**sides)
+    for name in ("train", "validation"):
+        labels = data.label[getattr(split, name)]
+        if len(set(labels.tolist())) < 2:
+            raise InputError(
+                f"{recipe.data}: {name}: got {int(labels.sum())} pairs that interact of "
+                f"{len(labels)}, wanted some that do and some that do not"
+            )
+    return data, split, missing
+
+
+def portable(config: RPIConfig) -> RPIConfig:
+    """A configuration without the files that only this machine has."""
+    for name in ("rna_embedder", "protein_embedder"):
+        spec = getattr(config, name)
+        setattr(config, name, {key: value for key, value in spec.items() if key != "file"})
+    return config
+
+
+@torch.no_grad()
+def score_pairs(model: RPIForSequenceClassification, batches: PairBatches) -> np.ndarray:
+    """Return the logits of pairs, in their order, float64 (pairs,).
+
+    Args:
+        model: left in the mode that it is in.
+        batches: of the pairs.
+    """
+    pairs, training = batches.pairs, model.training
+    lengths = batches.rnas.lengths[pairs.rna] + batches.proteins.lengths[pairs.protein]
+    order = np.argsort(lengths, kind="stable")
+    found = np.empty(len(pairs))
+    model.eval()
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop - start + 1) * lengths[order[stop]] < _POSITIONS_AT_ONCE:
+            stop += 1
+        rows = order[start:stop]
+        inputs = batches.of(rows).to(model.device).inputs
+        found[rows] = model(**inputs).logits[:, 0].double().cpu().numpy()
+        start = stop
+    model.train(training)
+    return found
+
+
+def _best_score(path: Path) -> float:
+    try:
+        with safe_open(path, "pt") as opened:
+            return float(opened.metadata()["auroc"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return -1.0
+
+
+def _checksum(interactions: InteractionSet) -> str:
+    found = hashlib.sha256()
+    for array in (interactions.rna, interactions.protein, interactions.label):
+        found.update(np.ascontiguousarray(array).tobytes())
+    for molecule in (*interactions.rnas, *interactions.proteins):
+        found.update(f"{molecule.id}\n{molecule.sequence}\n".encode())
+    return found.hexdigest()
