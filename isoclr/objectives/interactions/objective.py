@@ -35,6 +35,7 @@ from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcesso
 _BEST = Path("checkpoints") / "best.safetensors"
 _POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
 _MOLECULES_FITTED = 20_000
+_SIDES = ("train", "validation", "test")
 
 
 class InteractionObjective(Objective):
@@ -240,14 +241,17 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
     """
     redrawn = recipe.negatives == "redrawn"
     data = positives_of(given) if redrawn else given
-    split = interaction_folds(data, recipe.split, recipe.folds, recipe.split_seed)[recipe.fold]
+    if recipe.split == "source":
+        split = _split_by_source(data, recipe.split_seed)
+    else:
+        split = interaction_folds(data, recipe.split, recipe.folds, recipe.split_seed)[recipe.fold]
     if not recipe.keep_test:
         rest = np.setdiff1d(np.arange(len(data)), split.test)
         split = split._replace(train=rest, validation=split.test, test=rest[:0])
     missing = 0
     if redrawn:
         sides = {}
-        for number, name in enumerate(("train", "validation", "test")):
+        for number, name in enumerate(_SIDES):
             rows = getattr(split, name)
             for draw in range(recipe.negative_draws if name == "train" else 1):
                 key = [recipe.split_seed, recipe.fold, number, draw]
@@ -258,7 +262,7 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
                 missing += found.missing
             sides[name] = rows
         split = split._replace(**sides)
-    for name in ("train", "validation"):
+    for name in _SIDES[:2]:
         labels = data.label[getattr(split, name)]
         if len(set(labels.tolist())) < 2:
             raise InputError(
@@ -266,6 +270,19 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
                 f"{len(labels)}, wanted some that do and some that do not"
             )
     return data, split, missing
+
+
+def _split_by_source(data: InteractionSet, seed: int) -> Split:
+    """The split that the sources of pairs name."""
+    sources = np.array(data.source)
+    unknown = sorted(set(data.source) - set(_SIDES))
+    if unknown:
+        raise InputError(
+            f"split: got 'source' and pairs of the source {unknown[0]!r}, wanted "
+            f"{', '.join(_SIDES)}"
+        )
+    sides = {name: np.flatnonzero(sources == name) for name in _SIDES}
+    return Split(**sides, seed=seed, kind="source")
 
 
 def portable(config: RPIConfig) -> RPIConfig:

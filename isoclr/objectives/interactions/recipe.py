@@ -18,7 +18,8 @@ class InteractionRecipe(Recipe):
         model: arguments of `RPIConfig`; an embedder of kind precomputed has its `file` too.
         batch_size: pairs a step, over all processes, at most.
         split: what test and validation have that train has not: `random` (pairs), `new-rna`,
-            `new-protein` or `both-new`.
+            `new-protein` or `both-new`; or `source`: the source of a pair is its side, train,
+            validation or test.
         folds: parts that the data is cut into.
         fold: the part that is test, and is not used.
         split_seed: of the cut.
@@ -34,7 +35,7 @@ class InteractionRecipe(Recipe):
     data: Place
     model: dict[str, Any] = {}
     batch_size: Annotated[int, Field(ge=2)] = 64
-    split: Literal["random", "new-rna", "new-protein", "both-new"] = "both-new"
+    split: Literal["random", "new-rna", "new-protein", "both-new", "source"] = "both-new"
     folds: Annotated[int, Field(ge=2)] = 4
     fold: Annotated[int, Field(ge=0)] = 0
     split_seed: Annotated[int, Field(ge=0)] = 0
