@@ -3,11 +3,13 @@
 `make_embedder` reads the specification that `RPIConfig` has; see there for the kinds.
 """
 
+from itertools import product
+
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from .configuration_rpi import ONE_HOT_SIZES, check_embedder
+from .configuration_rpi import KMER_SIZES, ONE_HOT_SIZES, check_embedder
 
 LETTERS = {"rna": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
 AMINO_ACID_CLASSES = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
@@ -95,6 +97,17 @@ class KmerEmbedder:
         """One."""
         return 1
 
+    def names(self):
+        """Return what each number of the vector is of, (size,)."""
+        letters = LETTERS[self.molecule]
+        if self.molecule == "protein":
+            triads = product(AMINO_ACID_CLASSES, repeat=3) if self.size > len(letters) + 1 else ()
+            words = [*letters, *("-".join(classes) for classes in triads)]
+        else:
+            lengths = range(1, KMER_SIZES["rna"].index(self.size) + 2)
+            words = ["".join(word) for n in lengths for word in product(letters, repeat=n)]
+        return [*words, "log length"]
+
     def __call__(self, sequences):
         """Return float32 (1, size) of each sequence."""
         return [self._vector(letter_codes(self.molecule, each))[None] for each in sequences]
@@ -106,10 +119,8 @@ class KmerEmbedder:
             if self.size > letters + 1:
                 parts.append(_frequencies(_CLASSES[codes], 3, len(AMINO_ACID_CLASSES)))
         else:
-            length = 1
-            while sum(map(len, parts)) + 1 < self.size:
+            for length in range(1, KMER_SIZES["rna"].index(self.size) + 2):
                 parts.append(_frequencies(codes, length, letters))
-                length += 1
         return np.concatenate([*parts, [np.log(len(codes))]]).astype(np.float32)
 
 

@@ -33,6 +33,7 @@ COMMANDS = {
         "recipes",
         "embed",
         "explain",
+        "interact",
         "discriminants",
         "card",
         "push",

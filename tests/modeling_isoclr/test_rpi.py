@@ -18,6 +18,7 @@ from modeling_isoclr import (
     RPIModel,
     RPIProcessor,
 )
+from modeling_isoclr.configuration_rpi import KMER_SIZES
 from modeling_isoclr.embedders_rpi import batches_of_like_length, make_embedder
 from toys import tiny
 
@@ -209,6 +210,12 @@ def test_frequencies_of_words_are_counts():
     expected[[4 + 1, 4 + 4]] = 1 / 2  # AC, CA; AN is not known
     expected[20] = np.log(4)
     assert found.shape == (1, 21) and np.allclose(found[0], expected)
+    names = dict(zip(embedder.names(), found[0], strict=True))
+    assert names["A"] > names["C"] > 0 and names["AC"] == names["CA"] == 0.5
+    for molecule, sizes in KMER_SIZES.items():
+        for size in sizes:
+            embedder = make_embedder(molecule, {"kind": "kmers", "size": size})
+            assert embedder(["ACG"])[0].shape == (1, size) and len(set(embedder.names())) == size
     (found,) = make_embedder("protein", {"kind": "kmers", "size": 364})(["AGVC"])
     assert found[0][:20].sum() == pytest.approx(1) and found[0][0] == 0.25
     assert found[0][20:363].nonzero()[0].tolist() == [0, 6] and found[0][20] == 0.5
