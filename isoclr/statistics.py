@@ -91,6 +91,13 @@ def plus_minus(mean: float | None, half_width: float | None, sign: str = "") -> 
     return f"{mean:{sign}.3f}" + ("" if half_width is None else f" ± {half_width:.3f}")
 
 
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells, the first of them the header, as a table in Markdown."""
+    header, *rest = rows
+    lines = [header, ["---"] * len(header), *rest]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
 def aligned(lines: Sequence[Sequence[str]]) -> str:
     """Return lines of cells as text in columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

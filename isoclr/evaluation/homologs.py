@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 from data_builders.records import InputError
 from isoclr.information.trained import homolog_recipe, load_critic
 from isoclr.objectives.homologs.families import Families, held_out, load_families
-from isoclr.statistics import aligned
+from isoclr.statistics import aligned, markdown_table
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining
 from modeling_isoclr.configuration_isoclr import N_BASE, VOCABULARY_SIZE
 from modeling_isoclr.tokenization_isoclr import pad_tokens
@@ -93,8 +93,7 @@ class Retrieval:
     window: int
     found: tuple[Retrieved, ...]
 
-    def table(self) -> str:
-        """The table as text."""
+    def _rows(self) -> list[list[str]]:
         header = ["task", "features", "families", "candidates", "recall@1", "recall@10", "MRR"]
         lines = [[*header, "beyond the best k-mers"]]
         for one in self.found:
@@ -110,12 +109,28 @@ class Retrieval:
                     f"{one.gain:+.3f} ± {1.96 * one.gain_error:.3f}",
                 ]
             )
-        return f"Windows of {self.window} letters, held-out families; ± 95 %\n{aligned(lines)}"
+        return lines
+
+    def table(self) -> str:
+        """The table as text."""
+        title = f"Windows of {self.window} letters, held-out families; ± 95 %"
+        return f"{title}\n{aligned(self._rows())}"
+
+    def markdown(self) -> str:
+        """The table for a card."""
+        return (
+            f"### Windows of {self.window} letters of families that were not trained on\n\n"
+            "Does the window of a homolog rank first among those of other families, all of one "
+            "species? *Disjoint*: from the first letters of a sequence to the last of its homolog. "
+            "*Overlapping*: at the same place, by distance. ± is a 95 % interval over families; "
+            f"*beyond* is paired by family.\n\n{markdown_table(self._rows())}\n"
+        )
 
     def save(self, folder: Path) -> None:
-        """Write `windows.json`, `windows.txt` and `windows.png`."""
+        """Write `windows.json`, `windows.txt`, `windows.md` and `windows.png`."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "windows.txt").write_text(self.table() + "\n")
+        (folder / "windows.md").write_text(self.markdown())
         (folder / "windows.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
         plot_retrieval(self, folder / "windows.png")
 

@@ -16,7 +16,7 @@ from isoclr.objectives import read_recipe
 from isoclr.objectives.homologs.objective import HomologObjective
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.site_model import SiteModel
-from isoclr.statistics import aligned
+from isoclr.statistics import aligned, markdown_table
 from modeling_isoclr import IsoCLRForPreTraining
 
 _CALIBRATION = 8  # batches that calibrate NWJ and are not reported
@@ -58,8 +58,7 @@ class FamilyBounds:
     batches: int
     bands: tuple[BandBounds, ...]
 
-    def table(self) -> str:
-        """The table as text."""
+    def _rows(self) -> list[list[str]]:
         header = ["distances", "families", "N", "log N", "InfoNCE", "± over families", "permuted"]
         lines = [[*header, "NWJ", "partner first"]]
         for band in self.bands:
@@ -78,15 +77,29 @@ class FamilyBounds:
                     f"{band.accuracy:.1%}",
                 ]
             )
+        return lines
+
+    def table(self) -> str:
+        """The table as text."""
         title = f"{self.model}, held-out families, nats; mean ± standard error of {self.batches}"
-        return f"{title} batches\n{aligned(lines)}"
+        return f"{title} batches\n{aligned(self._rows())}"
+
+    def markdown(self) -> str:
+        """The table for a card."""
+        return (
+            "### Information between homologs of families that were not trained on\n\n"
+            f"Lower bounds in nats, mean ± standard error of {self.batches} batches. No InfoNCE "
+            "exceeds log N; a bound near it says *at least*. Permuted partners share nothing.\n\n"
+            f"{markdown_table(self._rows())}\n"
+        )
 
     def save(self, folder: Path) -> None:
-        """Write `families.json`, `families.txt` and `families.png`."""
+        """Write `families.json`, `families.txt`, `families.md` and `families.png`."""
         from isoclr.information.figures import plot_families
 
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "families.txt").write_text(self.table() + "\n")
+        (folder / "families.md").write_text(self.markdown())
         (folder / "families.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
         plot_families(self, folder / "families.png")
 

@@ -48,6 +48,8 @@ def test_information_of_a_model(tmp_path, capsys):
     assert run(*words, "--model", model, "--bands", "0.1-0.5") == 0
     assert "0.1 to 0.5" in capsys.readouterr().out
     assert (tmp_path / "out" / "families.json").exists()
+    table = (tmp_path / "out" / "families.md").read_text()
+    assert table.startswith("### ") and "\n| 0.1 to 0.5 | 20 | 8 | 2.08 | " in table
     assert run(*words) == 2
     assert "--demo, --model: got both or neither" in capsys.readouterr().err
     assert run(*words[:-4], "--demo", "--batches", "1") == 2
@@ -60,5 +62,7 @@ def test_windows_of_a_model(tmp_path, capsys):
     assert run("windows", "--model", model, "--window", "15", "--output", tmp_path / "out") == 0
     assert "Windows of 15 letters" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "windows.json").read_text())["window"] == 15
+    table = (tmp_path / "out" / "windows.md").read_text()
+    assert "\n| disjoint | critic | 20 | " in table
     assert run("windows", "--model", model, "--window", "400", "--output", tmp_path / "out") == 2
     assert "disjoint: got no two families" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import pytest
 
 from isoclr import __version__, doctor
 from isoclr.cli import main
+from isoclr.shipped import SHIPPED_MODELS
 
 
 def test_the_doctor_names_versions_and_asks_no_network(capsys, monkeypatch):
@@ -16,7 +17,7 @@ def test_the_doctor_names_versions_and_asks_no_network(capsys, monkeypatch):
     assert found["isoclr"] == __version__
     assert found["packages"]["core"]["torch"].startswith("2.")
     assert found["packages"]["core"]["transformers"] and found["packages"]["test"]["pytest"]
-    assert found["models"] == ["isoclr-small", "isoclr-small-bare"] and found["problems"] == []
+    assert found["models"] == list(SHIPPED_MODELS) and found["problems"] == []
     assert found["cache"]["free_bytes"] > 0 and "answers" not in found["hub"]
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.startswith(f"isoclr {__version__}, Python 3.")

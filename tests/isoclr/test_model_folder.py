@@ -14,18 +14,17 @@ from transformers import AutoModel, AutoTokenizer
 from data_builders.records import InputError
 from isoclr import model_folder
 from isoclr.model_folder import code_files, write_code, write_model_folder
+from isoclr.shipped import SHIPPED_MODELS
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import AUTO_MAP
 from toys import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASED = sorted(path.parent for path in ROOT.glob("model_cards/*/config.json"))
-BATCH = {
-    "text": ["ACGUACGTNN" * 5, "ATGGCCTAA"],
-    "cds": [None, (0, 9)],
-    "exon_junctions": [[3], [4]],
-    "padding": True,
-    "return_tensors": "pt",
+TEXTS = {"text": ["ACGUACGTNN" * 5, "ATGGCCTAA"], "padding": True, "return_tensors": "pt"}
+BATCHES = {
+    "rna": TEXTS | {"cds": [None, (0, 9)], "exon_junctions": [[3], [4]]},
+    "protein": TEXTS,
 }
 ALONE = f"""
 import sys
@@ -34,7 +33,8 @@ import torch, transformers
 from safetensors.torch import save_file
 folder, out, *heads = sys.argv[1:]
 load = dict(pretrained_model_name_or_path=folder, trust_remote_code=True)
-batch = transformers.AutoTokenizer.from_pretrained(**load)(**{BATCH})
+tokenizer = transformers.AutoTokenizer.from_pretrained(**load)
+batch = tokenizer(**{BATCHES}[tokenizer.alphabet])
 tensors = {{}}
 for head in heads:
     model = getattr(transformers, head).from_pretrained(**load).eval()
@@ -49,7 +49,7 @@ save_file({{name: tensor.contiguous() for name, tensor in tensors.items()}}, out
 
 
 def test_there_are_released_models():
-    assert {folder.name for folder in RELEASED} >= {"isoclr-small", "isoclr-small-bare"}
+    assert {folder.name for folder in RELEASED} >= set(SHIPPED_MODELS)
 
 
 @pytest.mark.parametrize("folder", RELEASED, ids=lambda folder: folder.name)
@@ -78,7 +78,7 @@ def test_a_released_model_loads_by_every_head_without_our_packages(folder, tmp_p
     model = AutoModel.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():
-        expected = model(**tokenizer(**BATCH)).pooler_output
+        expected = model(**tokenizer(**BATCHES[tokenizer.alphabet])).pooler_output
         bare = model(**tokenizer("ACGUACGTNN", return_tensors="pt")).pooler_output
     found = load_file(out)
     assert len(found) == 2 * len(heads) + 1

@@ -63,10 +63,11 @@ def test_recipes_and_guides_are_listed_and_printed(capsys):
         assert f"isoclr {command}: nothing: got no such" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["isoclr-small", "isoclr-small-bare"])
+@pytest.mark.parametrize("name", shipped.SHIPPED_MODELS)
 def test_every_shipped_model_loads_by_its_name(name):
     encoder, tokenizer = load_model(name)
     batch = tokenizer(["ACGATGGCCTAAGG"], return_tensors="pt")
     with torch.inference_mode():
         pooled = encoder(**batch.to(encoder.device)).pooler_output
     assert pooled.shape == (1, encoder.config.pooled_size) and pooled.isfinite().all()
+    assert (encoder.config.alphabet == "protein") == ("protein" in name)

@@ -7,6 +7,7 @@ from isoclr.statistics import (
     cluster_weights,
     corrected_gain,
     corrected_mean,
+    markdown_table,
     plus_minus,
 )
 
@@ -71,3 +72,8 @@ def test_what_is_not_known_is_left_out():
     assert plus_minus(0.5, None) == "0.500"
     assert plus_minus(None, None) == ""
     assert plus_minus(0.5, 0.1, sign="+") == "+0.500 ± 0.100"
+
+
+def test_a_table_in_markdown_has_a_line_below_its_header():
+    rows = [["a", "b"], ["1", "2"], ["3", "4"]]
+    assert markdown_table(rows) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
