@@ -15,6 +15,15 @@ from data_builders.records import InputError
 from data_builders.storage import respect_umask
 from data_builders.text import read_json
 
+HEADS = "heads"
+"""The folder of a model that has its heads, a folder each (`isoclr.evaluation.heads`)."""
+
+HEAD_FILES = ("head.json", "head.safetensors", "held_out.png")
+"""What the folder of a head has."""
+
+SEARCH_FILE = "search.safetensors"
+"""Axes of a model in which plain cosine finds relatives (`isoclr.evaluation.search`)."""
+
 _CODE = Path(__file__).resolve().parents[1] / "modeling_isoclr"
 # SentenceTransformer averages token vectors unless told otherwise, those of padding too.
 _SENTENCE_TRANSFORMER = {

@@ -32,6 +32,8 @@ COMMANDS = {
         "train",
         "recipes",
         "embed",
+        "predict",
+        "head",
         "explain",
         "interact",
         "discriminants",

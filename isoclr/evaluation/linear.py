@@ -121,6 +121,38 @@ class LinearModel:
         raw = self.units.undone(weights)
         return raw, self.intercept - self.units.centre @ raw
 
+    def errors_without_own_group(self, targets: np.ndarray, groups: Sequence) -> np.ndarray:
+        """Return the error of each train row under a fit to all groups but its own.
+
+        Exact for ridge regression at the chosen penalty and in the units of all train rows, by one
+        formula: rows G of residuals e and leverages H have (I - H_GG)⁻¹ e_G. For groups of one row
+        that is the well-known e / (1 - h).
+
+        Args:
+            targets: of the train rows, (n,).
+            groups: alike for train rows of a group, (n,).
+
+        Returns:
+            Targets less predictions, (n,).
+
+        Raises:
+            InputError: a model of classes.
+        """
+        if self.task != REGRESSION or self.rotation is None:
+            raise InputError(f"errors of left out groups: got {self.task}, wanted {REGRESSION}")
+        train = self.rotation.train
+        errors = targets - (train @ self.weights[:, 0] + self.intercept[0])
+        shrunk = train / np.sqrt((train**2).sum(axis=0) + self.alpha)
+        left_out = errors / (1 - 1 / len(train) - (shrunk**2).sum(axis=1))
+        _, numbers, sizes = np.unique(
+            np.asarray(groups, str), return_inverse=True, return_counts=True
+        )
+        for group in np.flatnonzero(sizes > 1):
+            rows = np.flatnonzero(numbers == group)
+            own = np.eye(len(rows)) - 1 / len(train) - shrunk[rows] @ shrunk[rows].T
+            left_out[rows] = np.linalg.solve(own, errors[rows])
+        return left_out
+
 
 def spread_of(x: np.ndarray, least: float) -> np.ndarray:
     """Return standard deviations of columns, at least `least` times their median.

@@ -14,6 +14,7 @@ from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import read_json
 from isoclr.hub.markdown import environment
+from isoclr.model_folder import HEAD_FILES, HEADS
 from isoclr.objectives import DEFAULT, objective_class
 from isoclr.statistics import plus_minus
 from isoclr.training.curves import read_log
@@ -39,6 +40,7 @@ _METRICS = {
     "mcc": ("matthews_correlation", "MCC"),
 }
 _PROBE = ("label", "task", "split", "rows", "groups", "seeds", "interval", "summary", "few_labels")
+_HEAD = ("name", "predicts", "citation", "training", "held_out")
 _MODEL = "a model that train.py wrote"
 # What a reader of JSON meets where a value is of another form than it looks for.
 _WRONG_FORM = (TypeError, ValueError, LookupError, AttributeError, StopIteration, RecursionError)
@@ -119,6 +121,7 @@ def _rendered(
         last=log[-1] if log else None,
         curves=(folder / "curves.png").exists(),
         probes=probes,
+        heads=[_read_head(path) for path in sorted(folder.glob(f"{HEADS}/*/{HEAD_FILES[0]}"))],
         metrics=_METRICS,
         notes=Markup(notes.read_text("utf-8").strip()) if notes.exists() else None,
         **facts.variables,
@@ -182,6 +185,16 @@ def _read_probe(path: Path, folder: Path) -> dict:
         "name": path.parent.name if inside else probe["label"],
         "curve": _read_curve(curve) if curve.exists() else {},
         "figures": [f.relative_to(folder).as_posix() for f in figures if inside and f.exists()],
+    }
+
+
+def _read_head(path: Path) -> dict:
+    """What a head predicts and how well; "score" is its first metric."""
+    head = read_json(path, _HEAD, "the head.json of isoclr head")
+    figure = path.with_name(HEAD_FILES[-1])
+    return head | {
+        "score": next(iter(head["held_out"])),
+        "figures": [figure.relative_to(path.parents[2]).as_posix()] if figure.exists() else [],
     }
 
 

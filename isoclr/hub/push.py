@@ -16,7 +16,7 @@ import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.hub.card import check_model_folder, write_card
-from isoclr.model_folder import code_files
+from isoclr.model_folder import HEAD_FILES, HEADS, code_files
 from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
 
@@ -56,9 +56,9 @@ def push(
     """Upload a model folder to the Hub, as one commit.
 
     The repository is made when there is none. Weights, configuration, tokenizer, code, recipe, log,
-    curves, results, card and the images that the card shows go, each by the name that isoclr gives
-    it; nothing else does. A folder without code gets the package's. Where neither the folder nor
-    the repository has a card, one is written into the folder; where a generated card leaves the
+    curves, results, heads, card and the images that the card shows go, each by the name that isoclr
+    gives it; nothing else does. A folder without code gets the package's. Where neither the folder
+    nor the repository has a card, one is written into the folder; where a generated card leaves the
     repository's name open, the uploaded one has it. Paths of this machine in recipe.yaml are cut to
     their last part.
 
@@ -143,6 +143,9 @@ def shared_files(folder: Path) -> dict[str, Path]:
     names = [*_SHARED, *sorted(code)]
     for path in sorted(folder.glob("results/*/*")):
         if path.stem in _RESULTS and path.suffix in (".json", ".png"):
+            names.append(path.relative_to(folder).as_posix())
+    for path in sorted(folder.glob(f"{HEADS}/*/*")):
+        if path.name in HEAD_FILES:
             names.append(path.relative_to(folder).as_posix())
     found = {name: folder / name for name in names if os.path.lexists(folder / name)}
     for path in found.values():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.metrics import log_loss
 
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
@@ -173,3 +173,20 @@ def test_a_number_that_is_none_is_named(value):
     for fold in (fold_of(REGRESSION, targets[:, 0] * 1.0), multilabel(targets)):
         with pytest.raises(InputError, match=message):
             Linear(x)(fold)
+
+
+@pytest.mark.parametrize("width", [8, 90])  # fewer columns than rows, and more
+def test_errors_without_own_group_are_those_of_fits_without_it(width):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(160, width))
+    targets = x[:, 0] + rng.normal(size=160)
+    groups = np.array([f"g{row // 3 if row < 30 else row}" for row in range(60)])
+    model = Linear(x, [30.0]).fit(fold_of(REGRESSION, targets))
+    found = model.errors_without_own_group(targets[TRAIN], groups)
+    z, y = (x[TRAIN] - x[TRAIN].mean(0)) / x[TRAIN].std(0), targets[TRAIN]
+    for group in np.unique(groups):
+        own = groups == group
+        left = Ridge(alpha=30.0).fit(z[~own], y[~own])
+        np.testing.assert_allclose(found[own], y[own] - left.predict(z[own]), atol=1e-9)
+    with pytest.raises(InputError, match="got binary, wanted regression"):
+        Linear(x).fit(fold_of(BINARY, targets > 0)).errors_without_own_group(y, groups)

@@ -191,3 +191,19 @@ def test_bad_files_are_one_line(folder, probe_file, name, content, message):
         write_card(folder, results=[folder / "probe.json"])
     assert "\n" not in str(error.value)
     assert not (folder / "README.md").exists()
+
+
+def test_heads_in_the_folder_are_in_the_card(folder, tmp_path):
+    assert "Ready-made heads" not in text_of(folder)
+    head = folder / "heads" / "fast"
+    head.mkdir(parents=True)
+    facts = {"name": "fast", "predicts": "speed", "citation": "Author 2020"}
+    facts["training"] = {"rows": 1234}
+    facts["held_out"] = {"pearson": [0.5, 0.1], "coverage 0.9": [0.875, 0.0625]}
+    (head / "head.json").write_text(json.dumps(facts))
+    text = text_of(folder)
+    assert "| fast | speed (Author 2020) | 1,234 transcripts | Pearson r 0.500 ± 0.100 |" in text
+    assert "| 0.875 ± 0.062 |" in text
+    (head / "head.json").write_text("{}")
+    with pytest.raises(InputError, match="head.json: no name in it, wanted the head.json of"):
+        write_card(folder)

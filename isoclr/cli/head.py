@@ -1,0 +1,33 @@
+"""isoclr head: a head of one's own for isoclr predict."""
+
+from pathlib import Path
+from typing import Annotated
+
+from isoclr.cli.options import Homology, Labels, Model, Option
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def head(
+    homology: Homology,
+    labels: Labels,
+    output: Annotated[str, Option(metavar="DIR", help="folder of the head, which gives its name")],
+    model: Model = DEFAULT_MODEL,
+    with_encoder: Annotated[
+        bool,
+        Option(
+            "--with-encoder",
+            help="write the encoder too: a model for AutoModelForSequenceClassification",
+        ),
+    ] = False,
+) -> None:
+    """Fit a head for isoclr predict to labels of your own, and measure it on genes left out.
+
+    Example:
+    isoclr head --labels half_life.parquet --output my-head
+    isoclr predict --head my-head --transcripts isoforms.fa.gz --output predictions.tsv
+    """
+    from isoclr.evaluation.fit_head import make_head
+    from isoclr.evaluation.heads import table_of
+
+    made = make_head(labels.made(homology), Path(output), model=model, with_encoder=with_encoder)
+    print(table_of([made]))

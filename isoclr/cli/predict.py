@@ -1,0 +1,69 @@
+"""isoclr predict: properties of transcripts by ready-made heads."""
+
+from typing import Annotated
+
+from data_builders.records import InputError
+from isoclr.cli.embed import transcripts_to_embed
+from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def predict(
+    sources: Sources,
+    registry: Registry,
+    output: Annotated[str, Option(metavar="FILE", help="table to write: .parquet or .tsv")],
+    head: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="head of the model, or folder that isoclr head wrote; repeat it for several; "
+            "without any, the model's heads are listed",
+        ),
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    level: Annotated[
+        float, Option(help="share of transcripts that the intervals cover: 0.5, 0.8, 0.9 or 0.95")
+    ] = 0.9,
+    groups: Annotated[
+        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
+    ] = None,
+    guess_cds: Annotated[
+        int | None,
+        Option(
+            metavar="NT",
+            help="where there is no CDS, the longest reading frame of at least so many nt",
+        ),
+    ] = None,
+) -> None:
+    r"""Predict half-lives and more of transcripts, with intervals and warnings.
+
+    A warning says in what a transcript is unlike those that the head was fitted to.
+
+    Example:
+    isoclr predict --head half-life-human --transcripts isoforms.fa.gz --annotation isoforms.gtf.gz \
+        --species human --output half_lives.tsv
+    isoclr predict --head half-life-human --head my-head --table transcripts.parquet \
+        --output predictions.parquet
+    """  # noqa: E501  a command line to copy
+    from data_builders.text import Tally
+    from isoclr.evaluation import predict as predictions
+    from isoclr.evaluation.embed import guess_cds as guess
+    from isoclr.evaluation.heads import heads_of, read_head, table_of
+
+    if not head:
+        known = [read_head(path) for path in heads_of(model).values()]
+        listed = f"\n{table_of(known)}" if known else " none"
+        raise InputError(f"wanted a --head; {model} has:{listed}")
+    predictions.check_ending(output)
+    tally = Tally(strict=sources.strict)
+    transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
+    if not transcripts:
+        raise InputError(f"no transcript to predict; skipped: {dict(tally.skipped) or 'none'}")
+    if guess_cds is not None:
+        transcripts, guessed = guess(transcripts, guess_cds)
+        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    table = predictions.predict(transcripts, head, model=model, level=level)
+    predictions.write_table(table, output)
+    warned = table["warning"].is_not_null().sum()
+    print(f"{output}: {table.height} predictions, {warned} with a warning")
+    print_reasons(tally)

@@ -1,0 +1,136 @@
+"""Predict properties of transcripts by heads, with intervals and warnings."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from data_builders.cells import safe_cells
+from data_builders.labels.base import REGRESSION
+from data_builders.records import InputError, Transcript
+from isoclr.evaluation.embed import embed_transcripts
+from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
+from isoclr.pretrained import load_model
+from isoclr.shipped import DEFAULT_MODEL
+
+_COLUMNS = dict.fromkeys(("transcript_id", "gene_id", "species", "head", "output"), pl.String)
+_COLUMNS |= dict.fromkeys(("prediction", "lower", "upper"), pl.Float64) | {"warning": pl.String}
+
+
+def predict(
+    transcripts: Sequence[Transcript],
+    heads: Sequence[str | os.PathLike],
+    *,
+    model: str | os.PathLike = DEFAULT_MODEL,
+    level: float = 0.9,
+    progress: bool = True,
+) -> pl.DataFrame:
+    """Predict properties of transcripts by heads, with intervals and warnings.
+
+    Args:
+        transcripts: n of them.
+        heads: names of heads of the model, or folders.
+        model: as `load_model` takes it.
+        level: share of transcripts that the intervals are to cover, of `LEVELS`.
+        progress: show a bar.
+
+    Returns:
+        A row for each head, transcript and output: transcript_id, gene_id, species, head, output
+        (the label, or a class), prediction (a number, or the probability of the output), lower,
+        upper (null for probabilities) and warning (null where there is none).
+
+    Raises:
+        InputError: no head or one twice, a head of another encoder, another level, or as
+            `read_head`.
+    """
+    encoder, tokenizer = load_model(model)
+    read = [read_head(find_head(head, model)) for head in heads]
+    names = [head.name for head in read]
+    if not read or len(set(names)) < len(names):
+        raise InputError(f"heads: got {', '.join(names) or 'none'}, wanted some, each once")
+    digest = weights_digest(encoder)
+    for head in read:
+        if head.encoder != digest:
+            raise InputError(
+                f"head '{head.name}': got weights of {model}, wanted those of {head.model} that it "
+                "was fitted on"
+            )
+    embeddings = embed_transcripts(encoder, tokenizer, transcripts, progress=progress)
+    return pl.concat([predict_embedded(head, embeddings, transcripts, level) for head in read])
+
+
+def predict_embedded(
+    head: Head, embeddings: np.ndarray, transcripts: Sequence[Transcript], level: float = 0.9
+) -> pl.DataFrame:
+    """Predict by one head from embeddings that are there; see `predict`.
+
+    Args:
+        head: of the encoder of the embeddings.
+        embeddings: (n, width).
+        transcripts: n of them.
+        level: as in `predict`.
+
+    Raises:
+        InputError: another level, or embeddings of another shape.
+    """
+    if np.shape(embeddings) != (len(transcripts), len(head.weights)):
+        raise InputError(
+            f"embeddings: got shape {np.shape(embeddings)}, wanted "
+            f"({len(transcripts)}, {len(head.weights)})"
+        )
+    half_width = None
+    if head.task == REGRESSION:
+        if str(level) not in head.half_widths:
+            raise InputError(
+                f"level: got {level}, wanted one of {', '.join(head.half_widths)}, which "
+                f"'{head.name}' has"
+            )
+        half_width = head.half_widths[str(level)]
+    outputs, n = head.outputs, len(transcripts)
+    predictions = head.values(embeddings).ravel()
+    warnings = [warning or None for warning in head.warnings(embeddings, transcripts)]
+    edges = [None if half_width is None else predictions + sign * half_width for sign in (-1, 1)]
+    repeated = [transcript for transcript in transcripts for _ in outputs]
+    return pl.DataFrame(
+        {
+            "transcript_id": [transcript.transcript_id for transcript in repeated],
+            "gene_id": [transcript.gene_id for transcript in repeated],
+            "species": [transcript.species for transcript in repeated],
+            "head": [head.name] * len(repeated),
+            "output": list(outputs) * n,
+            "prediction": predictions,
+            "lower": edges[0],
+            "upper": edges[1],
+            "warning": [warning for warning in warnings for _ in outputs],
+        },
+        schema=_COLUMNS,
+    )
+
+
+def check_ending(path: str | os.PathLike) -> None:
+    """Refuse a file name that says neither Parquet nor TSV.
+
+    Raises:
+        InputError: an ending other than .parquet and .tsv.
+    """
+    if Path(path).suffix not in (".parquet", ".tsv"):
+        raise InputError(f"{path}: got the ending '{Path(path).suffix}', wanted .parquet or .tsv")
+
+
+def write_table(table: pl.DataFrame, path: str | os.PathLike) -> None:
+    """Write a table, such as that of `predict`, as Parquet or TSV by the ending of the name.
+
+    Raises:
+        InputError: as `check_ending`.
+    """
+    check_ending(path)
+    partial = Path(f"{path}.partial")
+    if Path(path).suffix == ".parquet":
+        table.write_parquet(partial, compression="zstd")
+    else:
+        texts = [name for name, kind in table.schema.items() if kind == pl.String]
+        safe = [pl.Series(name, safe_cells(table[name]), pl.String) for name in texts]
+        table.with_columns(safe).write_csv(partial, separator="\t")
+    partial.replace(path)
