@@ -20,7 +20,7 @@ from isoclr.evaluation.predict import predict, predict_embedded
 from isoclr.hub.push import shared_files
 from isoclr.model_folder import HEAD_FILES
 from isoclr.pretrained import load_model
-from isoclr.shipped import SHIPPED_MODELS, shipped_model
+from isoclr.shipped import shipped_folder
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
 LENGTHS = (120, 240)
@@ -257,14 +257,14 @@ def test_a_source_is_read_with_the_facts_of_its_task(model, tmp_path):
     np.testing.assert_array_equal(read.weights, made.weights)
 
 
-SHIPPED = [(model, head) for model in SHIPPED_MODELS for head in heads.heads_of(model)]
+SHIPPED = sorted(shipped_folder("model_cards").glob("*/heads/*"))
 
 
-@pytest.mark.parametrize(("name", "head"), SHIPPED)
-def test_every_shipped_head_fits_its_encoder(name, head):
-    found = heads.read_head(shipped_model(name) / "heads" / head)
-    assert found.encoder == heads.weights_digest(load_model(name)[0])
-    assert found.name == head
+@pytest.mark.parametrize("head", SHIPPED, ids=[head.name for head in SHIPPED])
+def test_every_shipped_head_fits_its_encoder(head):
+    found = heads.read_head(head)
+    assert found.encoder == heads.weights_digest(load_model(head.parents[1])[0])
+    assert found.name == head.name
     assert abs(found.held_out["coverage 0.9"][0] - 0.9) < 0.03
 
 
