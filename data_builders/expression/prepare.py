@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from data_builders.expression.matrix import ExpressionMatrix, concatenate, write_matrix
-from data_builders.expression.readers import RawMatrix, gene_name, read_raw
+from data_builders.expression.readers import RawMatrix, check_names, gene_name, read_raw
 from data_builders.expression.units import check_unit, check_values, recognise_unit, to_log2
 from data_builders.records import InputError
 from data_builders.tables import read_table
@@ -48,6 +48,7 @@ class Report:
     duplicated_genes: int = 0
     renamed_genes: int = 0
     values_over_20: int = 0
+    columns_left_out: list[str] = field(default_factory=list)
     obs_matched: dict[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
@@ -67,6 +68,9 @@ class Report:
         ):
             if count:
                 said.append(f"{count:,} {what}")
+        if self.columns_left_out:
+            names = ", ".join(self.columns_left_out)
+            said.append(f"{len(self.columns_left_out)} columns of text are left out: {names}")
         said += [
             f"obs {name}: {n:,} of {self.samples:,} samples" for name, n in self.obs_matched.items()
         ]
@@ -125,6 +129,7 @@ def _log_parts(
     paths: Sequence[str | Path], options: ReadOptions, report: Report
 ) -> Iterator[ExpressionMatrix]:
     genes: tuple[str, ...] | None = None
+    seen: set[str] = set()
     if len(paths) > 1:  # the genes that all files have, in the order of the first
         sets = [_genes_of(path, options) for path in paths]
         common = set(sets[0]).intersection(*sets[1:])
@@ -138,7 +143,9 @@ def _log_parts(
         unit, count = options.unit, 0
         said = "as told"
         for raw in read_raw(path, layer=options.layer, genes_in=options.genes_in):
+            check_names(raw, str(path))
             check_values(raw.values, str(path), raw.samples)
+            report.columns_left_out += list(raw.left_out)
             if unit is None:
                 said = "by its format" if raw.unit else "by its values"
                 unit = raw.unit or recognise_unit(raw.values, str(path))
@@ -147,17 +154,19 @@ def _log_parts(
             if genes is not None:
                 part = _with_genes(part, genes)
             count += len(part.samples)
+            if options.obs:
+                seen.update(part.samples)
             report.values_over_20 += _count_over(part.values, _LARGEST_LOG2)
             report.genes = len(part.genes)
             yield _with_obs(part, options.obs, report)
         report.files.append({"path": str(path), "samples": count, "unit": unit, "said": said})
         report.samples += count
         report.unit = unit if report.unit in ("", unit) else "several"
-    for name, matched in report.obs_matched.items():
-        if not matched:
-            sample = next(iter(options.obs[name]), "(none)")
+    for name, column in options.obs.items():
+        if not report.obs_matched.get(name) and not seen & column.keys():
+            there, here = next(iter(column), "(none)"), next(iter(seen), "(none)")
             raise InputError(
-                f"obs {name}: got no sample of the matrix: {sample!r} there; wanted its samples"
+                f"{paths[0]}: obs {name}: got none of its samples: {there!r} there, {here!r} here"
             )
 
 

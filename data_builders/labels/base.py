@@ -7,13 +7,14 @@ import numpy as np
 
 from data_builders.records import InputError
 
-REGRESSION, BINARY, MULTICLASS, MULTILABEL = TASK_TYPES = (
+REGRESSION, BINARY, MULTICLASS, MULTILABEL, SURVIVAL = TASK_TYPES = (
     "regression",
     "binary",
     "multiclass",
     "multilabel",
+    "survival",
 )
-"""A number; yes or no; one class of several; any number of classes."""
+"""A number; yes or no; one class of several; any number of classes; time to an event."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Labels:
         label: what was measured.
         task: one of `TASK_TYPES`.
         targets: float (n,) for regression; bool (n,) for binary; class numbers (n,) for multiclass;
-            bool (n, classes) for multilabel.
+            bool (n, classes) for multilabel; float (n, 2) for survival, time and whether the event
+            was seen (1) or not (0).
         groups: what the splits keep on one side, such as the homology group of each row; may be
             empty.
         classes: the names of the classes of a multiclass or multilabel task.
@@ -52,6 +54,7 @@ class Labels:
             BINARY: ("b", (n,), f"bool ({n},)"),
             MULTICLASS: ("iu", (n,), f"class numbers ({n},)"),
             MULTILABEL: ("b", (n, len(self.classes)), f"bool ({n}, {len(self.classes)})"),
+            SURVIVAL: ("f", (n, 2), f"numbers ({n}, 2)"),
         }[self.task]
         if targets.dtype.kind not in kinds or targets.shape != shape:
             raise InputError(

@@ -326,18 +326,68 @@ def group_folds(
     if len(set(group_of)) < folds:
         raise InputError(f"groups: got {len(set(group_of))}, wanted at least {folds}, one a fold")
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    found = []
-    for number, (side, test) in enumerate(cut.split(class_of, class_of, group_of)):
-        inner = StratifiedGroupKFold(round(1 / validation), shuffle=True, random_state=seed)
-        train, chosen = next(inner.split(side, class_of[side], group_of[side]))
-        found.append(
-            Split(
-                train=side[train],
-                validation=side[chosen],
-                test=test,
-                seed=seed,
-                fold=number,
-                kind="group",
-            )
+    return [
+        _with_validation(side, test, group_of, class_of, validation, seed)._replace(
+            fold=number, kind="group"
         )
+        for number, (side, test) in enumerate(cut.split(class_of, class_of, group_of))
+    ]
+
+
+def transfer_splits(
+    sides: tuple[np.ndarray, np.ndarray],
+    groups: Sequence[str],
+    classes: Sequence,
+    seeds: Sequence[int],
+    validation: float = 0.15,
+) -> list[Split]:
+    """Learn from all rows of one kind, such as a source, and test on all of another.
+
+    The test rows are the same for every seed; which rows of the train side validate differs.
+
+    Args:
+        sides: row numbers of the train side and of test.
+        groups: of each row, (n,).
+        classes: of each row, (n,).
+        seeds: one split each.
+        validation: share of the groups of the train side that is kept for choices.
+
+    Raises:
+        InputError: a side without rows, or a group on both sides.
+    """
+    group_of, class_of = np.asarray(groups).astype(str), np.asarray(classes)
+    side, test = sides
+    if not len(side) or not len(test):
+        raise InputError(
+            f"split: got {len(side)} rows to train on and {len(test)} to test on, wanted some of "
+            "both"
+        )
+    both = np.intersect1d(group_of[side], group_of[test])
+    if len(both):
+        raise InputError(
+            f"groups: got {str(both[0])!r} among the rows to train on and those to test on "
+            f"({len(both)} such groups), wanted each on one side"
+        )
+    if len(set(group_of[side])) < round(1 / validation):
+        raise InputError(
+            f"groups: got {len(set(group_of[side]))} to train on, wanted at least "
+            f"{round(1 / validation)}: some of them validate"
+        )
+    found = []
+    for number, seed in enumerate(seeds):
+        split = _with_validation(side, test, group_of, class_of, validation, seed, number)
+        found.append(split._replace(kind="transfer"))
     return found
+
+
+def _with_validation(
+    side, test, group_of, class_of, validation: float, seed: int, number: int = 0
+) -> Split:
+    """A split whose validation rows are a share of the groups of the train side: one of a cut."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = round(1 / validation)
+    inner = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    cut = list(inner.split(side, class_of[side], group_of[side]))
+    train, chosen = cut[number % folds]
+    return Split(train=side[train], validation=side[chosen], test=test, seed=seed)

@@ -4,11 +4,12 @@ The log2 expression of gene g in sample s is
 
     base(g) + Σ_k P(s, k) · W(k, g) + Σ_j B(batch of s, j) · V(j, g) + donor(s, g) + noise,
 
-with `PROGRAMMES` programmes P, whose means differ by tissue. Each moves a tenth of the genes, so
-that a method that adds up many genes finds it. The batch of a donor moves all genes, and says
-nothing about the tissue. Reads are drawn from Poisson distributions with a depth of each sample. A
-share of the samples are outliers: a tenth of their genes are multiplied by up to a thousand. Time
-to death is exponential, with the first programme as its log hazard; censoring is uniform.
+with `PROGRAMMES` programmes P, whose means differ by tissue. Each moves a fifth of the genes, each
+by less than its noise, so that a method that adds up many genes finds it and a look at single genes
+does not. The batch of a donor moves all genes, and says nothing about the tissue. Reads are drawn
+from Poisson distributions with a depth of each sample. A share of the samples are outliers: a tenth
+of their genes are multiplied by up to a thousand. Time to death is exponential, with the first
+programme as its log hazard; censoring is uniform.
 """
 
 import gzip
@@ -22,8 +23,9 @@ import numpy as np
 from data_builders.records import InputError
 
 PROGRAMMES = 8
-_MOVED_SHARE = 0.1
-_BATCH_AXES = 2
+_MOVED_SHARE = 0.2
+_NOISE = 2.0
+_BATCH_AXES, _BATCH_SIZE = 2, 0.5
 _OUTLIER_GENES = 0.1
 _DEPTH = 2e6
 
@@ -54,7 +56,7 @@ def simulate_expression(
     genes: int = 600,
     *,
     tissues: int = 6,
-    signal: float = 1.0,
+    signal: float = 1.5,
     outlier_share: float = 0.05,
     seed: int = 0,
 ) -> SimulatedExpression:
@@ -88,10 +90,11 @@ def simulate_expression(
     programmes += rng.normal(size=programmes.shape)
     weights = rng.normal(size=(PROGRAMMES, genes))
     weights *= rng.random(weights.shape) < _MOVED_SHARE
-    nuisance = rng.normal(size=(4, _BATCH_AXES))[batch] @ rng.normal(size=(_BATCH_AXES, genes))
+    axes = rng.normal(0, _BATCH_SIZE, (_BATCH_AXES, genes))
+    nuisance = rng.normal(size=(4, _BATCH_AXES))[batch] @ axes
     logs = rng.normal(4, 2, genes) + programmes @ weights + nuisance
     logs += rng.normal(0, 0.3, (int(donor.max()) + 1, genes))[donor]
-    logs += rng.normal(0, 1, (samples, genes))
+    logs += rng.normal(0, _NOISE, (samples, genes))
     linear = np.exp2(logs)
     outliers = rng.random(samples) < outlier_share
     hit = outliers[:, None] & (rng.random(linear.shape) < _OUTLIER_GENES)

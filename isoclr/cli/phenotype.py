@@ -14,13 +14,26 @@ from isoclr.cli.options import Option, numbers
 def phenotype(
     data: Annotated[str, typer.Argument(help="file of expression")],
     reading: Reading,
-    label: Annotated[str, Option(metavar="COLUMN", help="what is predicted")],
+    label: Annotated[
+        str, Option(metavar="COLUMN", help="what is predicted: classes, or the time of --event")
+    ],
     output: Annotated[
         str, Option(metavar="DIR", help="folder of phenotype.json and .png; goes on with its runs")
     ],
     group: Annotated[
         str | None,
         Option(metavar="COLUMN", help="such as the donor, whose samples stay on one side"),
+    ] = None,
+    event: Annotated[
+        str | None,
+        Option(metavar="COLUMN", help="of survival: 1 seen, 0 censored; --label is the time"),
+    ] = None,
+    train_on: Annotated[
+        str | None,
+        Option(metavar="COLUMN=VALUE", help="samples to learn from, with --test-on; no folds"),
+    ] = None,
+    test_on: Annotated[
+        str | None, Option(metavar="COLUMN=VALUE", help="samples to test on, with --train-on")
     ] = None,
     methods: Annotated[
         str | None,
@@ -52,6 +65,8 @@ def phenotype(
 
     Example:
     isoclr phenotype expression.parquet --label tissue --group donor --output phenotype
+    isoclr phenotype expression.parquet --label months --event died --group donor --output survival
+    isoclr phenotype all.parquet --label organ --train-on source=a --test-on source=b --output out
     isoclr phenotype expression.parquet --label tissue --methods scarf --labels 0.1,1 --output out
     """
     from data_builders.expression.prepare import read_expression
@@ -60,7 +75,10 @@ def phenotype(
         METHODS,
         PhenotypeOptions,
         compare_phenotypes,
+        labels_saved_lines,
         phenotype_labels,
+        splits_across,
+        survival_labels,
         with_label,
     )
 
@@ -71,6 +89,8 @@ def phenotype(
     for name, value, least in (("folds", folds, 2), ("seeds", seeds, 1)):
         if value < least:
             raise InputError(f"--{name}: got {value}, wanted at least {least}")
+    if (train_on is None) != (test_on is None):
+        raise InputError("--train-on, --test-on: got one of them, wanted both or none")
     if steps is not None and steps.isdecimal():
         steps = int(steps)
     options = PhenotypeOptions(
@@ -85,12 +105,28 @@ def phenotype(
     )
     matrix, report = read_expression([data], reading.made())
     print("\n".join(report.lines()), file=sys.stderr)
-    matrix, without = with_label(matrix, label)
+    columns = [label] if event is None else [label, event]
+    matrix, without = with_label(matrix, *columns)
     if without:
-        print(f"{without:,} samples without {label} are left out", file=sys.stderr)
-    found = phenotype_labels(matrix, label, group)
-    print(compare_phenotypes(matrix, found, Path(output), options).table())
+        print(f"{without:,} samples without {' and '.join(columns)} are left out", file=sys.stderr)
+    if event is None:
+        found = phenotype_labels(matrix, label, group)
+    else:
+        found = survival_labels(matrix, label, event, group)
+    splits = None
+    if train_on is not None and test_on is not None:
+        sides = _named("--train-on", train_on), _named("--test-on", test_on)
+        splits = splits_across(matrix, found, *sides, options.seeds)
+    results = compare_phenotypes(matrix, found, Path(output), options, splits)
+    print("\n".join([results.table(), *labels_saved_lines(results)]))
 
 
 def _count(number: float) -> float | int:
     return number if number <= 1 else int(number)
+
+
+def _named(option: str, text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not (column and equals and value):
+        raise InputError(f"{option}: got {text!r}, wanted COLUMN=VALUE such as source=gtex")
+    return column, value

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, Labels
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, SURVIVAL, Labels
 from data_builders.labels.splits import Split, few_rows
 from data_builders.records import InputError
 from isoclr.evaluation.results import Count, Predicted, Results, Run, read_results
@@ -66,7 +66,7 @@ class Prediction:
 
     Attributes:
         test: of the test rows: numbers (test,) for regression; scores, higher for likelier, (test,)
-            for binary and (test, classes) for the others.
+            for binary and survival (an early event) and (test, classes) for the others.
         validation: the same of the validation rows. A binary task needs them: its threshold is
             chosen there, by MCC.
         choices: what was chosen, by name, such as {"alpha": 10.0}.
@@ -238,6 +238,8 @@ def _with_few_labels(labels: Labels, split: Split, count: Count) -> Split:
     if size == len(split.train):
         return split
     classes = labels.targets if labels.task in (BINARY, MULTICLASS) else None
+    if labels.task == SURVIVAL:  # events in proportion, or few labels may have none
+        classes = labels.targets[:, 1]
     train, validation = few_rows(split.train, split.validation, size, split.seed, classes)
     return split._replace(train=train, validation=validation)
 
@@ -287,7 +289,10 @@ def _run(
 
 def _scored_classes(labels: Labels, split: Split) -> np.ndarray:
     """Which classes have both values in train and in test: bool (classes,); one True of others."""
-    sides = [np.asarray(labels.targets)[rows] for rows in (split.train, split.test)]
+    targets = np.asarray(labels.targets)
+    if labels.task == SURVIVAL:
+        targets = targets[:, 0]
+    sides = [targets[rows] for rows in (split.train, split.test)]
     if labels.task != MULTILABEL:
         sides = [(side == side[0])[:, None] for side in sides]
     usable = np.all([side.any(axis=0) & ~side.all(axis=0) for side in sides], axis=0)

@@ -5,6 +5,7 @@ whose labels nobody sees; few labels are a part of it.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,15 +16,17 @@ import torch
 from torch import nn
 
 from data_builders.expression.matrix import ExpressionMatrix, write_matrix
-from data_builders.labels.base import MULTICLASS, Labels
-from data_builders.labels.splits import Split, group_folds
+from data_builders.labels.base import MULTICLASS, SURVIVAL, Labels
+from data_builders.labels.splits import Split, group_folds, transfer_splits
 from data_builders.records import InputError
 from isoclr.evaluation.compare import ALL, Fold, Prediction, Predictor, Results, RunLog, compare
+from isoclr.evaluation.figures_phenotype import plot_phenotypes
 from isoclr.evaluation.fit import fit, outputs_of, predict_fold
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.networks import seeded
 from isoclr.evaluation.predictors import Boosting, Neighbours
 from isoclr.evaluation.settings import FitSettings
+from isoclr.evaluation.survival import Cox
 from isoclr.objectives.expression.recipe import ExpressionRecipe
 from isoclr.train import hold_output, train
 from isoclr.training.recipe import check_recipe
@@ -38,11 +41,14 @@ from modeling_isoclr import (
 
 # Components keep their own weights: in units of each, noise would count as much as the first.
 ON_COMPONENTS = partial(Linear, least_spread=10.0, alphas=(1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0))
+COX_ON_COMPONENTS = partial(Cox, least_spread=10.0, alphas=(1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0))
 
 LABEL_COUNTS = (0.05, 0.1, 0.25, 0.5, ALL)
+FROM_SCRATCH = "from scratch"
 COMPONENTS = 128
 VARIABLE_GENES = 1000
 CLIP = 10.0
+_KEPT_BYTES = 1 << 27  # of the features of one kind
 NETWORK = FitSettings(
     learning_rate=1e-3, batch_size=32, evaluate_every=10, patience=10, evaluations=40
 )
@@ -105,28 +111,101 @@ def phenotype_labels(matrix: ExpressionMatrix, label: str, group: str | None) ->
     names, targets = np.unique(matrix.column(label).astype(str), return_inverse=True)
     if len(names) < 2:
         raise InputError(f"{label}: got one class, {names[0]!r}, wanted two or more")
-    groups = matrix.samples if group is None else matrix.column(group).astype(str).tolist()
     return Labels(
         label=label,
         task=MULTICLASS,
         targets=targets,
-        groups=groups,
+        groups=_groups_of(matrix, group),
         classes=tuple(names),
         unit="samples",
         group_unit="samples" if group is None else "groups",
     )
 
 
-def with_label(matrix: ExpressionMatrix, label: str) -> tuple[ExpressionMatrix, int]:
-    """The samples that have a label, and how many have none.
+def survival_labels(matrix: ExpressionMatrix, time: str, event: str, group: str | None) -> Labels:
+    """Time to an event, and whether it was seen, by two columns of `obs`.
+
+    Args:
+        matrix: whose samples all have both; see `with_label`.
+        time: column of the time of event or censoring, above 0, in any unit.
+        event: column of 1 where the event was seen, and 0 where the sample was censored.
+        group: as in `phenotype_labels`.
+
+    Raises:
+        InputError: a time or event that is none, or no event at all.
+    """
+    columns = []
+    for name in (time, event):
+        values = []
+        for sample, value in zip(matrix.samples, matrix.column(name), strict=True):
+            try:
+                values.append(float(value))
+            except (TypeError, ValueError):
+                values.append(np.nan)
+            right = values[-1] in (0, 1) if name == event else 0 < values[-1] < np.inf
+            if not right:
+                wanted = "0 or 1" if name == event else "a number above 0"
+                raise InputError(f"{name}: sample {sample!r}: got {value!r}, wanted {wanted}")
+        columns.append(values)
+    targets = np.column_stack(columns)
+    if not targets[:, 1].any():
+        raise InputError(f"{event}: got 0 for all {len(targets)} samples, wanted some events")
+    return Labels(
+        label=f"{time} to {event}",
+        task=SURVIVAL,
+        targets=targets,
+        groups=_groups_of(matrix, group),
+        unit="samples",
+        group_unit="samples" if group is None else "groups",
+    )
+
+
+def _groups_of(matrix: ExpressionMatrix, group: str | None) -> Sequence[str]:
+    return matrix.samples if group is None else matrix.column(group).astype(str).tolist()
+
+
+def with_label(matrix: ExpressionMatrix, *columns: str) -> tuple[ExpressionMatrix, int]:
+    """The samples that have a value in every one of some columns, and how many have not.
 
     Raises:
         InputError: none has.
     """
-    known = np.flatnonzero([value is not None and value == value for value in matrix.column(label)])
+    found = [[v is not None and v == v for v in matrix.column(name)] for name in columns]
+    known = np.flatnonzero(np.all(found, axis=0))
     if not len(known):
-        raise InputError(f"{label}: got no label in {len(matrix.samples)} samples, wanted some")
+        names = " and ".join(columns)
+        raise InputError(f"{names}: got no label in {len(matrix.samples)} samples, wanted some")
     return matrix.select(known), len(matrix.samples) - len(known)
+
+
+def splits_across(
+    matrix: ExpressionMatrix,
+    labels: Labels,
+    train_on: tuple[str, str],
+    test_on: tuple[str, str],
+    seeds: Sequence[int],
+) -> list[Split]:
+    """Splits that learn from the samples of one source, and test on those of another.
+
+    Args:
+        matrix: of the samples.
+        labels: of them.
+        train_on: a column of `obs` and the value of the samples to learn from.
+        test_on: the same of those to test on.
+        seeds: one split each; they differ in the samples that validate.
+
+    Raises:
+        InputError: a column or value that is not there, or see `transfer_splits`.
+    """
+    sides = []
+    for column, value in (train_on, test_on):
+        values = matrix.column(column).astype(str)
+        sides.append(np.flatnonzero(values == value))
+        if not len(sides[-1]):
+            known = ", ".join(map(repr, sorted(set(values.tolist()))[:10]))
+            raise InputError(f"{column}: got no sample of {value!r}, wanted one of {known}")
+    classes = labels.targets[:, 1] if labels.task == SURVIVAL else labels.targets
+    return transfer_splits((sides[0], sides[1]), labels.groups, classes, seeds)
 
 
 def compare_phenotypes(
@@ -151,10 +230,11 @@ def compare_phenotypes(
     """
     options = options or PhenotypeOptions()
     if splits is None:
+        classes = labels.targets[:, 1] if labels.task == SURVIVAL else labels.targets
         splits = [
             split
             for seed in options.seeds
-            for split in group_folds(labels.groups, labels.targets, options.folds, seed)
+            for split in group_folds(labels.groups, classes, options.folds, seed)
         ]
     output.mkdir(parents=True, exist_ok=True)
     about = {
@@ -164,53 +244,128 @@ def compare_phenotypes(
         "transform": options.transform,
     }
     results = compare(
-        phenotype_predictors(matrix, output / "pretrained", options),
+        phenotype_predictors(matrix, output / "pretrained", options, labels.task),
         labels,
         splits,
         options.label_counts,
         log=RunLog(output / "runs.jsonl", about),
     )
     results.to_json(output / "phenotype.json")
-    results.figure(output / "phenotype.png")
+    if len(results.label_counts) > 1:
+        plot_phenotypes(results, output / "phenotype.png")
+        saved = json.dumps(labels_saved(results), indent=1)
+        (output / "labels_saved.json").write_text(saved + "\n", encoding="utf-8")
+    else:
+        results.figure(output / "phenotype.png")
     return results
 
 
+def labels_saved(results: Results) -> dict[str, dict[str, float | None]]:
+    """Return how many labels each method needs to be as good as the network from scratch with all.
+
+    The mean curve of a method is followed from few labels to many; between two label counts it is
+    interpolated over the logarithm of the labels.
+
+    Returns:
+        Method -> "labels" that it needs and the share "saved" of all; None where it never gets
+        there. Empty without a network from scratch.
+    """
+    counts, sizes = results.label_counts, [results.train_rows(c) for c in results.label_counts]
+    if FROM_SCRATCH not in results.predictors:
+        return {}
+    goal = results.mean(FROM_SCRATCH)[0]
+    if goal is None:
+        return {}
+    found: dict[str, dict[str, float | None]] = {}
+    for name in results.predictors:
+        means = [results.mean(name, labels=count)[0] for count in counts]
+        known = [(size, mean) for size, mean in zip(sizes, means, strict=True) if mean is not None]
+        needed = _first_reach(known, goal)
+        saved = None if needed is None else 1 - needed / sizes[-1]
+        found[name] = {"labels": needed, "saved": saved}
+    return found
+
+
+def _first_reach(curve: Sequence[tuple[float, float]], goal: float) -> float | None:
+    """Labels at which a curve first is at its goal."""
+    before = None
+    for size, mean in curve:
+        if mean >= goal:
+            if before is None:
+                return size
+            part = (goal - before[1]) / (mean - before[1])
+            return float(before[0] ** (1 - part) * size**part)
+        before = size, mean
+    return None
+
+
+def labels_saved_lines(results: Results) -> list[str]:
+    """Return what `labels_saved` found, as lines for reading; none where it found nothing."""
+    found = labels_saved(results)
+    if not found:
+        return []
+    most = results.train_rows(results.label_counts[-1])
+    lines = [f"labels for what the network from scratch has with all {most:,.0f}"]
+    for name, each in found.items():
+        labels, saved = each["labels"], each["saved"]
+        text = "never" if labels is None else f"{labels:,.0f} ({saved:.0%} fewer)"
+        lines.append(f"  {name}: {text}")
+    return lines
+
+
 def phenotype_predictors(
-    matrix: ExpressionMatrix, folder: Path, options: PhenotypeOptions
+    matrix: ExpressionMatrix, folder: Path, options: PhenotypeOptions, task: str = MULTICLASS
 ) -> dict[str, Predictor]:
-    """Every predictor of a comparison by name; the first, PCA and logistic, is the reference."""
+    """Every predictor of a comparison by name; the first, on components, is the reference.
+
+    Of survival these are Cox models of features; of classes, networks, boosting and neighbours too.
+
+    Args:
+        matrix: of all samples.
+        folder: of the encoders that are pre-trained.
+        options: what is compared.
+        task: of the labels, multiclass or survival.
+    """
+    if task == SURVIVAL:
+        head, linear, on_components = "Cox", Cox, COX_ON_COMPONENTS
+    else:
+        head, linear, on_components = "logistic", Linear, ON_COMPONENTS
     values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
     ranks = ExpressionProcessor(transform="ranks")._transform(values).astype(np.float32)
+    pca = TrainSide(values, principal_components)
     predictors: dict[str, Predictor] = {
-        f"PCA-{COMPONENTS} + logistic": OnFeatures(
-            TrainSide(values, principal_components), ON_COMPONENTS
+        f"PCA-{COMPONENTS} + {head}": OnFeatures(pca, on_components),
+        f"ranks + PCA-{COMPONENTS} + {head}": OnFeatures(
+            TrainSide(ranks, principal_components), on_components
         ),
-        f"ranks + PCA-{COMPONENTS} + logistic": OnFeatures(
-            TrainSide(ranks, principal_components), ON_COMPONENTS
+        f"{VARIABLE_GENES:,} most variable genes + {head}": OnFeatures(
+            TrainSide(values, most_variable), linear
         ),
-        f"{VARIABLE_GENES:,} most variable genes + logistic": OnFeatures(
-            TrainSide(values, most_variable)
-        ),
-        f"random projection to {COMPONENTS} + logistic": OnFeatures(
-            TrainSide(values, random_projection)
+        f"random projection to {COMPONENTS} + {head}": OnFeatures(
+            TrainSide(values, random_projection), linear
         ),
     }
-    if options.controls:
-        pca = TrainSide(values, principal_components)
+    if options.controls and task != SURVIVAL:
         predictors["boosting"] = OnFeatures(pca, Boosting)
         predictors["nearest neighbours"] = OnFeatures(pca, Neighbours)
     processed = Processed(matrix, values, options)
-    predictors["untrained encoder + logistic"] = OnFeatures(Encoded(processed, None))
-    predictors["from scratch"] = FineTuned(processed, None)
+    predictors[f"untrained encoder + {head}"] = OnFeatures(Encoded(processed, None), linear)
+    if task != SURVIVAL:
+        predictors[FROM_SCRATCH] = FineTuned(processed, None)
     for method in options.methods:
         pretrained = Pretrained(processed, method, folder)
-        predictors[f"{method}, frozen + logistic"] = OnFeatures(Encoded(processed, pretrained))
-        predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
+        predictors[f"{method}, frozen + {head}"] = OnFeatures(
+            Encoded(processed, pretrained), linear
+        )
+        if task != SURVIVAL:
+            predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
     return predictors
 
 
 class TrainSide:
-    """Features of all rows, fitted to the train side of a fold; the last fold's are kept.
+    """Features of all rows, fitted to the train side of a fold; some folds' are kept.
+
+    A comparison comes back to every fold with each number of labels.
 
     Args:
         values: (n, genes).
@@ -218,14 +373,17 @@ class TrainSide:
     """
 
     def __init__(self, values: np.ndarray, make: Callable):
-        self.values, self.make, self._kept = values, make, (None, None)
+        self.values, self.make, self._kept = values, make, {}
 
     def __call__(self, fold: Fold) -> np.ndarray:
         """Features, (n, width)."""
         key = (fold.seed, fold.test.tobytes())
-        if self._kept[0] != key:
-            self._kept = key, self.make(self.values, train_side(fold, len(self.values)), fold.seed)
-        return self._kept[1]
+        if key not in self._kept:
+            found = self.make(self.values, train_side(fold, len(self.values)), fold.seed)
+            while self._kept and (len(self._kept) + 1) * found.nbytes > _KEPT_BYTES:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[key] = found
+        return self._kept[key]
 
 
 def train_side(fold: Fold, n: int) -> np.ndarray:

@@ -14,13 +14,14 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION, SURVIVAL
 
 METRICS = {
     REGRESSION: ("pearson", "spearman", "mse"),
     BINARY: ("auroc", "auprc", "mcc", "f1", "precision", "recall", "accuracy"),
     MULTICLASS: ("balanced_accuracy", "accuracy", "f1_macro", "auroc_macro"),
     MULTILABEL: ("auroc_macro", "auroc_micro", "auprc_macro", "auprc_micro"),
+    SURVIVAL: ("concordance",),
 }
 """The metrics of each task; tables have all of them, figures and comparisons the first."""
 
@@ -41,6 +42,7 @@ METRIC_NAMES = {
     "auroc_micro": "micro AUROC",
     "auprc_macro": "macro AUPRC",
     "auprc_micro": "micro AUPRC",
+    "concordance": "concordance",
 }
 """Each metric as tables and figures call it."""
 
@@ -53,9 +55,10 @@ def score(
     Args:
         task: one of `data_builders.labels.base.TASK_TYPES`.
         predicted: numbers (n,) for regression; scores, higher for likelier, (n,) for binary and
-            (n, classes) for the others.
+            survival (of an early event) and (n, classes) for the others.
         observed: float (n,); bool (n,) for binary; class numbers (n,) for multiclass; bool
-            (n, classes) for multilabel. Both values, or two classes, occur.
+            (n, classes) for multilabel; time and event (n, 2) for survival. Both values, or two
+            classes, occur.
         threshold: binary: predictions of at least this are positive.
     """
     values = _SCORERS[task](predicted, observed, threshold)
@@ -130,9 +133,35 @@ def _score_multilabel(predicted, observed, _threshold):
     )
 
 
+def concordance(risk: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
+    """Return Harrell's concordance: of pairs whose order is known, the share that risk orders so.
+
+    The order of two is known where the event of the one is seen before the time of the other. Equal
+    risks count one half.
+
+    Args:
+        risk: higher for an earlier event, (n,).
+        time: of event or censoring, (n,).
+        event: whether it was seen, bool (n,).
+
+    Returns:
+        0 to 1; 0.5 where no order is known.
+    """
+    known = event[:, None].astype(bool) & (time[:, None] < time[None, :])
+    if not known.any():
+        return 0.5
+    right = (risk[:, None] > risk[None, :]) + 0.5 * (risk[:, None] == risk[None, :])
+    return float(right[known].mean())
+
+
+def _score_survival(predicted, observed, _threshold):
+    return (concordance(predicted, observed[:, 0], observed[:, 1]),)
+
+
 _SCORERS = {
     REGRESSION: _score_numbers,
     BINARY: _score_binary,
     MULTICLASS: _score_multiclass,
     MULTILABEL: _score_multilabel,
+    SURVIVAL: _score_survival,
 }

@@ -1,4 +1,4 @@
-"""Damaged tables of homology and labels: read, or refused in one line that names the file."""
+"""Damaged tables of homology, labels and expression: read, or refused in a line with the file."""
 
 import gzip
 import random
@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from data_builders.expression.prepare import read_expression, read_obs
 from data_builders.homology.homologous_genes import read_homology
 from data_builders.homology.homologs import HomologOptions, HomologReport, read_homologs
 from data_builders.homology.phylogeny import read_species_distances
@@ -148,6 +149,20 @@ CASES = {
         "# STOCKHOLM 1.0\n#=GF ID fam\nhuman MK-LA\nmouse MKVA-\nrat MKLLA\n//\n",
         aligned,
     ),
+    "expression": (
+        "gene\tone\ttwo\nENSG00000000001\t1\t2.5\nENSG00000000002.3\t3\t4\n",
+        lambda path: read_expression([path]),
+    ),
+    "featureCounts": (
+        "# Program\nGeneid\tChr\tStart\tEnd\tStrand\tLength\ta.bam\tb.bam\n"
+        "g1\t1\t1\t9\t+\t9\t5\t7\ng2\t1\t1\t9\t+\t9\t0\t1\n",
+        lambda path: read_expression([path]),
+    ),
+    "STAR": (
+        "N_unmapped\t1\t1\t1\nN_noFeature\t1\t1\t1\ng1\t5\t2\t3\ng2\t0\t1\t2\n",
+        lambda path: read_expression([path]),
+    ),
+    "table of samples": ("sample\ttissue\nlong_name\tlung\ntwo\tliver\n", read_obs),
 }
 PIECES = (b"\t", b"\n", b"\0", b'"', b",", b"\xff", b"NaN", b"-1", b"1e999", b"\xef\xbb\xbf")
 

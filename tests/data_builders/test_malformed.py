@@ -13,6 +13,7 @@ import pytest
 
 from data_builders.annotation.assembly import assemble
 from data_builders.annotation.reader import read_annotation
+from data_builders.expression.prepare import ReadOptions, read_expression, read_obs
 from data_builders.genomes.aliases import read_aliases
 from data_builders.groups.build import GenomeSource, TableSource, build
 from data_builders.homology.homologous_genes import read_homology
@@ -27,6 +28,7 @@ from genome_writers import bgzip, twobit, twobit_record
 FOLDER = Path(__file__).parent / "malformed"
 GENOME, GTF, TABLE = (FOLDER / name for name in ("genome.fa", "ok.gtf", "ok.tsv"))
 FAMILY = FOLDER / "family.fa"
+EXPRESSION = FOLDER / "expression.tsv"
 DOCS = Path(__file__).parents[2] / "docs" / "FORMATS.md"
 
 
@@ -83,6 +85,17 @@ def homologs_by_tree(path, tally):
     return homologs(FAMILY, tally, distances=path)
 
 
+def expression(path, tally, obs=None):
+    matrix, report = read_expression([path], obs and ReadOptions(obs=obs))
+    tally.read += report.samples
+    columns = list(zip(matrix.samples, matrix.values.tolist(), strict=True))
+    return [(*column, matrix.genes) for column in columns]
+
+
+def sample_table(path, tally):
+    return expression(EXPRESSION, tally, read_obs(path))
+
+
 ANNOTATION = (annotated, lambda path: ([GenomeSource(GENOME, path, "human")], None))
 KINDS = {
     "gtf": ANNOTATION,
@@ -108,6 +121,8 @@ KINDS = {
     "labels": (labelled, None),
     "homologs": (homologs, None),
     "tree": (homologs_by_tree, None),
+    "expression": (expression, None),
+    "samples": (sample_table, None),
 }
 KINDS["2bit"] = KINDS["fasta"]
 
@@ -227,6 +242,7 @@ TEXTS = {
     "labels": "transcript_id\tgene_id\tspecies\tsequence\thalf_life\nNAME\tg\thuman\tACGT\t1\n",
     "homologs": "2 4\nNAME MKVL\nmouse MKVA\n",
     "tree": "((NAME:0.1,human:0.1):1,\nmouse:1);\n",
+    "expression": "gene\tNAME\tother\nENSG00000000001\t1\t2\nENSG00000000002\t3\t4\n",
 }
 GZIP = ": got a truncated or damaged gzip stream ("
 DAMAGE = {
@@ -284,6 +300,7 @@ TITLES = {
     **{"fasta": "FASTA", "2bit": "2bit", "aliases": "aliases", "table": "transcript table"},
     **{"homology": "homology", "labels": "labels"},
     **{"homologs": "homologs", "tree": "tree of species"},
+    **{"expression": "expression", "samples": "table of samples"},
 }
 
 

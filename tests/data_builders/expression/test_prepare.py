@@ -1,8 +1,11 @@
 """Files to one matrix in one unit; what is renamed, added up and left out is counted."""
 
 import json
+import random
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_builders.expression.matrix import concatenate, read_parts
@@ -102,7 +105,7 @@ def test_columns_of_a_table_of_samples(counts, tmp_path):
     assert report.obs_matched == {"tissue": 1, "note": 1}
     assert "obs tissue: 1 of 2 samples" in report.lines()
     table.write_text("sample,tissue\nelse,lung\n")
-    with pytest.raises(InputError, match="obs tissue: got no sample of the matrix: 'else' there"):
+    with pytest.raises(InputError, match="a.tsv: obs tissue: got none of its samples: 'else' ther"):
         read_expression([counts], ReadOptions(obs=read_obs(table)))
     table.write_text("sample,tissue\none,lung\none,liver\n")
     with pytest.raises(InputError, match="samples.csv: sample: got 'one' 2 times"):
@@ -183,8 +186,8 @@ def test_files_without_a_common_gene(counts, tmp_path):
         (b"gene\none\n", "got one field, wanted tabs or commas"),
         (b"gene\ta\tb\nx\t1\n", "2: got 2 fields, wanted 3"),
         (b"gene\ta\nx\thigh\n", "got no number"),
-        (b"\xff\xfe\x00\x01", "not text, gzip text, Parquet or .h5ad"),
-        (b"\x1f\x8b\x08broken", "not text, gzip text, Parquet or .h5ad"),
+        (b"\xff\xfe\x00\x01", "1: got UTF-16, or no text at all"),
+        (b"\x1f\x8b\x08broken", "got a truncated or damaged gzip stream"),
         (b"PAR1broken", "not a whole Parquet file"),
     ],
 )
@@ -196,6 +199,108 @@ def test_files_that_are_no_matrix(tmp_path, content, message):
     assert str(path) in str(error.value)
     with pytest.raises(InputError, match="missing: no such file"):
         read_expression([tmp_path / "missing"])
+
+
+@pytest.fixture(params=["a.h5ad", "a.parquet", "list.parquet"])
+def stored(request, tmp_path):
+    """A file of expression that is no text."""
+    simulated = simulate_expression(12, 20, tissues=2)
+    path, _ = write_simulated(simulated, tmp_path / "a.tsv")
+    if request.param == "a.h5ad":
+        pytest.importorskip("anndata", reason="the extra expression is not installed")
+        return write_simulated(simulated, tmp_path / "a.h5ad")[0]
+    if request.param == "a.parquet":
+        prepare_expression([path], tmp_path / "a.parquet")
+    else:
+        (tmp_path / "genes.txt").write_text("\n".join(simulated.genes))
+        table = {"sample": simulated.samples, "expression": simulated.counts.tolist()}
+        pq.write_table(pa.table(table), tmp_path / "list.parquet")
+    return tmp_path / request.param
+
+
+def test_damaged_bytes_are_read_or_refused_in_one_line(stored):
+    whole, refused = stored.read_bytes(), 0
+    for seed in range(40):
+        rng = random.Random(seed)
+        content = bytearray(whole)
+        for _ in range(rng.randint(1, 8)):
+            content[rng.randrange(8, len(content))] = rng.randrange(256)
+        stored.write_bytes(content[: rng.choice([len(content), rng.randrange(len(content))])])
+        try:
+            read_expression([stored])
+        except InputError as error:
+            refused += 1
+            assert str(stored) in str(error) and "\n" not in str(error), seed
+    assert refused > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.attrs.__setitem__("encoding-version", "1.0.0"), "got encoding-version"),
+        (
+            lambda file: file["obs"].attrs.__setitem__("encoding-version", "7.0.0"),
+            "not an AnnData file that this version reads",
+        ),
+        (lambda file: file.__delitem__("X"), "not an AnnData file that this version reads"),
+        (lambda file: file.__delitem__("var"), r"X: got shape \(12, 20\), wanted \(12, 0\)"),
+        (
+            lambda file: (file.__delitem__("X"), file.create_dataset("X", data=[[b"a"] * 20] * 12)),
+            "X: got object, wanted numbers",
+        ),
+    ],
+)
+def test_an_h5ad_of_another_version_or_layout(tmp_path, change, message):
+    pytest.importorskip("anndata", reason="the extra expression is not installed")
+    import h5py
+
+    (path,) = write_simulated(simulate_expression(12, 20, tissues=2), tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(InputError, match=f"a.h5ad: .*{message}"):
+        read_expression([path])
+
+
+def test_an_h5ad_that_lies_on_its_side(tmp_path):
+    anndata = pytest.importorskip("anndata", reason="the extra expression is not installed")
+    data = anndata.AnnData(np.ones((4, 2), np.float32))
+    data.obs_names, data.var_names = GENES, ["one", "two"]
+    data.write_h5ad(tmp_path / "a.h5ad")
+    with pytest.raises(InputError, match="a.h5ad: got samples named as genes, such as 'ENSG0000"):
+        read_expression([tmp_path / "a.h5ad"])
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1.0, 2.0], None], "sample 'b': got 0 numbers, wanted 2 as genes.txt has"),
+        ([[1.0, 2.0], [1.0]], "sample 'b': got 1 numbers, wanted 2 as genes.txt has"),
+        ([["x", "y"]] * 2, "expression: got list<.*string>, wanted a list of numbers"),
+        ([1.0, 2.0], "expression: got double, wanted a list of numbers"),
+        ([[1.0, None]] * 2, "sample 'a': got a value that is missing or infinite"),
+    ],
+)
+def test_malformed_lists_of_parquet(tmp_path, column, message):
+    (tmp_path / "genes.txt").write_text("A\nB\n")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"s": ["a", "b"], "expression": column}), path)
+    with pytest.raises(InputError, match=f"a.parquet: {message}"):
+        read_expression([path])
+    pq.write_table(pa.table({"s": ["a", None], "expression": [[1.0, 2.0]] * 2}), path)
+    with pytest.raises(InputError, match="a.parquet: s: got a sample without a name"):
+        read_expression([path])
+    pq.write_table(pa.table({"s": ["a"], "expression": [[1.0, 2.0]]}).slice(0, 0), path)
+    with pytest.raises(InputError, match="a.parquet: got no sample"):
+        read_expression([path])
+
+
+def test_a_column_of_text_beside_genes_in_rows_is_said(tmp_path):
+    path = tmp_path / "a.tsv"
+    rows = [["gene", "about", "one"], *([gene, "a protein", "3"] for gene in GENES)]
+    path.write_text("".join("\t".join(row) + "\n" for row in rows))
+    matrix, report = read_expression([path])
+    assert matrix.samples == ("one",) and report.columns_left_out == ["about"]
+    assert "1 columns of text are left out: about" in report.lines()
 
 
 def test_an_h5_file_that_is_no_anndata(tmp_path):

@@ -88,7 +88,7 @@ def test_parquet_with_a_list_column_and_genes_beside(tmp_path):
     (tmp_path / "genes.txt").write_text("\n".join(f"{gene}.7" for gene in GENES))
     assert check(path).obs == {"tissue": ["a", "b", "c"]}
     (tmp_path / "genes.txt").write_text("\n".join(GENES[:4]))
-    with pytest.raises(InputError, match="got 15 numbers in 3 samples, wanted 4 a sample"):
+    with pytest.raises(InputError, match="sample 'one': got 5 numbers, wanted 4 as genes.txt"):
         read(path)
 
 
