@@ -36,6 +36,10 @@ def information(
         str | None,
         Option(metavar="A-B,...", help="bands of distances, such as 0-0.1,0.1-0.5"),
     ] = None,
+    windows: Annotated[
+        str | None,
+        Option(help="of a pair, with --model: same, independent or disjoint; else as in training"),
+    ] = None,
     substitutions: Annotated[
         str, Option(metavar="MODEL", help="of the simulated channels: jc69, k80")
     ] = "jc69",
@@ -64,6 +68,7 @@ def information(
             model,
             data=families or (),
             bands=parse_bands(bands),
+            windows=windows,
             batch_size=batch_size,
             batches=batches,
         )

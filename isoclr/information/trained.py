@@ -14,7 +14,7 @@ from isoclr.bounds import info_nce
 from isoclr.information.known import Bounds, bounds, shown_nwj
 from isoclr.objectives import read_recipe
 from isoclr.objectives.homologs.objective import HomologObjective
-from isoclr.objectives.homologs.recipe import HomologRecipe
+from isoclr.objectives.homologs.recipe import WINDOWS, HomologRecipe
 from isoclr.objectives.homologs.site_model import SiteModel
 from isoclr.statistics import aligned, markdown_table
 from modeling_isoclr import IsoCLRForPreTraining
@@ -52,11 +52,13 @@ class FamilyBounds:
         model: folder.
         batches: that each bound is a mean of.
         bands: in ascending order; the first has all pairs.
+        windows: how the windows of a pair lay; None: as in training.
     """
 
     model: str
     batches: int
     bands: tuple[BandBounds, ...]
+    windows: str | None = None
 
     def _rows(self) -> list[list[str]]:
         header = ["distances", "families", "N", "log N", "InfoNCE", "± over families", "permuted"]
@@ -82,12 +84,14 @@ class FamilyBounds:
     def table(self) -> str:
         """The table as text."""
         title = f"{self.model}, held-out families, nats; mean ± standard error of {self.batches}"
-        return f"{title} batches\n{aligned(self._rows())}"
+        lay = f", {self.windows} windows" if self.windows else ""
+        return f"{title} batches{lay}\n{aligned(self._rows())}"
 
     def markdown(self) -> str:
         """The table for a card."""
+        lay = f", {self.windows} windows" if self.windows else ""
         return (
-            "### Information between homologs of families that were not trained on\n\n"
+            f"### Information between homologs of families that were not trained on{lay}\n\n"
             f"Lower bounds in nats, mean ± standard error of {self.batches} batches. No InfoNCE "
             "exceeds log N; a bound near it says *at least*. Permuted partners share nothing.\n\n"
             f"{markdown_table(self._rows())}\n"
@@ -109,6 +113,7 @@ def family_bounds(
     *,
     data: Sequence[str] = (),
     bands: Sequence[tuple[float, float]] = (),
+    windows: str | None = None,
     batch_size: int = 256,
     batches: int = 20,
 ) -> FamilyBounds:
@@ -118,6 +123,7 @@ def family_bounds(
         folder: of a model that the objective `homologs` trained: config, weights and recipe.yaml.
         data: families; none: those of the recipe.
         bands: of distances, beside the pairs that the recipe draws.
+        windows: how the windows of a pair lie, one of `WINDOWS`; None: as in training.
         batch_size: families a batch, fewer where fewer are held out.
         batches: that are reported.
 
@@ -127,12 +133,22 @@ def family_bounds(
     recipe = homolog_recipe(folder, data)
     if recipe.loss != "contrastive":
         raise InputError(f"{folder}: loss: got {recipe.loss!r}, wanted a critic: contrastive")
+    if windows is not None:
+        recipe = _with_windows(recipe, windows, folder)
     model = load_critic(folder)
     found = [_measured(recipe, model, None, batch_size, batches)]
     for band in bands:
         told = {"positives": "bands", "bands": [list(band)], "tell_bands": False}
         found.append(_measured(recipe.model_copy(update=told), model, band, batch_size, batches))
-    return FamilyBounds(str(folder), batches, tuple(found))
+    return FamilyBounds(str(folder), batches, tuple(found), windows)
+
+
+def _with_windows(recipe: HomologRecipe, windows: str, folder) -> HomologRecipe:
+    if windows not in WINDOWS:
+        raise InputError(f"windows: got {windows!r}, wanted one of {', '.join(WINDOWS)}")
+    if recipe.window is None:
+        raise InputError(f"{folder}: windows: got {windows!r} of a model without, wanted none")
+    return recipe.model_copy(update={"windows": {windows: 1.0}})
 
 
 def parse_bands(text: str | None) -> tuple[tuple[float, float], ...]:

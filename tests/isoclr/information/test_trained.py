@@ -52,6 +52,21 @@ def test_bands_are_measured_each_on_its_own_pairs(encoder, tmp_path):
         family_bounds(encoder, bands=[(2.0, 3.0)])
 
 
+def test_windows_may_lie_otherwise_than_in_training(data, tmp_path):
+    folder = model_folder(tmp_path / "m", data, window=16, windows={"same": 1, "disjoint": 1})
+    found = {
+        windows: family_bounds(folder, windows=windows, batch_size=10, batches=3)
+        for windows in ("same", "disjoint")
+    }
+    assert found["same"].bands[0].accuracy > found["disjoint"].bands[0].accuracy
+    assert ", same windows" in found["same"].table() + found["same"].markdown()
+    with pytest.raises(InputError, match="windows: got 'sam', wanted one of independent, same"):
+        family_bounds(folder, windows="sam")
+    whole = model_folder(tmp_path / "whole", data)
+    with pytest.raises(InputError, match="windows: got 'same' of a model without, wanted none"):
+        family_bounds(whole, windows="same")
+
+
 def test_a_site_model_stands_beside_the_optimum(data, tmp_path):
     folder = model_folder(tmp_path / "linear", data, encoder="linear", temperature=0.03)
     channel = Channel(substitution_model("jc69"), 0.3, np.ones(40))
