@@ -8,6 +8,10 @@ from data_builders.records import InputError
 DEFAULT_MODEL = "isoclr-small"
 PROTEIN_MODEL = "isoclr-protein-small"
 SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare", PROTEIN_MODEL)
+"""Encoders of sequences."""
+
+EXPRESSION_MODEL = "expression-scarf-small"
+"""The encoder of expression profiles."""
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -31,7 +35,7 @@ def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
     Raises:
         InputError: when the name is that of a shipped model, and this installation lacks it.
     """
-    if str(model) not in SHIPPED_MODELS or Path(model).is_dir():
+    if str(model) not in (*SHIPPED_MODELS, EXPRESSION_MODEL) or Path(model).is_dir():
         return model
     folder = shipped_model(str(model))
     if not folder.is_dir():

@@ -46,6 +46,13 @@ RECIPES = {
         "held_out_families": 8,
         "test_families": 4,
     },
+    "expression": {
+        "objective": "expression",
+        "method": "byol",  # batch norms over processes, dropout, and a moving average of weights
+        "model": {"hidden_size": 8, "num_hidden_layers": 2, "head_sizes": [8, 4]},
+        "optimizer": "sgd",
+        "group_column": "donor",
+    },
     # Dropout is drawn by process: without it, one and two processes end in the same losses.
     "toy": {"objective": "toy", "dropout": 0.0},
 }
@@ -183,8 +190,10 @@ if __name__ == "__main__":
     from toy_families import simulated
 
     import train  # noqa: F401 - forked children have it
+    from data_builders.expression.prepare import ReadOptions, prepare_expression, read_obs
     from data_builders.groups.build import GenomeSource, build
     from data_builders.simulate.clade import simulate_clade
+    from data_builders.simulate.expression import simulate_expression, write_simulated
     from isoclr.objectives import OBJECTIVES, objective_class
 
     OBJECTIVES["toy"] = "toy_objective:ToyObjective"
@@ -200,6 +209,11 @@ if __name__ == "__main__":
             recipe["data"] = str(folder / "groups")
         if name == "homologs":
             recipe["data"] = str(simulated(folder / "families", sites=64, model="poisson"))
+        if name == "expression":
+            simulated_reads = simulate_expression(45, 30, tissues=3)
+            path, table = write_simulated(simulated_reads, folder / "reads.tsv")
+            recipe["data"] = str(folder / "expression.parquet")
+            prepare_expression([path], recipe["data"], ReadOptions(obs=read_obs(table)))
         for processes in (1, 2):
             counts = torture(recipe, folder / str(processes), kills, processes, seed=0)
             print(f"{processes} processes: {counts}; all ended in the same bits")

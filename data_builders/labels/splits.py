@@ -376,7 +376,7 @@ def transfer_splits(
     found = []
     for number, seed in enumerate(seeds):
         split = _with_validation(side, test, group_of, class_of, validation, seed, number)
-        found.append(split._replace(kind="transfer"))
+        found.append(split._replace(kind="given"))
     return found
 
 

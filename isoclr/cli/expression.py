@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import typer
 
 from isoclr.cli.options import Option
+from isoclr.shipped import EXPRESSION_MODEL, resolve_model
 
 DataFiles = Annotated[
     list[str], typer.Argument(help="matrices or tables of samples, see docs/EXPRESSION.md")
@@ -87,7 +88,9 @@ def simulate(
 
 
 def embed(
-    model: Annotated[str, typer.Argument(help="folder, or repository on the Hub")],
+    model: Annotated[
+        str, typer.Argument(help=f"folder, repository on the Hub, or {EXPRESSION_MODEL}")
+    ],
     data: Annotated[str, typer.Argument(help="file of expression")],
     reading: Reading,
     output: Annotated[str, Option(metavar="FILE", help='.h5ad, as obsm["X_isoclr"]; else Parquet')],
@@ -99,6 +102,7 @@ def embed(
 
     Example:
     isoclr expression embed model expression.parquet --output embeddings.h5ad --label tissue
+    isoclr expression embed expression-scarf-small atlas.h5ad --output embeddings.h5ad
     """
     from data_builders.expression.prepare import read_expression
     from isoclr.evaluation.embed_expression import (
@@ -108,7 +112,7 @@ def embed(
         write_embeddings,
     )
 
-    encoder, processor = load_expression_model(model)
+    encoder, processor = load_expression_model(resolve_model(model))
     matrix, read = read_expression([data], reading.made())
     column = None if label is None else matrix.column(label)
     embeddings, report = embed_expression(encoder, processor, matrix)
@@ -121,4 +125,20 @@ def embed(
         print(figure)
 
 
-KINDS = {"prepare": prepare, "simulate": simulate, "embed": embed}
+def demo(
+    output: Annotated[
+        str, Option(metavar="DIR", help="folder of everything it makes")
+    ] = "demo-expression",
+) -> None:
+    """Run the path from simulated reads to the figure of phenotypes.
+
+    Example:
+    isoclr expression demo --output demo-expression
+    """
+    from isoclr.demo import run_demo
+    from isoclr.demo_expression import expression_demo_commands, expression_summary
+
+    run_demo(Path(output), expression_demo_commands, expression_summary)
+
+
+KINDS = {"prepare": prepare, "simulate": simulate, "embed": embed, "demo": demo}

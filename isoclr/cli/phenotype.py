@@ -9,6 +9,7 @@ import typer
 from data_builders.records import InputError
 from isoclr.cli.expression import Reading
 from isoclr.cli.options import Option, numbers
+from isoclr.shipped import resolve_model
 
 
 def phenotype(
@@ -37,7 +38,14 @@ def phenotype(
     ] = None,
     methods: Annotated[
         str | None,
-        Option(metavar="NAME,...", help="scarf, vime, byol, denoising, halves; all by default"),
+        Option(
+            metavar="NAME,...",
+            help="scarf, vime, byol, denoising, halves; all by default, none beside --model",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        Option(metavar="DIR", help="pre-trained encoder that never saw the test samples, beside"),
     ] = None,
     labels: Annotated[
         tuple | None,
@@ -82,7 +90,7 @@ def phenotype(
         with_label,
     )
 
-    chosen = tuple(methods.split(",")) if methods else tuple(METHODS)
+    chosen = tuple(methods.split(",")) if methods else () if model else tuple(METHODS)
     for name in chosen:
         if name not in METHODS:
             raise InputError(f"--methods: got {name!r}, wanted some of {', '.join(METHODS)}")
@@ -102,6 +110,7 @@ def phenotype(
         transform=transform,
         controls=controls,
         recipe={} if steps is None else {"steps": steps},
+        model=_folder(model) if model else None,
     )
     matrix, report = read_expression([data], reading.made())
     print("\n".join(report.lines()), file=sys.stderr)
@@ -123,6 +132,16 @@ def phenotype(
 
 def _count(number: float) -> float | int:
     return number if number <= 1 else int(number)
+
+
+def _folder(model: str) -> Path:
+    from isoclr.evaluation.embed_expression import load_expression_model
+
+    folder = Path(resolve_model(model))
+    if not folder.is_dir():
+        raise InputError(f"--model: got {model!r}, wanted the folder of a model")
+    load_expression_model(folder)  # another family is refused before anything is computed
+    return folder
 
 
 def _named(option: str, text: str) -> tuple[str, str]:

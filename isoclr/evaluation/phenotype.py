@@ -19,6 +19,7 @@ from data_builders.expression.matrix import ExpressionMatrix, write_matrix
 from data_builders.labels.base import MULTICLASS, SURVIVAL, Labels
 from data_builders.labels.splits import Split, group_folds, transfer_splits
 from data_builders.records import InputError
+from data_builders.text import sha256_of
 from isoclr.evaluation.compare import ALL, Fold, Prediction, Predictor, Results, RunLog, compare
 from isoclr.evaluation.figures_phenotype import plot_phenotypes
 from isoclr.evaluation.fit import fit, outputs_of, predict_fold
@@ -33,7 +34,6 @@ from isoclr.training.recipe import check_recipe
 from isoclr.training.signals import StopRequest
 from modeling_isoclr import (
     ExpressionConfig,
-    ExpressionForPreTraining,
     ExpressionForSequenceClassification,
     ExpressionModel,
     ExpressionProcessor,
@@ -88,6 +88,8 @@ class PhenotypeOptions:
         transform: of the encoders' processor: log, ranks or quantile.
         controls: False leaves out boosting and neighbours, which take longest.
         recipe: keys of `ExpressionRecipe` that replace those of `METHODS`.
+        model: folder of a pre-trained encoder that stands beside the methods as it is, which must
+            not have seen the test rows; None: none.
     """
 
     methods: Sequence[str] = tuple(METHODS)
@@ -98,6 +100,7 @@ class PhenotypeOptions:
     transform: str = "log"
     controls: bool = True
     recipe: dict = field(default_factory=dict)
+    model: Path | None = None
 
 
 def phenotype_labels(matrix: ExpressionMatrix, label: str, group: str | None) -> Labels:
@@ -243,6 +246,8 @@ def compare_phenotypes(
         "n_genes": options.n_genes,
         "transform": options.transform,
     }
+    if options.model is not None:
+        about["model"] = sha256_of(options.model / "model.safetensors")
     results = compare(
         phenotype_predictors(matrix, output / "pretrained", options, labels.task),
         labels,
@@ -352,8 +357,13 @@ def phenotype_predictors(
     predictors[f"untrained encoder + {head}"] = OnFeatures(Encoded(processed, None), linear)
     if task != SURVIVAL:
         predictors[FROM_SCRATCH] = FineTuned(processed, None)
-    for method in options.methods:
-        pretrained = Pretrained(processed, method, folder)
+    encoders: dict[str, Callable[[Fold], Path]] = {
+        method: Pretrained(processed, method, folder) for method in options.methods
+    }
+    if options.model is not None:
+        given = options.model
+        encoders[given.resolve().name] = lambda fold: given
+    for method, pretrained in encoders.items():
         predictors[f"{method}, frozen + {head}"] = OnFeatures(
             Encoded(processed, pretrained), linear
         )
@@ -455,6 +465,18 @@ class Processed:
             clip=CLIP,
         )
 
+    def by(self, folder: Path) -> np.ndarray:
+        """What the processor of a model makes of all rows.
+
+        Raises:
+            InputError: fewer genes found than it asks for.
+        """
+        processor = ExpressionProcessor.from_pretrained(folder)
+        try:
+            return processor(self.values, self.matrix.genes)["values"]
+        except ValueError as error:
+            raise InputError(f"{folder}: {error}") from None
+
     def _make(self, values: np.ndarray, side: np.ndarray, seed: int) -> np.ndarray:
         return self.processor(side)(values, self.matrix.genes)["values"]
 
@@ -511,7 +533,7 @@ class Pretrained:
 class Encoded:
     """Embeddings by an encoder, pre-trained or with random weights."""
 
-    def __init__(self, processed: Processed, pretrained: Pretrained | None):
+    def __init__(self, processed: Processed, pretrained: Callable[[Fold], Path] | None):
         self.processed, self.pretrained, self._kept = processed, pretrained, (None, None)
 
     def __call__(self, fold: Fold) -> np.ndarray:
@@ -528,8 +550,7 @@ class Encoded:
         else:
             folder = self.pretrained(fold)
             model = ExpressionModel.from_pretrained(folder).eval()
-            processor = ExpressionProcessor.from_pretrained(folder)
-            features = processor(self.processed.values, self.processed.matrix.genes)["values"]
+            features = self.processed.by(folder)
         with torch.inference_mode():
             return model(torch.from_numpy(features).to(model.device)).pooler_output.cpu().numpy()
 
@@ -558,7 +579,7 @@ class _Logits(nn.Module):
 class FineTuned:
     """The network trained on labels, from pre-trained weights or from scratch."""
 
-    def __init__(self, processed: Processed, pretrained: Pretrained | None):
+    def __init__(self, processed: Processed, pretrained: Callable[[Fold], Path] | None):
         self.processed, self.pretrained = processed, pretrained
 
     def __call__(self, fold: Fold) -> Prediction:
@@ -568,9 +589,8 @@ class FineTuned:
             features, trained = self.processed.features(fold), None
         else:
             folder = self.pretrained(fold)
-            trained = ExpressionForPreTraining.from_pretrained(folder).expression
-            processor = ExpressionProcessor.from_pretrained(folder)
-            features = processor(self.processed.values, self.processed.matrix.genes)["values"]
+            trained = ExpressionModel.from_pretrained(folder)
+            features = self.processed.by(folder)
         config = _config(features) if trained is None else trained.config
         config.num_labels = outputs_of(fold)
         network = seeded(lambda: ExpressionForSequenceClassification(config), fold.seed)

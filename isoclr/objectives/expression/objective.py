@@ -10,6 +10,7 @@ from torch import nn
 
 from data_builders.expression.prepare import read_expression
 from data_builders.records import InputError
+from data_builders.text import read_json
 from isoclr.objectives.base import Objective
 from isoclr.objectives.card import CardFacts
 from isoclr.objectives.expression.batches import (
@@ -159,8 +160,42 @@ class ExpressionObjective(Objective):
             recipe_keys=(*keys, "batch_size", "optimizer", "learning_rate", "seed"),
             template="card.md",
             template_folder=Path(__file__).parent,
-            variables={"method": recipe.get("method", "scarf"), "held_out_record": held_out},
+            variables={
+                "method": recipe.get("method", "scarf"),
+                "held_out_record": held_out,
+                "phenotypes": [
+                    _phenotype(path, folder)
+                    for path in sorted(folder.glob("results/*/phenotype.json"))
+                ],
+            },
         )
+
+
+def _phenotype(path: Path, folder: Path) -> dict:
+    """What `isoclr phenotype` found, as the card shows it.
+
+    Returns:
+        What phenotype.json has; beside it the label counts as `points`, the methods as `names`, the
+        first of them as `reference`, the first frozen encoder as `frozen` (None: there is none),
+        the smallest label count as `few`, the metric and its `key`, and the `figure`.
+    """
+    keys = ("label", "rows", "groups", "unit", "group_unit", "split", "interval", "summary")
+    found = read_json(path, (*keys, "few_labels", "train_rows"), "what isoclr phenotype writes")
+    points = [*found["few_labels"], found]
+    names = list(dict.fromkeys(name for point in points for name in point["summary"]))
+    key = next(iter(found["summary"][names[0]]))
+    figure = path.with_name("phenotype.png")
+    known = [point for point in points if any("frozen" in name for name in point["summary"])]
+    return found | {
+        "points": points,
+        "names": names,
+        "reference": names[0],
+        "frozen": next((name for name in names if "frozen" in name), None),
+        "few": (known or points)[0],
+        "metric": key.replace("_", " "),
+        "key": key,
+        "figure": figure.relative_to(folder).as_posix() if figure.exists() else None,
+    }
 
 
 class ExpressionLoss(nn.Module):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from data_builders.expression.matrix import ExpressionMatrix
 from data_builders.expression.units import to_log2
@@ -24,6 +25,7 @@ from isoclr.evaluation.phenotype import (
     with_label,
 )
 from isoclr.evaluation.results import Results, Run
+from modeling_isoclr import ExpressionConfig, ExpressionModel, ExpressionProcessor
 
 PCA, RANKS = "PCA-128 + logistic", "ranks + PCA-128 + logistic"
 PROJECTION, UNTRAINED = "random projection to 128 + logistic", "untrained encoder + logistic"
@@ -131,7 +133,7 @@ def test_one_source_teaches_and_another_tests():
     labels = phenotype_labels(matrix, "tissue", "donor")
     batch = matrix.column("batch")
     splits = splits_across(matrix, labels, ("batch", "batch1"), ("batch", "batch2"), range(3))
-    assert [split.kind for split in splits] == ["transfer"] * 3
+    assert [split.kind for split in splits] == ["given"] * 3
     for split in splits:
         assert set(batch[split.test]) == {"batch2"}
         assert set(batch[[*split.train, *split.validation]]) == {"batch1"}
@@ -144,6 +146,28 @@ def test_one_source_teaches_and_another_tests():
         transfer_splits((np.arange(2), np.arange(2, 4)), ["d0", "d1", "d1", "d2"], [0] * 4, (0,))
     with pytest.raises(InputError, match="groups: got 2 to train on, wanted at least 7"):
         transfer_splits((np.arange(2), np.arange(2, 4)), ["d0", "d1", "d2", "d2"], [0] * 4, (0,))
+
+
+def test_a_model_that_is_there_stands_beside_as_it_is(tmp_path):
+    matrix = matrix_of(simulate_expression(60, 30, tissues=3, seed=1))
+    model = tmp_path / "mine"
+    ExpressionProcessor.fit(matrix.values[:40], matrix.genes, n_genes=20).save_pretrained(model)
+    torch.manual_seed(0)
+    ExpressionModel(ExpressionConfig(n_genes=20, hidden_size=8)).save_pretrained(model)
+    labels = phenotype_labels(matrix, "tissue", "donor")
+    options = PhenotypeOptions(methods=(), controls=False, model=model)
+    predictors = phenotype_predictors(matrix, tmp_path / "none", options)
+    (split, *_) = group_folds(labels.groups, labels.targets, 2, 0)
+    names = ("mine, frozen + logistic", "mine, fine-tuned")
+    assert tuple(predictors)[-2:] == names
+    chosen = {name: predictors[name] for name in names}
+    results = compare(chosen, labels, [split], progress=False)
+    assert results.mean(names[0])[0] > 0.4
+    assert not (tmp_path / "none").exists()
+    others = ExpressionMatrix(**vars(matrix) | {"genes": tuple(f"x{i}" for i in range(30))})
+    predictors = phenotype_predictors(others, tmp_path / "none", options)
+    with pytest.raises(InputError, match="mine: genes: got 0 of the model's 20 genes"):
+        compare({names[0]: predictors[names[0]]}, labels, [split], progress=False)
 
 
 def test_survival_beside_principal_components(tmp_path):
