@@ -19,7 +19,15 @@ ORDER = (
         "isoclr.launch",
     ),
     *("isoclr.information", "isoclr.evaluation", "isoclr.metrics"),
-    *("isoclr.app", "isoclr.demo", "isoclr.doctor", "isoclr.cli", "isoclr.__main__"),
+    *(
+        "isoclr.report",
+        "isoclr.sklearn",
+        "isoclr.app",
+        "isoclr.demo",
+        "isoclr.doctor",
+        "isoclr.cli",
+        "isoclr.__main__",
+    ),
 )
 # A run that is asked for a probe loads it, and only then.
 AGAINST = {("isoclr.train", "isoclr.evaluation")}

@@ -34,6 +34,8 @@ COMMANDS = {
         "embed",
         "predict",
         "head",
+        "report",
+        "map",
         "explain",
         "interact",
         "discriminants",

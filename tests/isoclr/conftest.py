@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,21 @@ def probe_file(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("probe") / "probe.json"
     results_of("regression", scores).to_json(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium that reaches nothing but this machine, or a skip that says why not."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("no chromium and chromedriver on this machine: pages are not looked at")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for flag in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--window-size=1060,1400")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(programs[1])
+    with webdriver.Chrome(options=options, service=service) as running:
+        yield running

@@ -1,0 +1,68 @@
+"""isoclr report: a page about transcripts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_builders.records import InputError
+from isoclr.cli.options import Model, Option
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def report(
+    fasta: Annotated[str, typer.Argument(help="FASTA of spliced transcripts, plain or gzip")],
+    annotation: Annotated[
+        str | None, typer.Argument(help="GTF, GFF3, genePred or BED12 of their exons and CDS")
+    ] = None,
+    output: Annotated[str, Option(metavar="FILE", help="HTML page")] = "report.html",
+    model: Model = DEFAULT_MODEL,
+    species: Annotated[str, Option(metavar="NAME", help="of the transcripts")] = "unknown",
+    guess_cds: Annotated[
+        int | None,
+        Option(
+            metavar="NT",
+            help="where there is no CDS, the longest reading frame of at least so many nt",
+        ),
+    ] = None,
+    map_by: Annotated[str, Option("--map", help="pca, or umap where umap-learn is installed")] = (
+        "pca"
+    ),
+) -> None:
+    """Write one HTML page about transcripts, to be opened by any browser, offline too.
+
+    It shows lengths and structure, a map of the embeddings, the isoforms of each gene that differ
+    most and by which region, nearest transcripts, and what to be careful about.
+
+    Example:
+    isoclr report isoforms.fa.gz isoforms.gtf.gz --output report.html
+    isoclr report isoforms.fa --guess-cds 300 --output report.html
+    """
+    from data_builders.groups.transcripts import read_source
+    from data_builders.sources import FastaSource
+    from data_builders.text import Tally
+    from isoclr.evaluation.embed import guess_cds as guess
+    from isoclr.report import make_report, write_report
+
+    if not Path(output).absolute().parent.is_dir():
+        raise InputError(f"{output}: got no folder {Path(output).parent}, wanted one to write into")
+    tally = Tally()
+    transcripts = list(read_source(FastaSource(fasta, species, annotation), tally))
+    if not transcripts:
+        raise InputError(f"{fasta}: no transcript; skipped: {dict(tally.skipped) or 'none'}")
+    if guess_cds is not None:
+        transcripts, guessed = guess(transcripts, guess_cds)
+        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    counts = {
+        f"{what}: {reason}": n
+        for what in ("skipped", "adjusted")
+        for reason, n in getattr(tally, what).items()
+        if n
+    }
+    made = make_report(transcripts, model, title=Path(fasta).name, map_by=map_by, counts=counts)
+    write_report(made, output)
+    warned = sum(map(bool, made.warnings))
+    print(
+        f"{output}: {len(transcripts)} transcripts, {len(made.switches)} genes whose isoforms "
+        f"differ, {warned} transcripts with a warning"
+    )

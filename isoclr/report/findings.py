@@ -1,0 +1,236 @@
+"""What a report says of transcripts, as numbers; `page` draws them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import yaml
+from sklearn.decomposition import PCA
+
+from data_builders.records import InputError, Transcript
+from isoclr import __version__
+from isoclr.evaluation.embed import embed_transcripts
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from isoclr.pretrained import load_model
+from isoclr.report.structure import Structure, structure_of, warnings_of
+from isoclr.report.switches import Switch, find_switches, unit_rows
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.statistics import standardised
+
+MAPS = ("pca", "umap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A number that a model predicts of every transcript.
+
+    Attributes:
+        name: of what.
+        unit: of the values; empty for none.
+        values: (n,).
+        low: lower ends of intervals, (n,).
+        high: upper ends, (n,).
+        coverage: share of true values that the intervals are to hold.
+        note: what it was fitted to, and how good it is.
+        warnings: of each transcript, what makes its prediction doubtful.
+    """
+
+    name: str
+    unit: str
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    coverage: float
+    note: str
+    warnings: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """Transcripts in two dimensions.
+
+    Attributes:
+        points: (n, 2).
+        axes: what the two axes are.
+    """
+
+    points: np.ndarray
+    axes: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """The transcript whose embedding is nearest.
+
+    Attributes:
+        transcript_id: of the neighbour.
+        gene_id: of the neighbour.
+        similarity: cosine.
+    """
+
+    transcript_id: str
+    gene_id: str
+    similarity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that a page shows.
+
+    Attributes:
+        title: of the page.
+        transcripts: n of them.
+        structures: of each.
+        warnings: of each, see `warnings_of`.
+        embeddings: float32 (n, width).
+        map: None for fewer than three transcripts.
+        neighbours: of each, None where there is no other gene.
+        neighbours_among: what neighbours were looked for in.
+        switches: of genes with several isoforms.
+        predictions: of the models that ship.
+        facts: how it was made: name -> text.
+        counts: reason -> records that were skipped or changed while the files were read.
+    """
+
+    title: str
+    transcripts: Sequence[Transcript]
+    structures: Sequence[Structure]
+    warnings: Sequence[Sequence[str]]
+    embeddings: np.ndarray
+    map: Map | None
+    neighbours: Sequence[Neighbour | None]
+    neighbours_among: str
+    switches: Sequence[Switch]
+    predictions: Sequence[Prediction] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+def make_report(
+    transcripts: Sequence[Transcript],
+    model: str | os.PathLike = DEFAULT_MODEL,
+    *,
+    title: str = "Transcripts",
+    map_by: str = "pca",
+    counts: Mapping[str, int] | None = None,
+    progress: bool = True,
+) -> Report:
+    """Embed transcripts and find out what there is to say of them.
+
+    Args:
+        transcripts: n of them.
+        model: as `load_model` takes it.
+        title: of the page.
+        map_by: one of `MAPS`.
+        counts: reason -> records that were skipped or changed while the files were read.
+        progress: show bars.
+
+    Raises:
+        InputError: no transcript, an unknown map or one whose package is not installed, or what the
+            model refuses.
+    """
+    if not transcripts:
+        raise InputError("got no transcript, wanted at least one")
+    if map_by not in MAPS:
+        raise InputError(f"map: got {map_by!r}, wanted one of {', '.join(MAPS)}")
+    encoder, tokenizer = load_model(model)
+    embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
+    embeddings = embed(transcripts)
+    longest = trained_length(model)
+    return Report(
+        title=title,
+        transcripts=transcripts,
+        structures=[structure_of(transcript) for transcript in transcripts],
+        warnings=[warnings_of(transcript, longest) for transcript in transcripts],
+        embeddings=embeddings,
+        map=map_of(embeddings, map_by),
+        neighbours=nearest_of_other_genes(transcripts, embeddings),
+        neighbours_among="these transcripts, those of its own gene left out",
+        switches=find_switches(transcripts, embeddings, embed),
+        facts={
+            "model": Path(model).name,
+            "embedding": f"{embeddings.shape[1]:,} numbers a transcript",
+            "isoclr": __version__,
+        },
+        counts=counts or {},
+    )
+
+
+def trained_length(model: str | os.PathLike) -> int | None:
+    """Return the longest transcript that a model was trained on, None where that is not known.
+
+    Args:
+        model: the name of a shipped model, a folder, or a repository, whose recipe is not read.
+    """
+    path = Path(resolve_model(model)) / "recipe.yaml"
+    if not path.is_file():
+        return None
+    recipe = yaml.safe_load(path.read_text())
+    default = IsoformRecipe.model_fields["max_length"].default
+    return recipe.get("max_length", default) if isinstance(recipe, dict) else None
+
+
+def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
+    """Place embeddings in two dimensions, each of their columns with a standard deviation of 1.
+
+    Args:
+        embeddings: (n, width).
+        by: "pca", or "umap", which needs the package umap-learn.
+
+    Returns:
+        None for fewer than three transcripts.
+
+    Raises:
+        InputError: umap-learn is not installed.
+    """
+    if len(embeddings) < 3:
+        return None
+    rows = standardised(embeddings)
+    if by == "umap":
+        try:
+            umap = import_module("umap")
+        except ImportError:
+            raise InputError("map: umap needs a package: pip install umap-learn") from None
+        points = umap.UMAP(n_neighbors=min(15, len(rows) - 1), random_state=0).fit_transform(rows)
+        return Map(points=np.asarray(points, float), axes=("UMAP 1", "UMAP 2"))
+    pca = PCA(2, svd_solver="full" if len(rows) < 500 else "randomized", random_state=0)
+    with np.errstate(invalid="ignore"):  # of rows that are all alike
+        pca.fit(rows)
+    shares = np.nan_to_num(pca.explained_variance_ratio_)
+    axes = [f"principal component {i + 1} ({shares[i]:.0%} of variance)" for i in range(2)]
+    return Map(points=pca.transform(rows), axes=(axes[0], axes[1]))
+
+
+def nearest_of_other_genes(
+    transcripts: Sequence[Transcript], embeddings: np.ndarray, block: int = 1024
+) -> list[Neighbour | None]:
+    """Return the nearest transcript of another gene, by the cosine of embeddings.
+
+    Args:
+        transcripts: n of them.
+        embeddings: (n, width).
+        block: rows that are compared at once.
+    """
+    names: dict[tuple[str, str], int] = {}
+    genes = np.array([names.setdefault((t.species, t.gene_id), len(names)) for t in transcripts])
+    unit = unit_rows(embeddings)
+    found: list[Neighbour | None] = []
+    for start in range(0, len(unit), block):
+        similar = unit[start : start + block] @ unit.T
+        similar[genes[start : start + block, None] == genes] = -np.inf
+        for row, best in zip(similar, similar.argmax(axis=1), strict=True):
+            neighbour = transcripts[best]
+            found.append(
+                Neighbour(
+                    transcript_id=neighbour.transcript_id,
+                    gene_id=neighbour.gene_id,
+                    similarity=float(row[best]),
+                )
+                if np.isfinite(row[best])
+                else None
+            )
+    return found
