@@ -1,5 +1,7 @@
 """isoclr embed: transcripts to embeddings."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from data_builders.records import InputError
@@ -11,7 +13,7 @@ def embed(
     sources: Sources,
     registry: Registry,
     output: Annotated[
-        str, Option(metavar="FILE", help="Parquet file; a run that was cut off goes on with it")
+        str, Option(metavar="FILE", help="of embeddings; a run that was cut off goes on with it")
     ],
     model: Model = DEFAULT_MODEL,
     groups: Annotated[
@@ -31,18 +33,33 @@ def embed(
         bool,
         Option("--per-position", help="a vector for every 32 nt instead of one a transcript"),
     ] = False,
+    form: Annotated[
+        str | None,
+        Option("--format", help="parquet, h5ad, npz or tsv; none: by the file's suffix"),
+    ] = None,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="replace an output that is there")
+    ] = False,
+    as_json: Annotated[bool, Option("--json", help="print JSON, for a machine")] = False,
 ) -> None:
     """Write an embedding of each transcript.
 
     Example:
     isoclr embed --transcripts isoforms.fa.gz --annotation isoforms.gtf.gz --output vectors.parquet
     isoclr embed --genome genome.fa.gz --annotation genes.gff3.gz --output vectors.parquet
+    isoclr embed --table transcripts.parquet --output vectors.h5ad
     """
+    import json
+    import sys
+
     from data_builders.text import Tally
     from isoclr.evaluation.embed import embed_to_file
     from isoclr.evaluation.embed import guess_cds as guess
+    from isoclr.evaluation.embedding_files import format_of, write_embeddings
     from isoclr.pretrained import load_model
 
+    form = format_of(output, form, per_position)
+    _check_output(output, form, overwrite)
     encoder, tokenizer = load_model(model)
     tally = Tally(strict=sources.strict)
     transcripts = transcripts_to_embed(sources, registry, tally, groups=groups, config=config)
@@ -51,7 +68,29 @@ def embed(
     if guess_cds is not None:
         transcripts, guessed = guess(transcripts, guess_cds)
         tally.adjusted["CDS guessed: the longest reading frame"] += guessed
-    embed_to_file(output, encoder, tokenizer, transcripts, per_position=per_position)
+    coding = sum(transcript.cds_start >= 0 for transcript in transcripts)
+    if 2 * coding < len(transcripts):
+        print(
+            f"isoclr embed: {len(transcripts) - coding} of {len(transcripts)} transcripts have no "
+            "CDS: their embeddings are of less use (--guess-cds 300 takes the longest reading frame"
+            ")",
+            file=sys.stderr,
+        )
+    parquet = output if form == "parquet" else f"{output}.parquet"
+    embed_to_file(
+        parquet, encoder, tokenizer, transcripts, per_position=per_position, overwrite=overwrite
+    )
+    if form != "parquet":
+        write_embeddings(parquet, output, form)
+        Path(parquet).unlink()
+    known_exons = sum(transcript.exon_junctions is not None for transcript in transcripts)
+    if as_json:
+        width = encoder.config.hidden_size if per_position else encoder.config.pooled_size
+        found = {"output": output, "format": form, "width": width, "transcripts": len(transcripts)}
+        found |= {"with_cds": coding, "with_known_exons": known_exons}
+        found |= {"skipped": dict(tally.skipped), "adjusted": dict(tally.adjusted)}
+        print(json.dumps(found))
+        return
     made = f"embeddings of {encoder.config.pooled_size} numbers"
     if per_position:
         made = (
@@ -60,10 +99,15 @@ def embed(
         )
     print(
         f"{output}: {made}; {len(transcripts)} transcripts, "
-        f"{sum(t.cds_start >= 0 for t in transcripts)} with a CDS, "
-        f"{sum(t.exon_junctions is not None for t in transcripts)} of known exons"
+        f"{coding} with a CDS, {known_exons} of known exons"
     )
     print_reasons(tally)
+
+
+def _check_output(output: str, form: str, overwrite: bool) -> None:
+    """Refuse to replace a file; that a Parquet file is of this very run, it says itself."""
+    if form != "parquet" and not overwrite and os.path.lexists(output):
+        raise InputError(f"{output}: is there already, wanted another --output, or --overwrite")
 
 
 def transcripts_to_embed(

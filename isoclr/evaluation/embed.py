@@ -68,6 +68,7 @@ def embed_to_file(
     per_position: bool = False,
     tokens_per_batch: int = 1 << 16,
     tokens_per_part: int = 1 << 22,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> None:
     """Embed transcripts into Parquet; started again after whatever end, it goes on where it was.
@@ -78,7 +79,7 @@ def embed_to_file(
     not interrupted. Its metadata name the model.
 
     Args:
-        path: the file, replaced if it is there.
+        path: the file. One that is there already is left as it is if it is of this run.
         model: in evaluation mode; its device is used.
         tokenizer: of the model.
         transcripts: n of them.
@@ -88,11 +89,12 @@ def embed_to_file(
             convolutions see beyond.
         tokens_per_batch: nucleotides that go through the encoder at once, padding included.
         tokens_per_part: nucleotides a part, but at least one transcript.
+        overwrite: replace a file that is there, whatever it is.
         progress: show a bar of nucleotides.
 
     Raises:
-        InputError: on a transcript that the tokenizer refuses; parts of another model, other
-            transcripts or other options, or something else in their folder.
+        InputError: on a transcript that the tokenizer refuses; a file or parts of another model,
+            other transcripts or other options, or something else in their place.
     """
     rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
     about = {
@@ -101,13 +103,21 @@ def embed_to_file(
         "options": [per_position, tokens_per_batch, tokens_per_part, model.device.type],
     }
     metadata = {b"model": model.name_or_path.encode(), _ABOUT: json.dumps(about).encode()}
+    complete = not overwrite and os.path.lexists(path)
+    if complete:
+        _check_same(Path(path), about, "another --output, or --overwrite")
     embed = _embed_positions if per_position else _embed_pooled
     folder = Path(f"{path}.parts")
     parts = {
         folder / f"{number:05d}.parquet": part
         for number, part in enumerate(_cut(list(map(len, rows)), tokens_per_part))
     }
+    if complete and not folder.exists():
+        return
     done = _done(folder, list(parts), about)
+    if complete:  # it was cut off when its parts were to go
+        shutil.rmtree(folder)
+        return
     sizes = {file: sum(map(len, rows[part])) for file, part in parts.items()}
     with _bar(sum(sizes.values()), sum(sizes[file] for file in done), progress) as bar:
         for file, part in parts.items():
@@ -209,16 +219,22 @@ def _cut(lengths: Sequence[int], budget: int) -> list[slice]:
 def _done(folder: Path, parts: Sequence[Path], about: dict) -> set[Path]:
     """Which of the parts are there, after a look whether all that is there is of this run."""
     folder.mkdir(parents=True, exist_ok=True)
-    remedy = f"wanted those of this run: remove {folder} or choose another output"
+    remedy = f"those of this run: remove {folder} or choose another output"
     there = {path for path in folder.iterdir() if path.suffix != ".partial"}
     for path in sorted(there):
-        try:
-            theirs = json.loads((pq.read_schema(path).metadata or {})[_ABOUT])
-        except (KeyError, OSError, ValueError) as error:
-            raise InputError(f"{path}: got no part of embeddings, {remedy}") from error
-        if other := [what for what in about if theirs.get(what) != about[what]]:
-            raise InputError(f"{path}: got a part that differs in {' and '.join(other)}, {remedy}")
+        _check_same(path, about, remedy)
     return there & set(parts)
+
+
+def _check_same(path: Path, about: dict, wanted: str) -> None:
+    """Refuse a file that another run made, or something else."""
+    try:
+        theirs = json.loads((pq.read_schema(path).metadata or {})[_ABOUT])
+    except (KeyError, OSError, ValueError) as error:
+        raise InputError(f"{path}: got no embeddings, wanted {wanted}") from error
+    if other := [what for what in about if theirs.get(what) != about[what]]:
+        differ = " and ".join(other)
+        raise InputError(f"{path}: got embeddings that differ in {differ}, wanted {wanted}")
 
 
 def _embed_pooled(

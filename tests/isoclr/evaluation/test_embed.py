@@ -176,12 +176,33 @@ def test_parts_of_something_else_are_refused(model, per_position, tmp_path, monk
         ("options", model, rows, {**options, "tokens_per_batch": 512}),
         ("model and transcripts", other_model, marked, options),
     ):
-        message = rf"00000.parquet: got a part that differs in {what}, wanted .*: remove .*\.parts"
+        message = (
+            rf"00000.parquet: got embeddings that differ in {what}, wanted .*: remove .*\.parts"
+        )
         with pytest.raises(InputError, match=message):
             to_file(path, *arguments[:2], **arguments[2])
     (tmp_path / "e.parquet.parts" / "00001.parquet").write_text("mine")
-    with pytest.raises(InputError, match=r"00001.parquet: got no part of embeddings"):
+    with pytest.raises(InputError, match=r"00001.parquet: got no embeddings"):
         to_file(path, model, rows, **options)
+
+
+def test_a_complete_file_is_replaced_by_its_own_run_alone(model, tmp_path, monkeypatch):
+    rows, path = transcripts(*LENGTHS), tmp_path / "e.parquet"
+    to_file(path, model, rows)
+    whole = path.read_bytes()
+    with pytest.raises(InputError, match="e.parquet: got embeddings that differ in transcripts"):
+        to_file(path, model, rows[:-1])
+    with monkeypatch.context() as patch:  # nothing is embedded again
+        patch.setattr(model, "forward", None)
+        to_file(path, model, rows)
+    (tmp_path / "e.parquet.parts").mkdir()
+    to_file(path, model, rows)
+    assert path.read_bytes() == whole and list(tmp_path.iterdir()) == [path]
+    to_file(path, model, rows[:-1], overwrite=True)
+    assert path.read_bytes() != whole
+    path.write_text("mine")
+    with pytest.raises(InputError, match="e.parquet: got no embeddings, wanted another --output"):
+        to_file(path, model, rows)
 
 
 TO_KILL = """

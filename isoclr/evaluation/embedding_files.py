@@ -1,0 +1,94 @@
+"""A file of embeddings in the formats that other tools read."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from data_builders.cells import safe_cells
+from data_builders.records import InputError
+
+FORMATS = ("parquet", "h5ad", "npz", "tsv")
+REPRESENTATION = "X_isoclr"
+"""The key of embeddings in `obsm` of an AnnData."""
+
+
+def format_of(path: str | os.PathLike, wanted: str | None = None, positions: bool = False) -> str:
+    """Return the format of a file of embeddings.
+
+    Args:
+        path: whose suffix names it where nothing else does; without a known one it is Parquet.
+        wanted: one of `FORMATS`, None to go by the suffix.
+        positions: a vector a position, which Parquet alone holds.
+
+    Raises:
+        InputError: another format, or one whose package is not installed.
+    """
+    suffix = Path(path).suffix.removeprefix(".")
+    name = wanted or (suffix if suffix in FORMATS else "parquet")
+    if name not in FORMATS:
+        raise InputError(f"{path}: format: got {name!r}, wanted one of {', '.join(FORMATS)}")
+    if positions and name != "parquet":
+        raise InputError(f"{path}: format: got {name}, wanted parquet for a vector a position")
+    if name == "h5ad" and importlib.util.find_spec("anndata") is None:
+        raise InputError(f"{path}: h5ad needs a package: pip install 'isoclr[expression]'")
+    return name
+
+
+def write_embeddings(parquet: str | os.PathLike, path: str | os.PathLike, name: str) -> None:
+    """Write the embeddings of a Parquet file in another format.
+
+    npz has arrays `transcript_id`, `gene_id`, `species` and `embedding`, float32 (n, width), and no
+    pickle. tsv has the same columns, the embedding as `e0`, `e1`, and so on. h5ad has no X;
+    the embeddings are `obsm["X_isoclr"]`, a row of `obs` a transcript.
+
+    Args:
+        parquet: as `embed_to_file` writes it, a vector a transcript.
+        path: of the new file, there whole or not at all.
+        name: "h5ad", "npz" or "tsv".
+    """
+    table = pl.from_arrow(pq.read_table(parquet, columns=["transcript_id", "gene_id", "species"]))
+    vectors = pq.read_table(parquet, columns=["embedding"])["embedding"].combine_chunks()
+    embedding = vectors.flatten().to_numpy().reshape(len(table), -1)
+    partial = Path(f"{path}.partial")
+    if name == "npz":
+        names = {column: table[column].to_numpy().astype(str) for column in table.columns}
+        with partial.open("wb") as file:
+            np.savez_compressed(file, embedding=embedding, **names)
+    elif name == "tsv":
+        columns = {f"e{i}": column for i, column in enumerate(embedding.T)}
+        safe_table(table).hstack(pl.DataFrame(columns)).write_csv(partial, separator="\t")
+    else:
+        model = (pq.read_schema(parquet).metadata or {}).get(b"model", b"").decode()
+        ann_data(table, embedding, model=model).write_h5ad(partial)
+    partial.replace(path)
+
+
+def safe_table(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose texts a spreadsheet takes for text, see `safe_cells`."""
+    texts = [name for name in table.columns if table[name].dtype == pl.String]
+    return table.with_columns(pl.Series(name, safe_cells(table[name])) for name in texts)
+
+
+def ann_data(table: pl.DataFrame, embedding: np.ndarray, *, model: str = ""):
+    """Return an AnnData of transcripts: embeddings in `obsm["X_isoclr"]`, the rest in `obs`.
+
+    Args:
+        table: n rows with transcript_id, species, and other columns.
+        embedding: (n, width).
+        model: which made them; in `uns`.
+    """
+    from anndata import AnnData
+
+    index = table["transcript_id"]
+    if index.n_unique() < len(index):  # of two species
+        index = table["species"] + ":" + table["transcript_id"]
+    frame = table.to_pandas()
+    frame.index = index.to_list()
+    made = AnnData(obs=frame)
+    made.obsm[REPRESENTATION] = np.asarray(embedding)
+    made.uns["isoclr"] = {"model": model}
+    return made
