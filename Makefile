@@ -39,9 +39,8 @@ format: .venv/.installed ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.installed ## a reference of every public function, in ./site
-	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --no-show-source \
-		--output-directory site isoclr data_builders modeling_isoclr
+docs: .venv/.installed ## the site: guides, tutorials, commands, recipe keys, API, in ./site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: .venv/.installed ## speed and memory beside peers, for an idle machine
 	for part in annotation build pairs tokenizer encoder loss training; do \

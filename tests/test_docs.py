@@ -1,17 +1,23 @@
 """What the guides say can be typed, linked and built."""
 
+import html
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import yaml
 
 from isoclr import __version__
-from isoclr.cli import application
+from isoclr.cli import COMMANDS, application
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
+from modeling_isoclr import IsoCLRConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -80,11 +86,100 @@ def test_there_is_one_version():
     assert newest[:1] == [__version__]
 
 
-@pytest.mark.slow
-def test_the_api_reference_is_built_without_warnings(tmp_path):
-    command = [sys.executable, "-W", "error::UserWarning", "-m", "pdoc", "--docformat", "google"]
-    command += ["--no-show-source", "-o", str(tmp_path), "isoclr", "data_builders"]
-    done = subprocess.run([*command, "modeling_isoclr"], capture_output=True, text=True, cwd=ROOT)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """What `make docs` builds; a warning is an error there."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
-    pages = {path.name for path in tmp_path.rglob("*.html")}
-    assert {"isoclr.html", "data_builders.html", "modeling_isoclr.html", "embed.html"} <= pages
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_has_every_guide_tutorial_command_and_key(site):
+    pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
+    guides = {f"{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} - {"README.html"}
+    tutorials = {f"tutorials/{path.stem}.html" for path in (ROOT / "examples").glob("*.ipynb")}
+    commands = {f"commands/{name}.html" for names in COMMANDS.values() for name in names}
+    assert guides | tutorials | commands | {"index.html"} <= pages
+    recipes = (site / "recipes.html").read_text()
+    assert all(f"<code>{key}</code>" in recipes for key in ("steps", "model.dropout", "objective"))
+    embed = (site / "commands" / "embed.html").read_text()
+    assert "--guess-cds" in embed and "--per-position" in embed
+    assert (
+        'id="isoclr.evaluation.embed.embed_to_file"'
+        in (site / "api/isoclr.evaluation.html").read_text()
+    )
+
+
+@pytest.mark.slow
+def test_no_link_of_the_site_is_dead(site):
+    ids = {}
+    for page in site.rglob("*.html"):
+        ids[page.resolve()] = set(re.findall(r'\bid="([^"]+)"', page.read_text()))
+    checked = 0
+    for page in ids:
+        if page.name == "404.html":  # its links begin at the root of a server
+            continue
+        for link in re.findall(r'\b(?:href|src)="([^"]+)"', page.read_text()):
+            target, _, anchor = html.unescape(link).partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (page.parent / unquote(target)).resolve() if target else page
+            path = path / "index.html" if path.is_dir() else path
+            assert path.exists(), f"{page.relative_to(site)}: {link}"
+            assert not anchor or anchor in ids.get(path, {anchor}), f"{page.name}: {link}"
+            checked += 1
+    assert checked > 1000
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs_and_says_what_it_prints(capsys):
+    (block,) = python_blocks(ROOT / "README.md")
+    exec(compile(block, "README.md", "exec"), {})
+    wanted = re.search(r"print\(.*\)  # (\(\d+, \d+\))", block)[1]
+    assert capsys.readouterr().out.strip() == wanted
+
+
+def test_the_readme_is_a_screen_with_the_numbers_of_the_shipped_model():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) < 90
+    config = json.loads((ROOT / "model_cards" / "isoclr-small" / "config.json").read_text())
+    shape = IsoCLRConfig.from_dict(config)
+    assert f"has {shape.pooled_size:,} numbers**, or {shape.hidden_size} for every" in text
+    assert f"over {IsoformRecipe.model_fields['max_length'].default:,} nt" in text
+    results = ROOT / "model_cards" / "isoclr-small" / "results"
+    probe = json.loads((results / "half_life_human" / "probe.json").read_text())["summary"]
+    mean, half = probe["isoclr-small"]["pearson"]
+    others = [f"{probe[name]['pearson'][0]:.3f}" for name in ("random weights", "boosting")]
+    assert f"r = {mean:.3f} ± {half:.3f}, random weights {others[0]}, boosting {others[1]}" in text
+    summary = json.loads((results / "retrieve" / "retrieve.json").read_text())["summary"]
+    (splice,) = [row for row in summary if (row["pairs"], row["identity"]) == ("splice", "all")]
+    first = {name: scores["recall@1"][0] for name, scores in splice["scores"].items()}
+    ours, words = first["isoclr-small, whitened"], first["6-mers"]
+    assert f"{splice['queries']:,} splice partners {ours:.0%} come first" in text.replace(" %", "%")
+    assert f"{words:.0%} by shared" in " ".join(text.replace(" %", "%").split())
+
+
+def test_the_figure_of_the_readme_is_drawn_from_the_results(tmp_path):
+    script = ROOT / "docs" / "make_figure.py"
+    subprocess.run([sys.executable, script, tmp_path / "overview.png"], check=True)
+    drawn = (tmp_path / "overview.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG") and len(drawn) > 10_000
+
+
+def test_the_python_of_the_embedding_guide_runs(tmp_path):
+    model = ROOT / "model_cards" / "isoclr-small"
+    blocks = python_blocks(ROOT / "docs" / "EMBEDDING.md")
+    assert len(blocks) == 3
+    names: dict = {"MODEL": str(model)}
+    for block in blocks:
+        exec(compile(block, "EMBEDDING.md", "exec"), names)
+    assert names["X"].shape == (2, 1856) and len(names["embeddings"]) == 2
