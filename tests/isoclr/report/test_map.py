@@ -55,7 +55,7 @@ def test_the_command_writes_figure_table_and_anndata(blobs, tmp_path, capsys):
     ("text", "label", "message"),
     [
         ("id\tx\nt1\t1\n", "x", "wanted transcript_id"),
-        ("transcript_id\tx\nt1\t1\n", "y", "wanted a label of them, got 'y'"),
+        ("transcript_id\tx\nt1\t1\n", "z", "wanted a label of them, got 'z'"),
         ("transcript_id\tx\nt1\t1\n", "x", "x: got a column of the map"),
         ("transcript_id\tl\nother\t1\n", "l", "got a label of none of 60 transcripts"),
     ],
