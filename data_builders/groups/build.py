@@ -143,7 +143,7 @@ def build(
         path.parent.mkdir(exist_ok=True)
         write_report(report, summary, path)
         if known is not None and shard is None:
-            draw_homology(report["homology"]["partition"], partial / "homology.png")
+            draw_homology(report["homology"], partial / "homology.png")
     return report
 
 

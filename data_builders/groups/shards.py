@@ -65,7 +65,7 @@ def merge_reports(folder: str | os.PathLike) -> dict:
     }
     write_report(merged, summary, folder / "report")
     if merged["homology"]:
-        draw_homology(merged["homology"]["partition"], folder / "homology.png")
+        draw_homology(merged["homology"], folder / "homology.png")
     return merged
 
 

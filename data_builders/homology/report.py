@@ -11,8 +11,8 @@ from data_builders.figures import plain, write_figure
 from data_builders.homology.homologous_genes import Homology
 
 KINDS = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
-_MANY = 20
 _PAIRS_SHOWN = 15
+_UNMATCHED = "#dfe5eb"
 _COLOURS = ("#1f4e79", "#6fa8dc", "#9fc5e8", "#d9a441")
 
 
@@ -53,32 +53,48 @@ def report_homology(homology: Homology) -> dict:
 
 
 def draw_homology(report: dict, path: str | os.PathLike) -> None:
-    """Draw group sizes, and the kinds of the species pairs that share most groups.
+    """Draw how many genes of each species matched, and how these species pair up in the tables.
 
     Args:
-        report: of `report_homology`.
+        report: "matches" as `matches.described` has them, and "partition" of `report_homology`.
         path: the image to write; its suffix names the format.
     """
-    pairs = sorted(report["species_pairs"].items(), key=lambda pair: -sum(pair[1].values()))
-    pairs = pairs[:_PAIRS_SHOWN][::-1]
-    figure = Figure(figsize=(11, 2.5 + 0.22 * len(pairs)), layout="constrained")
+    matches, partition = report["matches"], report["partition"]
+    names = {match["taxon"]: match["species"] for match in matches if match["matched"]}
+    pairs = [
+        (f"{names[a]} – {names[b]}", partition["species_pairs"].get(f"{a}-{b}"))
+        for i, a in enumerate(sorted(names))
+        for b in sorted(names)[i + 1 :]
+    ]
+    found = [(name, counts) for name, counts in pairs if counts is not None]
+    found.sort(key=lambda pair: -sum(pair[1].values()))
+    pairs = found[:_PAIRS_SHOWN][::-1]
+    tables = {match["table"] for match in matches}
+    shown = sorted(matches, key=lambda match: -match["genes"])[:_PAIRS_SHOWN][::-1]
+    figure = Figure(figsize=(11, 2.5 + 0.24 * max(len(pairs), len(shown))), layout="constrained")
     FigureCanvasAgg(figure)
-    sizes, kinds = figure.subplots(1, 2)
-    shown: Counter[int] = Counter()
-    for size, groups in report["genes_per_group"].items():
-        shown[min(int(size), _MANY)] += groups
-    sizes.bar(list(shown), list(shown.values()), width=0.85, color=_COLOURS[0])
-    sizes.set_xticks([1, 5, 10, 15, _MANY], ["1", "5", "10", "15", f"≥{_MANY}"])
-    sizes.set(xlabel="genes in a group", ylabel="groups", yscale="log")
+    genes, kinds = figure.subplots(1, 2)
+    rows = np.arange(len(shown))
+    genes.barh(rows, [match["genes"] for match in shown], color=_UNMATCHED)
+    genes.barh(rows, [match["matched"] for match in shown], color=_COLOURS[0])
+    labels = [match["species"] + f", {match['table']}" * (len(tables) > 1) for match in shown]
+    genes.set_yticks(rows, [plain(label) for label in labels])
+    genes.set(xlabel="genes: all of the data, and those that matched (dark)")
     left = np.zeros(len(pairs))
     for kind, colour in zip(KINDS, _COLOURS, strict=True):
         widths = np.array([counts[kind] for _, counts in pairs])
         kinds.barh(range(len(pairs)), widths, left=left, color=colour, label=kind.replace("_", " "))
         left += widths
     kinds.set_yticks(range(len(pairs)), [plain(name) for name, _ in pairs])
-    kinds.set(xlabel="groups with both species")
+    kinds.set(xlabel="groups of the tables with both species")
     figure.legend(loc="outside lower right", ncols=len(KINDS), frameon=False, fontsize=8)
-    for axes in (sizes, kinds):
+    for axes in (genes, kinds):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{report['genes']:,} genes in {report['groups']:,} homology groups")
+    left_out = max(0, len(found) - len(pairs))
+    figure.suptitle(
+        f"{sum(match['matched'] for match in matches):,} genes matched; the tables have "
+        f"{partition['genes']:,} in {partition['groups']:,} homology groups"
+        + f"; {left_out} pairs of species not drawn"
+        * bool(left_out)
+    )
     write_figure(figure, path, dpi=120)

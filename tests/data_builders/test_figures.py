@@ -70,11 +70,12 @@ def test_names_are_cut_and_control_characters_shown():
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_species_of_any_name_are_in_the_figure_of_homology(tmp_path, name):
-    report = {
-        "genes": 4,
-        "groups": 2,
-        "genes_per_group": {"2": 2},
-        "species_pairs": {f"{name} × b": dict.fromkeys(KINDS, 1)},
-    }
-    draw_homology(report, tmp_path / "homology.png")
+    counts = {"genes": 9, "matched": 4, "in_table": 5}
+    matches = [
+        {"table": "h.tsv", "species": species, "taxon": taxon, **counts}
+        for species, taxon in ((name, "1"), ("b", "2"))
+    ]
+    pairs = {"1-2": dict.fromkeys(KINDS, 1)}
+    partition = {"genes": 4, "groups": 2, "species_pairs": pairs}
+    draw_homology({"matches": matches, "partition": partition}, tmp_path / "homology.png")
     assert (tmp_path / "homology.png").stat().st_size > 1000

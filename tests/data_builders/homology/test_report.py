@@ -62,10 +62,27 @@ def test_pairs_against_a_walk_over_groups(seed):
     assert sum(int(s) * n for s, n in report["genes_per_group"].items()) == 400
 
 
+def match(species, taxon, genes, matched):
+    fields = {"table": "h.tsv", "species": species, "taxon": taxon, "in_table": 9}
+    return fields | {"genes": genes, "matched": matched}
+
+
 @pytest.mark.parametrize("homology", [SMALL, Homology({("9606", "a"): "1"})])
-def test_figure(tmp_path, homology):
-    draw_homology(report_homology(homology), tmp_path / "h.png")
-    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
+def test_the_figure_has_the_species_that_matched_by_their_names(tmp_path, homology, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "data_builders.homology.report.write_figure",
+        lambda figure, path, dpi: drawn.append(figure),
+    )
+    matches = [match("human", "9606", 5, 4), match("mouse", "10090", 3, 2)]
+    matches.append(match("fly", "7227", 8, 0))
+    draw_homology({"matches": matches, "partition": report_homology(homology)}, tmp_path / "h.png")
+    genes, kinds = drawn[0].axes
+    assert [label.get_text() for label in genes.get_yticklabels()] == ["mouse", "human", "fly"]
+    assert [bar.get_width() for bar in genes.patches] == [3, 5, 8, 2, 4, 0]
+    pairs = [label.get_text() for label in kinds.get_yticklabels()]
+    assert pairs == (["mouse – human"] if homology is SMALL else [])
+    assert drawn[0].get_suptitle().startswith("6 genes matched")
 
 
 def test_real_homologene(real_data, tmp_path):
@@ -76,4 +93,6 @@ def test_real_homologene(real_data, tmp_path):
     assert report["species_pairs"]["10090-9606"] == {
         kind: expected["10090-9606", kind] for kind in KINDS
     }
-    draw_homology(report, tmp_path / "h.png")
+    matches = [match("human", "9606", 5, 4), match("mouse", "10090", 3, 2)]
+    draw_homology({"matches": matches, "partition": report}, tmp_path / "h.png")
+    assert (tmp_path / "h.png").read_bytes().startswith(b"\x89PNG")
