@@ -54,7 +54,10 @@ _FORWARD = 1 << 34  # keeps these draws apart from all others of a seed
 def main(arguments: list[str]) -> None:
     """Read the recipe, build what it asks for, train, save."""
     if not arguments or arguments[0].startswith("-"):
-        raise InputError("usage: accelerate launch train.py RECIPE [--key value ...]")
+        raise InputError(
+            "usage: accelerate launch train.py RECIPE [--key value ...]; "
+            "isoclr recipes --keys isoforms prints every key"
+        )
     quiet_libraries()
     recipe = read_recipe(arguments[0], arguments[1:])
     with one_line_faults(recipe.output), hold_output(recipe.output), StopRequest() as stop:

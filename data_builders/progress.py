@@ -9,6 +9,8 @@ from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
 
+_shown = {"progress": True}  # by this process, see `be_quiet`
+
 Progress = tqdm
 """What shows progress: an iterable and a context manager, to be updated by hand or by its loop."""
 
@@ -51,9 +53,16 @@ def progress(
         initial=initial,
         delay=0 if keep else 2,
         leave=keep,
-        disable=not show,
+        disable=not (show and _shown["progress"]),
         file=sys.stderr,
     )
+
+
+def be_quiet(quiet: bool = True) -> None:
+    """Show no progress in this process, those of Hugging Face's libraries included, or do again."""
+    _shown["progress"] = not quiet
+    if quiet:
+        _disable_bars_of_libraries()
 
 
 def print_above(message: str) -> None:
@@ -63,8 +72,11 @@ def print_above(message: str) -> None:
 
 def quiet_libraries() -> None:
     """Turn off the bars of Hugging Face's libraries where standard error is no terminal."""
-    if sys.stderr.isatty():
-        return
+    if not sys.stderr.isatty():
+        _disable_bars_of_libraries()
+
+
+def _disable_bars_of_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if "transformers" in sys.modules:  # it read the environment when it was imported

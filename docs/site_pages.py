@@ -123,60 +123,29 @@ def recipe_page() -> str:
     """Return the page of recipe keys, an objective each, from the models that check them."""
     from isoclr.objectives import OBJECTIVES, objective_class
     from isoclr.training.recipe import Recipe
+    from isoclr.training.recipe_keys import recipe_keys
 
+    common = {key.name for key in recipe_keys(Recipe)}
     parts = [
         "# Recipe keys",
         "A recipe is a YAML file; `isoclr recipes` lists those that come with the package. Any key "
         "can be given as `--key value` to `isoclr train`. Keys of every objective:",
-        keys_of(Recipe),
+        keys_of(recipe_keys(Recipe)),
     ]
     for name in sorted(OBJECTIVES):
-        recipe = objective_class(name).recipe_class
-        parts.append(f"## objective: {name}\n\n{keys_of(recipe, set(Recipe.model_fields))}")
+        keys = recipe_keys(objective_class(name).recipe_class)
+        own = [key for key in keys if key.name not in common]
+        parts.append(f"## objective: {name}\n\n{keys_of(own)}")
     return "\n\n".join(parts) + "\n"
 
 
-def keys_of(model, known: set[str] = frozenset(), prefix: str = "") -> str:
-    """Return the keys of a recipe as a table, those of its parts too."""
+def keys_of(keys) -> str:
+    """Return keys of recipes as a table."""
     rows = ["| key | type | meaning | default |", "|---|---|---|---|"]
-    return "\n".join([*rows, *_rows_of(model, known, prefix)])
-
-
-def _rows_of(model, known: set[str], prefix: str) -> list[str]:
-    from pydantic import BaseModel
-
-    meanings, rows = {}, []
-    for base in reversed(model.__mro__):
-        meanings |= attributes(base.__doc__ or "") if issubclass(base, BaseModel) else {}
-    for name, field in model.model_fields.items():
-        if name in known:
-            continue
-        kinds = [field.annotation, *get_args(field.annotation)]
-        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        kind = getattr(field.annotation, "__name__", "") if not get_args(field.annotation) else ""
-        kind = kind or str(field.annotation).replace("typing.", "").replace("NoneType", "None")
-        default = (
-            "required" if field.is_required() else str(field.get_default(call_default_factory=True))
-        )
-        shown = "" if parts and not field.is_required() else default
-        cells = [f"`{prefix}{name}`", cell(kind), cell(meanings.get(name, "")), cell(shown)]
-        rows.append(f"| {' | '.join(cells)} |")
-        for part in parts:
-            rows += _rows_of(part, set(), f"{prefix}{name}.")
-    return rows
-
-
-def attributes(docstring: str) -> dict[str, str]:
-    """Return what the section "Attributes" of a docstring says, by name."""
-    import griffe
-
-    sections = griffe.Docstring(docstring).parse("google", warnings=False)
-    return {
-        entry.name: " ".join(entry.description.split())
-        for section in sections
-        if section.kind is griffe.DocstringSectionKind.attributes
-        for entry in section.value
-    }
+    for key in keys:
+        default = "required" if key.default is None else key.default
+        rows.append(f"| `{key.name}` | {cell(key.type)} | {cell(key.meaning)} | {cell(default)} |")
+    return "\n".join(rows)
 
 
 def cell(text: str) -> str:

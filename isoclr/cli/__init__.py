@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from data_builders.records import InputError
 from isoclr import __version__
 from isoclr.cli.command import command_group, command_of, file_error, usage_message
-from isoclr.progress import quiet_libraries
+from isoclr.progress import be_quiet, quiet_libraries
 from isoclr.threads import wait_without_spinning
 
 COMMANDS = {
@@ -61,6 +61,8 @@ COMMANDS = {
 }
 """Names of the commands by the panel of `isoclr --help` that lists them."""
 
+_QUIET = "--quiet"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `isoclr`.
@@ -73,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     called = " ".join(["isoclr", *[word for word in words if not word.startswith("-")][:1]])
     quiet_libraries()
     wait_without_spinning()
+    if _QUIET in words:  # it belongs to every command, and is taken at either side of its name
+        words = [_QUIET, *(word for word in words if word != _QUIET)]
     try:
         return application()(words, prog_name="isoclr", standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -130,7 +134,17 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+def _silence(wanted: bool) -> None:
+    be_quiet(wanted)
+
+
 def _isoclr(
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            _QUIET, callback=_silence, help="Show no progress; before or after a command's name"
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version"),

@@ -18,8 +18,8 @@ def train(
 ) -> None:
     """Train an encoder by a recipe, or go on with a run that was cut off.
 
-    Keys are documented by 'isoclr docs TRAINING'; 'isoclr recipes' lists the shipped recipes. Under
-    a launcher the same is 'accelerate launch -m isoclr.train RECIPE --KEY VALUE ...'.
+    'isoclr recipes' lists the shipped recipes, 'isoclr recipes --keys isoforms' every key. Under a
+    launcher the same is 'accelerate launch -m isoclr.train RECIPE --KEY VALUE ...'.
 
     Example:
     isoclr train laptop --data groups --output model

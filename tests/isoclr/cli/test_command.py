@@ -161,3 +161,14 @@ def test_commands_are_modules_of_their_name():
     for names in cli.COMMANDS.values():
         for name in names:
             assert cli.application().get_command(None, name) is not None
+
+
+@pytest.mark.parametrize("words", [["--quiet", "recipes"], ["recipes", "--quiet"]])
+def test_quiet_is_taken_at_either_side_of_a_command(words, capsys):
+    from data_builders import progress
+
+    assert main(words) == 0
+    assert "laptop" in capsys.readouterr().out
+    assert progress.progress([1], keep=True).disable
+    assert main(["recipes"]) == 0
+    assert not progress.progress([1], keep=True).disable
