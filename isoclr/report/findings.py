@@ -36,7 +36,7 @@ class Prediction:
         high: upper ends, (n,).
         coverage: share of true values that the intervals are to hold.
         note: what it was fitted to, and how good it is.
-        warnings: of each transcript, what makes its prediction doubtful.
+        warnings: of each transcript, in what it is unlike those of training; empty where in nothing.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Prediction:
     high: np.ndarray
     coverage: float
     note: str
-    warnings: Sequence[Sequence[str]]
+    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)

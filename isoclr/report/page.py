@@ -144,8 +144,8 @@ def _prediction(report: Report, number: int) -> dict:
         [(float(prediction.low[i]), float(prediction.high[i])) for i in order],
         f"predicted {prediction.name}{unit}; grey: {prediction.coverage:.0%} interval",
     )
-    warnings = tally_warnings(prediction.warnings)
-    return {"about": prediction, "picture": picture, "shown": len(order), "warnings": warnings}
+    warned = sum(map(bool, prediction.warnings))
+    return {"about": prediction, "picture": picture, "shown": len(order), "warned": warned}
 
 
 def _switch(report: Report, switch) -> dict:
@@ -192,7 +192,7 @@ def _download(report: Report) -> str:
         row += [] if near is None else [f"{near.similarity:.4f}"]
         for p in report.predictions:
             row += [f"{values[i]:.4g}" for values in (p.values, p.low, p.high)]
-        doubts = [text for p in report.predictions for text in p.warnings[i]]
+        doubts = [f"{p.name}: {p.warnings[i]}" for p in report.predictions if p.warnings[i]]
         row.append("; ".join([*report.warnings[i], *doubts]))
         writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in row])
     encoded = base64.b64encode(file.getvalue().encode()).decode()

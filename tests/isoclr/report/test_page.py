@@ -36,7 +36,7 @@ def with_prediction(report):
         high=values + 0.5,
         coverage=0.9,
         note="A ridge; <b>held out</b>.",
-        warnings=[["far from training"], *[[]] * (n - 1)],
+        warnings=["far from training", *[""] * (n - 1)],
     )
     return replace(report, predictions=(prediction,))
 
@@ -67,7 +67,8 @@ def test_every_transcript_is_in_the_table_that_the_page_carries(with_prediction)
     assert first["transcript_id"] == transcript.transcript_id
     assert int(first["length"]) == len(transcript.sequence)
     assert first["half-life"] == "-1" and first["half-life_low"] == "-1.5"
-    assert "far from training" in first["warnings"]
+    assert "half-life: far from training" in first["warnings"]
+    assert f"1 of {len(lines) - 1} transcripts are unlike those" in page
 
 
 def test_a_prediction_has_its_section_only_when_there_is_one(report, with_prediction):
