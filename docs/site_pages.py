@@ -65,7 +65,7 @@ def tutorial(path: Path) -> str:
         text = "".join(cell["source"])
         parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
     parts.append(f"The notebook is `examples/{path.name}`; a test runs it to its end.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts).replace("](../docs/", "](../") + "\n"
 
 
 def command_pages() -> dict[str, str]:

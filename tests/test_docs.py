@@ -106,7 +106,7 @@ def test_the_site_has_every_guide_tutorial_command_and_key(site):
     commands = {f"commands/{name}.html" for names in COMMANDS.values() for name in names}
     assert guides | tutorials | commands | {"index.html"} <= pages
     recipes = (site / "recipes.html").read_text()
-    assert all(f"<code>{key}</code>" in recipes for key in ("steps", "model.dropout", "objective"))
+    assert all(f"<code>{key}</code>" in recipes for key in ("steps", "pairs.graft", "objective"))
     embed = (site / "commands" / "embed.html").read_text()
     assert "--guess-cds" in embed and "--per-position" in embed
     assert (
