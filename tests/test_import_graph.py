@@ -9,7 +9,13 @@ PACKAGES = ("modeling_isoclr", "data_builders", "isoclr")
 ORDER = (
     *("modeling_isoclr", "data_builders"),
     *("isoclr.registration", "isoclr", "isoclr.statistics", "isoclr.bounds", "isoclr.tokens"),
-    *("isoclr.repositories", "isoclr.shipped", "isoclr.progress", "isoclr.pretrained"),
+    *(
+        "isoclr.repositories",
+        "isoclr.shipped",
+        "isoclr.progress",
+        "isoclr.threads",
+        "isoclr.pretrained",
+    ),
     *(
         "isoclr.model_folder",
         "isoclr.training",
@@ -23,6 +29,7 @@ ORDER = (
         "isoclr.report",
         "isoclr.sklearn",
         "isoclr.app",
+        "isoclr.demo_homologs",
         "isoclr.demo",
         "isoclr.doctor",
         "isoclr.cli",

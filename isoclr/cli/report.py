@@ -25,17 +25,25 @@ def report(
             help="where there is no CDS, the longest reading frame of at least so many nt",
         ),
     ] = None,
+    head: Annotated[
+        list[str] | None,
+        Option(
+            metavar="NAME",
+            help="of the model, to predict by; repeat it; none: those fitted to the species",
+        ),
+    ] = None,
     map_by: Annotated[str, Option("--map", help="pca, or umap where umap-learn is installed")] = (
         "pca"
     ),
 ) -> None:
     """Write one HTML page about transcripts, to be opened by any browser, offline too.
 
-    It shows lengths and structure, a map of the embeddings, the isoforms of each gene that differ
-    most and by which region, nearest transcripts, and what to be careful about.
+    It shows lengths and structure, a map of the embeddings, predicted half-lives with intervals, the
+    isoforms of each gene that differ most and by which region, nearest transcripts, and what to be
+    careful about.
 
     Example:
-    isoclr report isoforms.fa.gz isoforms.gtf.gz --output report.html
+    isoclr report isoforms.fa.gz isoforms.gtf.gz --species human --output report.html
     isoclr report isoforms.fa --guess-cds 300 --output report.html
     """
     from data_builders.groups.transcripts import read_source
@@ -59,7 +67,14 @@ def report(
         for reason, n in getattr(tally, what).items()
         if n
     }
-    made = make_report(transcripts, model, title=Path(fasta).name, map_by=map_by, counts=counts)
+    made = make_report(
+        transcripts,
+        model,
+        title=Path(fasta).name,
+        heads=head or (),
+        map_by=map_by,
+        counts=counts,
+    )
     write_report(made, output)
     warned = sum(map(bool, made.warnings))
     print(

@@ -16,37 +16,13 @@ from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
+from isoclr.report.predictions import Prediction, choose_heads, predictions_of
 from isoclr.report.structure import Structure, structure_of, warnings_of
 from isoclr.report.switches import Switch, find_switches, unit_rows
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import standardised
 
 MAPS = ("pca", "umap")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A number that a model predicts of every transcript.
-
-    Attributes:
-        name: of what.
-        unit: of the values; empty for none.
-        values: (n,).
-        low: lower ends of intervals, (n,).
-        high: upper ends, (n,).
-        coverage: share of true values that the intervals are to hold.
-        note: what it was fitted to, and how good it is.
-        warnings: of each transcript, in what it is unlike those of training; empty where in nothing.
-    """
-
-    name: str
-    unit: str
-    values: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    coverage: float
-    note: str
-    warnings: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +91,7 @@ def make_report(
     model: str | os.PathLike = DEFAULT_MODEL,
     *,
     title: str = "Transcripts",
+    heads: Sequence[str] = (),
     map_by: str = "pca",
     counts: Mapping[str, int] | None = None,
     progress: bool = True,
@@ -125,18 +102,21 @@ def make_report(
         transcripts: n of them.
         model: as `load_model` takes it.
         title: of the page.
+        heads: of the model, by name; empty: those fitted to a species of the transcripts, see
+            `choose_heads`.
         map_by: one of `MAPS`.
         counts: reason -> records that were skipped or changed while the files were read.
         progress: show bars.
 
     Raises:
-        InputError: no transcript, an unknown map or one whose package is not installed, or what the
-            model refuses.
+        InputError: no transcript, an unknown map or one whose package is not installed, a head that
+            is not there, or what the model refuses.
     """
     if not transcripts:
         raise InputError("got no transcript, wanted at least one")
     if map_by not in MAPS:
         raise InputError(f"map: got {map_by!r}, wanted one of {', '.join(MAPS)}")
+    chosen = choose_heads(model, transcripts, heads)
     encoder, tokenizer = load_model(model)
     embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
     embeddings = embed(transcripts)
@@ -151,6 +131,7 @@ def make_report(
         neighbours=nearest_of_other_genes(transcripts, embeddings),
         neighbours_among="these transcripts, those of its own gene left out",
         switches=find_switches(transcripts, embeddings, embed),
+        predictions=predictions_of(chosen, embeddings, transcripts),
         facts={
             "model": Path(model).name,
             "embedding": f"{embeddings.shape[1]:,} numbers a transcript",

@@ -137,12 +137,11 @@ def _prediction(report: Report, number: int) -> dict:
     order = np.argsort(-prediction.values, kind="stable")
     if n > _INTERVALS:  # from the highest to the lowest, evenly
         order = order[np.linspace(0, n - 1, _INTERVALS).round().astype(int)]
-    unit = f", {prediction.unit}" if prediction.unit else ""
     picture = intervals(
         [report.transcripts[i].transcript_id for i in order],
         [float(prediction.values[i]) for i in order],
         [(float(prediction.low[i]), float(prediction.high[i])) for i in order],
-        f"predicted {prediction.name}{unit}; grey: {prediction.coverage:.0%} interval",
+        f"{prediction.name}; grey: {prediction.coverage:.0%} interval",
     )
     warned = sum(map(bool, prediction.warnings))
     return {"about": prediction, "picture": picture, "shown": len(order), "warned": warned}

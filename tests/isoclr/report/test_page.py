@@ -30,7 +30,6 @@ def with_prediction(report):
     values = np.linspace(-1, 1, n)
     prediction = Prediction(
         name="half-life",
-        unit="z",
         values=values,
         low=values - 0.5,
         high=values + 0.5,
