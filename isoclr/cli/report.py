@@ -38,8 +38,8 @@ def report(
 ) -> None:
     """Write one HTML page about transcripts, to be opened by any browser, offline too.
 
-    It shows lengths and structure, a map of the embeddings, predictions with intervals, isoforms of a
-    gene that differ most and by which region, nearest transcripts, and what to be careful about.
+    It shows lengths and structure, a map of the embeddings, predictions with intervals, the
+    isoforms of a gene that differ most and by which region, nearest transcripts, and warnings.
 
     Example:
     isoclr report isoforms.fa.gz isoforms.gtf.gz --species human --output report.html
