@@ -46,7 +46,8 @@ def read_molecules(
                 raise InputError(
                     f"{where}: id: got {molecule.id[:_SHOWN]!r} again, wanted each once"
                 )
-            sequence = _letters(molecule, alphabet, where, tally)
+            named = f"{where}: sequence of '{molecule.id[:_SHOWN]}'"
+            sequence = checked_sequence(molecule.sequence, alphabet, named, tally)
             found[molecule.id] = Molecule(
                 molecule.id, sequence, molecule.family, None, molecule.category
             )
@@ -102,30 +103,38 @@ def _texts_or_none(table, name: str) -> list[str | None]:
     return [None if value in (None, "") else str(value) for value in table[name].to_list()]
 
 
-def _letters(molecule: Molecule, alphabet: Alphabet, where: str, tally: Tally) -> str:
-    """The sequence in its alphabet."""
-    raw, name = molecule.sequence, molecule.id[:_SHOWN]
-    place = f"{where}: sequence of '{name}'"
+def checked_sequence(raw: str, alphabet: Alphabet, where: str, tally: Tally) -> str:
+    """Return a sequence in its alphabet, as `read_molecules` reads it.
+
+    Args:
+        raw: as it is written.
+        alphabet: of the result.
+        where: of the sequence, for errors.
+        tally: where letters that were read as N are counted.
+
+    Raises:
+        InputError: as `read_molecules`.
+    """
     if alphabet.name == PROTEIN.name:
         raw = raw.rstrip("*")
     row, bad, _ = alphabet.read(raw)
     letters = without_gaps(row)
     if not letters:
-        raise InputError(f"{place}: got none, wanted letters")
+        raise InputError(f"{where}: got none, wanted letters")
     guessed = guess_alphabet(raw)
     if alphabet.name == PROTEIN.name:
         if bad is not None:
-            raise InputError(f"{place}: got {bad!r}, wanted amino acids")
+            raise InputError(f"{where}: got {bad!r}, wanted amino acids")
         if guessed == RNA.name:
-            raise InputError(f"{place}: got nucleotides, wanted a protein")
+            raise InputError(f"{where}: got nucleotides, wanted a protein")
         return letters
     if not raw.isascii() or not all(letter.isalpha() or letter in "-.~_?" for letter in raw):
         odd = next(c for c in raw if not (c.isascii() and (c.isalpha() or c in "-.~_?")))
-        raise InputError(f"{place}: got {odd!r}, wanted nucleotides")
+        raise InputError(f"{where}: got {odd!r}, wanted nucleotides")
     known = [letter for letter in raw.upper() if letter.isalpha() and letter not in "NX"]
     share = sum(letter in "ACGTU" for letter in known) / max(len(known), 1)
     if guessed == PROTEIN.name or (guessed is None and known and share < _SHORT_SHARE):
-        raise InputError(f"{place}: got a protein, wanted nucleotides")
+        raise InputError(f"{where}: got a protein, wanted nucleotides")
     unknown = letters.count("N") + letters.count("\0") - raw.upper().count("N")
     if unknown:
         tally.adjusted["letter that is no nucleotide read as N"] += unknown

@@ -51,3 +51,18 @@ def word_table(sequences: Sequence[str], k: int, groups: Sequence[str]) -> csr_m
     starts = np.concatenate([[0], np.cumsum(sizes)])
     shape = len(sequences), max(len(vocabulary), 1)
     return csr_matrix((np.ones(len(columns), np.int32), columns, starts), shape)
+
+
+def word_frequencies(sequences: Sequence[str], k: int, groups: Sequence[str]) -> np.ndarray:
+    """Return how often each word is among the words of a sequence: float32 (sequences, words).
+
+    Args:
+        sequences: n of them; one without words gets zeros.
+        k: letters of a word.
+        groups: as in `letter_numbers`; there are len(groups) ** k words.
+    """
+    table = np.zeros((len(sequences), len(groups) ** k), np.float32)
+    for row, sequence in enumerate(sequences):
+        counts = np.bincount(words_of(sequence, k, groups), minlength=table.shape[1])
+        table[row] = counts / max(counts.sum(), 1)
+    return table

@@ -52,6 +52,7 @@ COMMANDS = {
         "windows",
         "probe-coding",
         "phenotype",
+        "interactions",
     ),
     "Installation": (
         "demo",

@@ -1,0 +1,92 @@
+"""isoclr interactions: which RNA binds which protein, beside what memory alone explains."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from isoclr.cli.options import Option, seeds
+
+
+def evaluate(
+    sets: Annotated[
+        list[str] | None, typer.Argument(help="folders of isoclr build-interactions")
+    ] = None,
+    output: Annotated[str, Option(metavar="DIR", help="folder of tables and figures")] = "pairs",
+    published: Annotated[
+        str | None,
+        Option("--sets", metavar="DIR", help="folder of RPI*_pairs files: evaluate each set in it"),
+    ] = None,
+    splits: Annotated[
+        str | None,
+        Option(metavar="NAME,...", help="random, new-rna, new-protein, both-new; all by default"),
+    ] = None,
+    negatives: Annotated[
+        Literal["redrawn", "given"],
+        Option(help="drawn inside each side of each split, or those of the set"),
+    ] = "redrawn",
+    recipe: Annotated[
+        list[str] | None,
+        Option(metavar="FILE", help="train the model of a recipe on each fold; repeat for several"),
+    ] = None,
+    scores: Annotated[
+        list[str] | None,
+        Option(metavar="NAME=FILE", help="table of rna_id, protein_id and score of a model"),
+    ] = None,
+    strangers: Annotated[
+        str | None,
+        Option(metavar="FILE", help="rna_sequence and protein_sequence of pairs that do not bind"),
+    ] = None,
+    folds: Annotated[int, Option(help="how many, at least 2")] = 4,
+    n_seeds: Annotated[int, Option("--seeds", help="how many cuts into folds")] = 2,
+    trees: Annotated[int, Option(help="of the forests")] = 60,
+) -> None:
+    """Compare models of pairs with what sees no sequence, one sequence, and plain models of both.
+
+    Example:
+    isoclr interactions evaluate pairs --output results
+    isoclr interactions evaluate pairs --recipe recipes/interactions/laptop.yaml --output results
+    isoclr interactions evaluate --sets rna_protein --negatives given --splits random --folds 5
+    """
+    from isoclr.evaluation.interactions import InteractionOptions, evaluate_interactions
+    from isoclr.evaluation.interactions_sources import (
+        models_of,
+        named_sets,
+        read_strangers,
+    )
+
+    chosen = {} if splits is None else {"kinds": tuple(splits.split(","))}
+    options = InteractionOptions(
+        negatives=negatives, folds=folds, seeds=seeds(n_seeds), trees=trees, **chosen
+    )
+    pairs = None if strangers is None else read_strangers(strangers)
+    for name, interactions in named_sets(sets or [], published):
+        models = models_of(recipe or [], scores or [], Path(output) / "models" / name)
+        found = evaluate_interactions(interactions, name, Path(output), options, models, pairs)
+        print("\n\n".join(kind.table() for kind in found.values()))
+
+
+def simulate(
+    output: Annotated[str, Option(metavar="DIR", help="folder of the data set")],
+    rnas: Annotated[int, Option(help="how many")] = 240,
+    proteins: Annotated[int, Option(help="how many")] = 160,
+    motifs: Annotated[int, Option(help="pairs of motifs")] = 6,
+    seed: Annotated[int, Option(help="of the random numbers")] = 0,
+) -> None:
+    """Write a set of pairs in which motifs of both sequences decide what binds.
+
+    Example:
+    isoclr interactions simulate --output simulated
+    """
+    from data_builders.interactions.dataset import write_interactions
+    from data_builders.simulate.interactions import simulate_interactions
+
+    simulated = simulate_interactions(rnas, proteins, motifs=motifs, seed=seed)
+    write_interactions(simulated, output)
+    print(
+        f"{output}: {len(simulated):,} pairs of {rnas:,} RNAs and {proteins:,} proteins, "
+        f"{len(simulated.positives):,} of which interact"
+    )
+
+
+KINDS = {"evaluate": evaluate, "simulate": simulate}

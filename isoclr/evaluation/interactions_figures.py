@@ -1,0 +1,84 @@
+"""Figures of an evaluation of RNA–protein pairs."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from data_builders.figures import new_figure, plain, save_figure
+from isoclr.evaluation.interactions import KindResults
+
+_GRID = np.linspace(0, 1, 201)
+
+
+def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
+    """Draw the ROC, precision–recall and calibration curves of every predictor.
+
+    Args:
+        found: of one kind of split. Curves are means over its splits.
+        path: the image to write.
+    """
+    results = found.results
+    figure = new_figure(13, 4.2)
+    roc, recall, calibration = figure.subplots(1, 3)
+    for number, name in enumerate(results.predictors):
+        style = {"color": f"C{number % 10}", "lw": 2 if number == 0 else 1.2}
+        rates, precisions, bins = [], [], []
+        for run in results.of(name).values():
+            predicted = results.predictions[run.key]
+            observed, scores = predicted.observed, predicted.predicted
+            false, true, _ = roc_curve(observed, scores)
+            rates.append(np.interp(_GRID, false, true))
+            precision, recalled, _ = precision_recall_curve(observed, scores)
+            precisions.append(np.interp(_GRID, recalled[::-1], precision[::-1]))
+            parts = np.array_split(np.argsort(scores, kind="stable"), 8)
+            bins.append([(scores[part].mean(), observed[part].mean()) for part in parts])
+        area = results.mean(name)[0]
+        roc.plot(_GRID, np.mean(rates, axis=0), label=f"{plain(name)} {area:.3f}", **style)
+        recall.plot(_GRID, np.mean(precisions, axis=0), **style)
+        said, happened = np.mean(bins, axis=0).T
+        calibration.plot(said, happened, marker="o", ms=3, **style)
+    for axes in (roc, calibration):
+        axes.plot((0, 1), (0, 1), color="0.6", lw=0.8, ls="--", zorder=0)
+    roc.set(xlabel="false positive rate", ylabel="true positive rate")
+    recall.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+    calibration.set(xlabel="predicted probability", ylabel="share that interacts")
+    for axes in (roc, recall, calibration):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", fontsize=8, frameon=False, title="AUROC")
+    save_figure(figure, f"{results.title()}\nMeans over splits.", path)
+
+
+def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> None:
+    """Draw the AUROC of every predictor on every kind of split, with intervals over clusters.
+
+    Args:
+        found: kind -> what it found.
+        path: the image to write.
+    """
+    figure = new_figure(9, 4.2)
+    axes = figure.subplots()
+    first = next(iter(found.values())).results
+    for number, name in enumerate(first.predictors):
+        ends = np.array([kind.bootstrap[name]["mean"] for kind in found.values()])
+        places = np.arange(len(found)) + 0.8 * (number / max(len(first.predictors) - 1, 1) - 0.5)
+        mean = ends[:, 0]
+        spread = np.abs(ends[:, 1:].T - mean)
+        axes.errorbar(
+            places,
+            mean,
+            spread,
+            fmt="o",
+            ms=4,
+            capsize=2,
+            color=f"C{number % 10}",
+            label=plain(name),
+        )
+    axes.axhline(0.5, color="0.6", lw=0.8, ls="--", zorder=0)
+    axes.set_xticks(range(len(found)), list(found))
+    axes.set_ylabel("AUROC on test pairs")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", fontsize=8, frameon=False)
+    note = "Means over splits; 95 % bootstrap intervals over clusters of RNAs and proteins."
+    save_figure(figure, f"{first.label}: {first.rows:,} {first.unit}\n{note}", path)

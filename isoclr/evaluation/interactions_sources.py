@@ -1,0 +1,161 @@
+"""What `isoclr interactions evaluate` reads: sets, models to train, scores, and strangers."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_builders.homology.alphabets import PROTEIN, RNA
+from data_builders.interactions.build import InteractionFiles, read_set
+from data_builders.interactions.dataset import InteractionSet, Molecule, read_interactions
+from data_builders.interactions.sequences import checked_sequence
+from data_builders.labels.label_set import filled
+from data_builders.records import InputError
+from data_builders.tables import read_table
+from data_builders.text import Tally
+from isoclr.evaluation.interactions import MakePredictor
+from isoclr.evaluation.interactions_predictors import read_scores
+
+_PAIRS = "_pairs."
+
+
+def named_sets(
+    folders: Sequence[str | os.PathLike], published: str | os.PathLike | None = None
+) -> Iterator[tuple[str, InteractionSet]]:
+    """Yield sets with their names.
+
+    Args:
+        folders: of `isoclr build-interactions`; a set has its folder's name.
+        published: a folder of files NAME_pairs.*, NAME_rna* and NAME_protein*, as RPI369 comes.
+
+    Raises:
+        InputError: no set at all, two of one name, or files that cannot be read.
+    """
+    names = [Path(folder).resolve().name for folder in folders]
+    files = {} if published is None else published_sets(published)
+    twice = [name for name in names if names.count(name) > 1 or name in files]
+    if twice or not (names or files):
+        found = f"two sets named {twice[0]!r}" if twice else "no set"
+        raise InputError(f"sets: got {found}, wanted folders of pairs, each with its own name")
+    for name, folder in zip(names, folders, strict=True):
+        yield name, read_interactions(folder)
+    for name, of_set in files.items():
+        yield name, read_set(of_set)[0]
+
+
+def published_sets(folder: str | os.PathLike) -> dict[str, InteractionFiles]:
+    """Return the files of the sets in a folder, by name.
+
+    Raises:
+        InputError: no file of pairs, or not one file of RNAs and one of proteins beside it.
+    """
+    found = {}
+    for pairs in sorted(Path(folder).glob(f"*{_PAIRS}*")):
+        name = pairs.name.partition(_PAIRS)[0]
+        sides = {}
+        for side in ("rna", "protein"):
+            files = [
+                *Path(folder).glob(f"{name}_{side}.*"),
+                *Path(folder).glob(f"{name}_{side}_seq.*"),
+            ]
+            if len(files) != 1:
+                raise InputError(
+                    f"{folder}: got {len(files)} files {name}_{side}.* or {name}_{side}_seq.*, "
+                    "wanted one"
+                )
+            sides[f"{side}s"] = files
+        found[name] = InteractionFiles(pairs=[pairs], **sides)
+    if not found:
+        raise InputError(f"{folder}: got no file NAME_pairs.*, wanted one or more")
+    return found
+
+
+@dataclass(frozen=True)
+class _FromRecipe:
+    """Makes the predictor that trains the model of a recipe on each fold."""
+
+    path: str
+    folder: Path
+
+    def __call__(self, interactions: InteractionSet):
+        from isoclr.evaluation.pair_models import TrainedPairs
+        from isoclr.training.recipe import read_values
+
+        keys = {"data", "output", "split", "seed", "objective"}
+        values = {k: v for k, v in read_values(self.path).items() if k not in keys}
+        return TrainedPairs(interactions=interactions, folder=self.folder, recipe=values)
+
+
+@dataclass(frozen=True)
+class _FromScores:
+    """Makes the predictor that looks scores up."""
+
+    path: str
+
+    def __call__(self, interactions: InteractionSet):
+        return read_scores(self.path, interactions)
+
+
+def models_of(
+    recipes: Sequence[str], scores: Sequence[str], folder: Path
+) -> dict[str, MakePredictor]:
+    """Return models by name.
+
+    Args:
+        recipes: YAML files of the objective interactions; a model has its file's name.
+        scores: NAME=FILE, see `read_scores`.
+        folder: of the models that are trained.
+
+    Raises:
+        InputError: no NAME=FILE, or two models of one name.
+    """
+    made: dict[str, MakePredictor] = {}
+    for path in recipes:
+        name = Path(path).stem
+        _check_new(name, made)
+        made[name] = _FromRecipe(path, folder / name)
+    for text in scores:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--scores: got {text!r}, wanted NAME=FILE")
+        _check_new(name, made)
+        made[name] = _FromScores(path)
+    return made
+
+
+def _check_new(name: str, made: dict) -> None:
+    if name in made:
+        raise InputError(f"models: got two named {name!r}, wanted another name")
+
+
+def read_strangers(path: str | os.PathLike) -> InteractionSet:
+    """Read pairs of a protein that is not known to bind RNA with an RNA, each row its own pair.
+
+    Args:
+        path: a table with rna_sequence and protein_sequence, and perhaps name.
+
+    Raises:
+        InputError: other columns, a gap, no row, or a sequence of the other kind.
+    """
+    table = read_table(path)
+    rnas = filled(table, "rna_sequence", path)
+    proteins = filled(table, "protein_sequence", path)
+    if not rnas:
+        raise InputError(f"{path}: got no row, wanted pairs")
+    made: dict[str, list[Molecule]] = {"rna": [], "protein": []}
+    for row, both in enumerate(zip(rnas, proteins, strict=True), 1):
+        for alphabet, letters in zip((RNA, PROTEIN), both, strict=True):
+            where = f"{path}: row {row}: {alphabet.name}_sequence"
+            sequence = checked_sequence(letters, alphabet, where, Tally())
+            made[alphabet.name].append(Molecule(str(row), sequence))
+    places = np.arange(len(rnas), dtype=np.int32)
+    return InteractionSet(
+        rnas=tuple(made["rna"]),
+        proteins=tuple(made["protein"]),
+        rna=places,
+        protein=places,
+        label=np.zeros(len(rnas), np.int8),
+        source=("stranger",) * len(rnas),
+    )
