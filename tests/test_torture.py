@@ -9,7 +9,8 @@ import pytest
 @pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize(
-    ("objective", "kills"), [("isoforms", 20), ("homologs", 6), ("expression", 6), ("toy", 8)]
+    ("objective", "kills"),
+    [("isoforms", 20), ("homologs", 6), ("expression", 6), ("interactions", 6), ("toy", 8)],
 )
 def test_killed_runs_end_in_the_same_bits(request, objective, kills):
     script = request.config.rootpath / "tests" / "torture.py"

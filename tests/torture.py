@@ -53,6 +53,12 @@ RECIPES = {
         "optimizer": "sgd",
         "group_column": "donor",
     },
+    "interactions": {
+        "objective": "interactions",
+        "model": {"design": "towers", "kernel_size": 3, "motifs": 4, "hidden_size": 4}
+        | {"dropout": 0.0},
+        "folds": 3,
+    },
     # Dropout is drawn by process: without it, one and two processes end in the same losses.
     "toy": {"objective": "toy", "dropout": 0.0},
 }
@@ -188,6 +194,7 @@ def _told(folder: Path) -> str:
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent / "helpers")]
     from toy_families import simulated
+    from toy_interactions import write_toy
 
     import train  # noqa: F401 - forked children have it
     from data_builders.expression.prepare import ReadOptions, prepare_expression, read_obs
@@ -214,6 +221,8 @@ if __name__ == "__main__":
             path, table = write_simulated(simulated_reads, folder / "reads.tsv")
             recipe["data"] = str(folder / "expression.parquet")
             prepare_expression([path], recipe["data"], ReadOptions(obs=read_obs(table)))
+        if name == "interactions":
+            recipe["data"] = str(write_toy(folder / "pairs"))
         for processes in (1, 2):
             counts = torture(recipe, folder / str(processes), kills, processes, seed=0)
             print(f"{processes} processes: {counts}; all ended in the same bits")

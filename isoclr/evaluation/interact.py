@@ -1,14 +1,14 @@
 """Which RNAs and proteins interact: calibrated scores of pairs, and what one score owes to what."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import torch
 from huggingface_hub import hf_hub_download
@@ -312,7 +312,7 @@ def interact(
     output = Path(output)
     partial = output.with_name(f".{output.name}.partial")
     with (
-        _writer(partial, output.suffix) as writer,
+        _writer(partial, output.suffix) as write,
         progress(None, "scores", unit="pair", total=len(queries)) as bar,
     ):
         for pairs in queries.blocks():
@@ -325,7 +325,7 @@ def interact(
                 pa.array(identities[name][places[name]].astype(np.float32), from_pandas=True)
                 for name in MOLECULES
             ]
-            writer.write(pa.table(columns, schema=_SCHEMA))
+            write(pa.table(columns, schema=_SCHEMA))
             interacting += int(called.sum())
             if matrix is not None:
                 matrix[tuple(pairs.T)] = found
@@ -341,11 +341,20 @@ def interact(
     )
 
 
-def _writer(path: Path, suffix: str):
+@contextmanager
+def _writer(path: Path, suffix: str) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what appends a table to a file."""
     if suffix == ".parquet":
-        return pq.ParquetWriter(path, _SCHEMA, compression="zstd")
-    options = csv.WriteOptions(delimiter="\t", quoting_style="needed", quoting_header="none")
-    return csv.CSVWriter(path, _SCHEMA, write_options=options)
+        with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+            yield writer.write
+        return
+    with path.open("wb") as file:
+        file.write(("\t".join(_SCHEMA.names) + "\n").encode())
+        yield lambda table: _frame(table).write_csv(file, separator="\t", include_header=False)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table))
 
 
 def _identities(known: Known | None, name: str, molecules: Sequence[Molecule]) -> np.ndarray:
