@@ -14,12 +14,12 @@ from isoclr.evaluation.compare import Fold, Prediction
 from isoclr.objectives.interactions.batches import PairBatches, Pairs
 from isoclr.objectives.interactions.objective import score_pairs
 from isoclr.objectives.interactions.recipe import InteractionRecipe
-from isoclr.objectives.interactions.vectors import MoleculeVectors
+from isoclr.objectives.interactions.vectors import MeanVectors, MoleculeVectors, vectors_of
 from isoclr.pretrained import one_line
 from isoclr.train import hold_output, train
 from isoclr.training.recipe import check_recipe
 from isoclr.training.signals import StopRequest
-from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcessor
+from modeling_isoclr import RPIForSequenceClassification, RPIProcessor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,14 @@ class TrainedPairs:
         output = self._trained(fold)
         with one_line(output):
             model = AutoModelForSequenceClassification.from_pretrained(output).eval()
-        vectors = vectors_of(self.interactions, model.config, cache=self._cache, recipe=self.recipe)
+        data, specs = self.interactions, self.recipe.get("model", {})
+        embedders = {name: specs.get(f"{name}_embedder", {}) for name in ("rna", "protein")}
+        vectors = vectors_of(
+            {"rna": data.rnas, "protein": data.proteins},
+            model.config,
+            cache=self._cache,
+            files={name: spec["file"] for name, spec in embedders.items() if "file" in spec},
+        )
         scores = {
             name: score_rows(model, self.interactions, getattr(fold, name), vectors)
             for name in ("validation", "test")
@@ -87,38 +94,12 @@ def _of_pairs(interactions: InteractionSet) -> InteractionSet:
     )
 
 
-def vectors_of(
-    interactions: InteractionSet, config: RPIConfig, *, cache: Path, recipe: Mapping
-) -> dict[str, MoleculeVectors]:
-    """Return the vectors of all molecules of a set, by `rna` and `protein`.
-
-    Args:
-        interactions: the set.
-        config: of the model.
-        cache: folder for what an encoder makes.
-        recipe: whose `model` may name files of precomputed arrays.
-    """
-    return {
-        molecule: MoleculeVectors(
-            molecule,
-            molecules,
-            config,
-            cache=cache,
-            file=recipe.get("model", {}).get(f"{molecule}_embedder", {}).get("file"),
-        )
-        for molecule, molecules in (
-            ("rna", interactions.rnas),
-            ("protein", interactions.proteins),
-        )
-    }
-
-
 @torch.no_grad()
 def score_rows(
     model: RPIForSequenceClassification,
     interactions: InteractionSet,
     rows: np.ndarray,
-    vectors: Mapping[str, MoleculeVectors],
+    vectors: Mapping[str, MoleculeVectors | MeanVectors],
 ) -> np.ndarray:
     """Return the logits of some pairs of a set, in their order, float64 (rows,)."""
     pairs = Pairs(

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from isoclr.objectives.interactions.vectors import MoleculeVectors
+from isoclr.objectives.interactions.vectors import MeanVectors, MoleculeVectors
 from isoclr.training.order import EpochOrder, permute
 from modeling_isoclr import RPIProcessor
 
@@ -81,8 +81,8 @@ class PairBatches:
     def __init__(
         self,
         pairs: Pairs,
-        rnas: MoleculeVectors,
-        proteins: MoleculeVectors,
+        rnas: MoleculeVectors | MeanVectors,
+        proteins: MoleculeVectors | MeanVectors,
         processor: RPIProcessor,
         *,
         batch_size: int,

@@ -27,7 +27,7 @@ from isoclr.objectives.interactions.batches import PairBatch, PairBatches, Pairs
 from isoclr.objectives.interactions.calibration import platt
 from isoclr.objectives.interactions.known import write_known
 from isoclr.objectives.interactions.recipe import InteractionRecipe
-from isoclr.objectives.interactions.vectors import MoleculeVectors
+from isoclr.objectives.interactions.vectors import vectors_of
 from isoclr.training.curves import Panel
 from isoclr.training.processes import sum_over_processes
 from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcessor
@@ -35,6 +35,7 @@ from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcesso
 _BEST = Path("checkpoints") / "best.safetensors"
 _POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
 _MOLECULES_FITTED = 20_000
+_MOLECULES = ("rna", "protein")
 _SIDES = ("train", "validation", "test")
 
 
@@ -65,16 +66,13 @@ class InteractionObjective(Objective):
         self.config = portable(recipe.pair_config())
         self.processor = RPIProcessor.of(self.config)
         cache = recipe.cache or str(Path(recipe.data) / "embeddings")
-        self.vectors = {
-            molecule: MoleculeVectors(
-                molecule,
-                molecules,
-                self.config,
-                cache=cache,
-                file=recipe.model.get(f"{molecule}_embedder", {}).get("file"),
-            )
-            for molecule, molecules in (("rna", given.rnas), ("protein", given.proteins))
-        }
+        embedders = ((name, recipe.model.get(f"{name}_embedder", {})) for name in _MOLECULES)
+        self.vectors = vectors_of(
+            {"rna": given.rnas, "protein": given.proteins},
+            self.config,
+            cache=cache,
+            files={name: spec["file"] for name, spec in embedders if "file" in spec},
+        )
         self.batches = self._batches(self.split.train, (rank, world_size))
         self._validation = self._batches(self.split.validation, (0, 1))
         self.steps_per_epoch = self.batches.order.steps_per_epoch
@@ -121,7 +119,7 @@ class InteractionObjective(Objective):
         if self.config.design == "bilinear":
             for molecule, vectors in self.vectors.items():
                 places = np.unique(getattr(self.interactions, molecule)[self.split.train])
-                means = [vectors[i].mean(0) for i in places[:_MOLECULES_FITTED]]
+                means = [vectors[i][0] for i in places[:_MOLECULES_FITTED]]
                 projection = getattr(model.rpi, f"{molecule}_projection")
                 projection.fit(torch.from_numpy(np.stack(means).astype(np.float64)))
         return model

@@ -8,7 +8,7 @@ A run that is stopped goes on with what is there.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -84,6 +84,57 @@ class MoleculeVectors:
     def __getitem__(self, i: int) -> np.ndarray:
         """The vectors of a molecule, float32 (positions, size)."""
         return self._get(i)[: self._most]
+
+
+class MeanVectors:
+    """The mean vector of each molecule, as one position: all that the bilinear design looks at.
+
+    Args:
+        vectors: of the molecules.
+
+    Attributes:
+        molecules: as `MoleculeVectors` has them.
+        lengths: ones, int64 (molecules,).
+        long: as `MoleculeVectors` has it.
+    """
+
+    def __init__(self, vectors: MoleculeVectors):
+        self.molecules, self.long = vectors.molecules, vectors.long
+        self.lengths = np.ones(len(vectors), np.int64)
+        means = [vectors[i].mean(0, dtype=np.float64) for i in range(len(vectors))]
+        self._means = np.stack(means).astype(np.float32)
+
+    def __len__(self) -> int:
+        """The number of molecules."""
+        return len(self.molecules)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """The mean vector of a molecule, float32 (1, size)."""
+        return self._means[i : i + 1]
+
+
+def vectors_of(
+    molecules: Mapping[str, Sequence[Molecule]],
+    config: RPIConfig,
+    *,
+    cache: str | os.PathLike | None = None,
+    files: Mapping[str, str] | None = None,
+) -> dict[str, MoleculeVectors | MeanVectors]:
+    """Return the vectors of RNAs and of proteins as the design of a model wants them.
+
+    Args:
+        molecules: by `rna` and `protein`.
+        config: of the model.
+        cache: folder for what an encoder makes.
+        files: of precomputed arrays, by `rna` and `protein`.
+    """
+    found = {
+        name: MoleculeVectors(name, each, config, cache=cache, file=(files or {}).get(name))
+        for name, each in molecules.items()
+    }
+    if config.design != "bilinear":
+        return found
+    return {name: MeanVectors(vectors) for name, vectors in found.items()}
 
 
 def load_embedder(molecule: str, config: RPIConfig):

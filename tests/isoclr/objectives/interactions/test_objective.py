@@ -222,6 +222,30 @@ class _Refusing:
         raise AssertionError("made again")
 
 
+def test_the_bilinear_design_scores_means_as_it_scores_all_positions(tmp_path, data, encoder):
+    keys = {"design": "bilinear", "hidden_size": 3, "rna_embedder": encoder}
+    made = objective(tmp_path, data, model=keys)
+    torch.manual_seed(0)
+    model = made.build_model()
+    with torch.no_grad():
+        model.rpi.form.weight.normal_()
+    rows = np.arange(9)
+    batch = made.batches.of(rows)
+    assert batch.inputs["rna_embeds"].shape[1] == 1
+    pairs = made.batches.pairs
+    sequences = [
+        [found[places[row]].sequence for row in rows]
+        for found, places in (
+            (made.interactions.rnas, pairs.rna),
+            (made.interactions.proteins, pairs.protein),
+        )
+    ]
+    whole = made.processor(*sequences, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**whole).logits
+        torch.testing.assert_close(model(**batch.inputs).logits, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_precomputed_vectors_go_by_id_and_long_ones_are_counted(tmp_path, data):
     rnas = read_interactions(data).rnas
     arrays = {each.id: np.full((3 + i, 2), i, np.float32) for i, each in enumerate(rnas)}
