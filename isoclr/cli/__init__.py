@@ -38,6 +38,7 @@ COMMANDS = {
         "map",
         "explain",
         "interact",
+        "app",
         "discriminants",
         "card",
         "push",

@@ -14,7 +14,6 @@ from sklearn.decomposition import PCA
 from data_builders.records import InputError, Transcript
 from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
-from isoclr.evaluation.embedding_files import read_embedded
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.report.predictions import Prediction, choose_heads, predictions_of
@@ -94,7 +93,7 @@ def make_report(
     title: str = "Transcripts",
     heads: Sequence[str] = (),
     map_by: str = "pca",
-    reference: str | os.PathLike | None = None,
+    counts: Mapping[str, int] | None = None,
     progress: bool = True,
 ) -> Report:
     """Embed transcripts and find out what there is to say of them.
@@ -106,13 +105,12 @@ def make_report(
         heads: of the model, by name; empty: those fitted to a species of the transcripts, see
             `choose_heads`.
         map_by: one of `MAPS`.
-        reference: Parquet that `isoclr embed` wrote by the same model, to find neighbours in; None:
-            they are looked for among the transcripts.
+        counts: reason -> records that were skipped or changed while the files were read.
         progress: show bars.
 
     Raises:
         InputError: no transcript, an unknown map or one whose package is not installed, a head that
-            is not there, a reference of another width, or what the model refuses.
+            is not there, or what the model refuses.
     """
     if not transcripts:
         raise InputError("got no transcript, wanted at least one")
@@ -122,11 +120,6 @@ def make_report(
     encoder, tokenizer = load_model(model)
     embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
     embeddings = embed(transcripts)
-    neighbours = nearest_of_other_genes(transcripts, embeddings)
-    among = "these transcripts, those of its own gene left out"
-    if reference is not None:
-        neighbours = nearest_of(reference, embeddings)
-        among = f"those of {Path(reference).name}"
     longest = trained_length(model)
     return Report(
         title=title,
@@ -135,8 +128,8 @@ def make_report(
         warnings=[warnings_of(transcript, longest) for transcript in transcripts],
         embeddings=embeddings,
         map=map_of(embeddings, map_by),
-        neighbours=neighbours,
-        neighbours_among=among,
+        neighbours=nearest_of_other_genes(transcripts, embeddings),
+        neighbours_among="these transcripts, those of its own gene left out",
         switches=find_switches(transcripts, embeddings, embed),
         predictions=predictions_of(chosen, embeddings, transcripts),
         facts={
@@ -144,6 +137,7 @@ def make_report(
             "embedding": f"{embeddings.shape[1]:,} numbers a transcript",
             "isoclr": __version__,
         },
+        counts=counts or {},
     )
 
 
@@ -190,40 +184,6 @@ def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
     shares = np.nan_to_num(pca.explained_variance_ratio_)
     axes = [f"principal component {i + 1} ({shares[i]:.0%} of variance)" for i in range(2)]
     return Map(points=pca.transform(rows), axes=(axes[0], axes[1]))
-
-
-def nearest_of(
-    reference: str | os.PathLike, embeddings: np.ndarray, block: int = 1024
-) -> list[Neighbour]:
-    """Return the nearest transcript of a reference, by the cosine of embeddings.
-
-    Args:
-        reference: Parquet that `isoclr embed` wrote.
-        embeddings: (n, width).
-        block: rows that are compared at once.
-
-    Raises:
-        InputError: no such file, or embeddings of another width.
-    """
-    table, known = read_embedded(reference)
-    if known.shape[1:] != embeddings.shape[1:] or not len(known):
-        raise InputError(
-            f"{reference}: got {len(known)} embeddings of {known.shape[-1]} numbers, wanted some "
-            f"of {embeddings.shape[1]}, by the same model"
-        )
-    unit, others = unit_rows(embeddings), unit_rows(known)
-    found = []
-    for start in range(0, len(unit), block):
-        similar = unit[start : start + block] @ others.T
-        for row, best in zip(similar, similar.argmax(axis=1), strict=True):
-            found.append(
-                Neighbour(
-                    transcript_id=table["transcript_id"][int(best)],
-                    gene_id=table["gene_id"][int(best)],
-                    similarity=float(row[best]),
-                )
-            )
-    return found
 
 
 def nearest_of_other_genes(

@@ -1,0 +1,1 @@
+"""The page of `isoclr app`: transcripts, RNA–protein pairs and expression in a browser."""

@@ -1,0 +1,29 @@
+"""isoclr app: a page in the browser."""
+
+import importlib.util
+from typing import Annotated
+
+from data_builders.records import InputError
+from isoclr.cli.options import Model, Option
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def app(
+    model: Model = DEFAULT_MODEL,
+    host: Annotated[
+        str, Option(metavar="ADDRESS", help="to listen on; 0.0.0.0 lets other machines in")
+    ] = "127.0.0.1",
+    port: Annotated[int, Option(help="to listen on")] = 7860,
+) -> None:
+    """Serve a page: paste transcripts, read predictions, mutate bases.
+
+    It listens on this machine alone, unless told otherwise, and asks no other host for anything.
+
+    Example:
+    isoclr app --port 7860
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("the page needs the package gradio: pip install 'isoclr[app]'")
+    from isoclr.app.page import run_app
+
+    run_app(model, host, port)
