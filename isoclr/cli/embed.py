@@ -22,6 +22,10 @@ def embed(
     config: Annotated[
         str | None, Option(metavar="NAME", help="of a dataset on the Hub that has several")
     ] = None,
+    proteins: Annotated[
+        str | None,
+        Option(metavar="FILE", help="proteins instead, FASTA; for a model of proteins"),
+    ] = None,
     guess_cds: Annotated[
         int | None,
         Option(
@@ -48,6 +52,7 @@ def embed(
     isoclr embed --transcripts isoforms.fa.gz --annotation isoforms.gtf.gz --output vectors.parquet
     isoclr embed --genome genome.fa.gz --annotation genes.gff3.gz --output vectors.parquet
     isoclr embed --table transcripts.parquet --output vectors.h5ad
+    isoclr embed --model isoclr-protein-small --proteins proteins.fa --output vectors.parquet
     """
     import json
     import sys
@@ -62,14 +67,19 @@ def embed(
     _check_output(output, form, overwrite)
     encoder, tokenizer = load_model(model)
     tally = Tally(strict=sources.strict)
-    transcripts = transcripts_to_embed(sources, registry, tally, groups=groups, config=config)
+    if proteins is None:
+        transcripts = transcripts_to_embed(sources, registry, tally, groups=groups, config=config)
+    elif groups or sources.begun or sources.named:
+        raise InputError(f"--proteins {proteins}: wanted no sources and no --groups beside it")
+    else:
+        transcripts = _proteins(proteins, encoder.config.alphabet, tally)
     if not transcripts:
         raise InputError(f"no transcript to embed; skipped: {dict(tally.skipped) or 'none'}")
     if guess_cds is not None:
         transcripts, guessed = guess(transcripts, guess_cds)
         tally.adjusted["CDS guessed: the longest reading frame"] += guessed
     coding = sum(transcript.cds_start >= 0 for transcript in transcripts)
-    if 2 * coding < len(transcripts):
+    if proteins is None and 2 * coding < len(transcripts):
         print(
             f"isoclr embed: {len(transcripts) - coding} of {len(transcripts)} transcripts have no "
             "CDS: their embeddings are of less use (--guess-cds 300 takes the longest reading frame"
@@ -95,13 +105,23 @@ def embed(
     if per_position:
         made = (
             f"vectors of {encoder.config.hidden_size} numbers, "
-            f"one for {encoder.config.downsampling} nt"
+            f"one for {encoder.config.downsampling} {'letters' if proteins else 'nt'}"
         )
-    print(
-        f"{output}: {made}; {len(transcripts)} transcripts, "
-        f"{coding} with a CDS, {known_exons} of known exons"
-    )
+    of = f"{coding} with a CDS, {known_exons} of known exons"
+    what = f"{len(transcripts)} proteins" if proteins else f"{len(transcripts)} transcripts, {of}"
+    print(f"{output}: {made}; {what}")
     print_reasons(tally)
+
+
+def _proteins(path: str, alphabet: str, tally) -> list:
+    """Return the proteins of a file, for a model of proteins."""
+    from isoclr.evaluation.coding import read_proteins
+
+    if alphabet != "protein":
+        raise InputError(f"--proteins {path}: got a --model of {alphabet}, wanted one of proteins")
+    found, adjusted = read_proteins(path)
+    tally.adjusted.update(adjusted)
+    return found
 
 
 def _check_output(output: str, form: str, overwrite: bool) -> None:

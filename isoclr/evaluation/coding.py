@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from data_builders.homology.alphabets import translate
+from data_builders.homology.alignments import read_rows
+from data_builders.homology.alphabets import PROTEIN, translate, without_gaps
 from data_builders.labels.base import MULTILABEL
 from data_builders.labels.files import read_label_set
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.splits import SEEDS, make_splits
 from data_builders.records import InputError, Transcript
-from isoclr.evaluation.compare import Results
+from isoclr.evaluation.compare import Results, RunLog
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embeddings import model_names
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies
 from isoclr.evaluation.networks import untrained
-from isoclr.evaluation.probe import probe, write_probe
+from isoclr.evaluation.probe import fingerprint, probe, write_probe
 from isoclr.evaluation.terms import frequent_terms
 from isoclr.pretrained import load_model
 from isoclr.progress import progress
@@ -61,7 +62,8 @@ def probe_coding(
 ) -> tuple[Results, Counter[str]]:
     """Probe encoders of proteins or of coding sequences, beside what the letters alone say.
 
-    Writes `probe.json` and `probe.png`.
+    Writes `probe.json` and `probe.png`; each finished run is a line of `runs.jsonl`, and a
+    comparison that was stopped, or is asked for more splits, goes on from there.
 
     Args:
         models: folders, names of shipped models or repositories; the others are compared with the
@@ -91,7 +93,9 @@ def probe_coding(
         )
     features = coding_features(model_names(models), labelled.transcripts, options.kmers)
     splits = make_splits(labelled, seeds=options.seeds)
-    results = probe(features, labelled, splits)
+    about = {"fingerprint": fingerprint(features, labelled, "homology")}
+    log = RunLog(output / "runs.jsonl", about)
+    results = probe(features, labelled, splits, log=log)
     write_probe(results, output)
     return results, skipped
 
@@ -132,6 +136,34 @@ def coding_rows(labelled: LabelSet) -> tuple[LabelSet, Counter[str]]:
 def protein_of(cds: str) -> str:
     """Return the protein of a CDS without the stop at its end; an inner stop is X."""
     return translate(cds).removesuffix("*").replace("*", "X")
+
+
+def read_proteins(path: str | os.PathLike) -> tuple[list[Transcript], Counter[str]]:
+    """Read proteins of a FASTA file, or of another that `read_rows` knows, for `embed_to_file`.
+
+    Args:
+        path: the file; gaps and the stop at an end are left out.
+
+    Returns:
+        A record of each, whose sequence is the protein; and what was read otherwise, by reason.
+
+    Raises:
+        InputError: no such file, a letter that is no amino acid, a name twice, a row without one.
+    """
+    proteins, adjusted = [], Counter()
+    for rows in read_rows(path):
+        for row in rows.rows:
+            letters = row.letters.rstrip("-.").removesuffix("*")
+            read, bad, unknown = PROTEIN.read(letters)
+            where = f"{path}:{row.line}: sequence of '{row.name}'"
+            if bad is not None:
+                raise InputError(f"{where}: got {bad!r}, wanted letters of {PROTEIN.name}")
+            if not (sequence := without_gaps(read)):
+                raise InputError(f"{where}: got none, wanted letters")
+            proteins.append(Transcript(row.name, row.name, "unknown", sequence))
+            if unknown:
+                adjusted["letter read as X"] += unknown
+    return proteins, adjusted
 
 
 def coding_features(

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from toy_families import model_folder, simulated
 
@@ -130,6 +131,9 @@ def test_a_probe_of_proteins_stands_beside_its_controls(models, labels_file, tmp
     assert found["rows"] == 80 and found["classes"] == 2
     assert found["summary"]["composition + length"]["auroc_macro"][0] > 0.95
     assert (tmp_path / "probe.png").exists()
+    runs = (tmp_path / "runs.jsonl").read_text()
+    assert main(words) == 0  # all is done
+    assert (tmp_path / "runs.jsonl").read_text() == runs
 
 
 @pytest.mark.parametrize(
@@ -139,3 +143,26 @@ def test_a_probe_of_proteins_stands_beside_its_controls(models, labels_file, tmp
 def test_odd_options_are_one_error(models, labels_file, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         probe_coding([models["protein"]], labels_file, tmp_path, CodingOptions(**options))
+
+
+def test_proteins_of_a_file_are_embedded(models, tmp_path, capsys):
+    path, output = tmp_path / "p.fa", tmp_path / "p.parquet"
+    path.write_text(">a\nMKVLA*\n>b some\nMKUX\n")
+    words = ["embed", "--model", str(models["protein"]), "--output", str(output)]
+    assert main([*words, "--proteins", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "2 proteins" in out and "letter read as X" not in out
+    table = pl.read_parquet(output)
+    assert table["transcript_id"].to_list() == ["a", "b"]
+    encoder, tokenizer = load_model(models["protein"])
+    rows = [tokenize(tokenizer, protein, name=str) for protein in ("MKVLA", "MKUX")]
+    np.testing.assert_array_equal(np.array(table["embedding"].to_list()), encoder.embed(rows))
+    path.write_text(">a\nMK1\n")
+    assert main([*words, "--overwrite", "--proteins", str(path)]) == 2
+    assert f"{path}:1: sequence of 'a': got '1', wanted letters" in capsys.readouterr().err
+    path.write_text(">a\nMKV\n")
+    rna = ["embed", "--model", str(models["cds"]), "--output", str(tmp_path / "x.parquet")]
+    assert main([*rna, "--proteins", str(path)]) == 2
+    assert "got a --model of rna, wanted one of proteins" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--proteins", str(path), "--groups", str(tmp_path)]) == 2
+    assert "wanted no sources and no --groups beside it" in capsys.readouterr().err
