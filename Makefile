@@ -2,7 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-fast torture lint format code docs bench clean help
+MODEL ?= isoclr-small
+DATA ?= ../shared/data
+
+.PHONY: demo results test test-fast torture lint format code docs bench clean help
 .DEFAULT_GOAL := demo
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -12,6 +15,9 @@ BIN := .venv/bin
 
 demo: .venv/.installed ## the whole path on simulated genomes, in ./demo
 	$(BIN)/isoclr demo --output demo
+
+results: .venv/.installed ## a card's tables and figures anew, and what differs: MODEL=isoclr-small DATA=../shared/data
+	$(BIN)/isoclr reproduce --model model_cards/$(MODEL) --data $(DATA) --output results/$(MODEL)
 
 # An older transformers beside the torch of .venv: saved models must load in both.
 .venv-transformers4/.installed: constraints-transformers4.txt .venv/.installed

@@ -571,11 +571,17 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         return self._result(result, return_dict)
 
     def contrast(self, projections, weights=None):
-        """The contrastive term over (2 · pairs, projected), first views first; pair accuracy."""
+        """The contrastive term over (2 · pairs, projected), first views first; pair accuracy.
+
+        A cosine `critic` learns the temperature.
+        """
         if len(projections) % 2:
             raise ValueError(f"got {len(projections)} rows, wanted two views a pair")
+        temperature = self.config.loss_temperature
+        if self.config.critic == "cosine":
+            temperature = torch.exp(-self.critic.log_scale[0])
         return contrastive_loss_and_accuracy(
-            *projections.chunk(2), self.config.loss_form, self.config.loss_temperature, weights
+            *projections.chunk(2), self.config.loss_form, temperature, weights
         )
 
     def positive_weights(self, pair_weights=None, pair_types=None):

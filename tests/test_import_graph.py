@@ -33,6 +33,7 @@ ORDER = (
         "isoclr.demo_expression",
         "isoclr.demo",
         "isoclr.doctor",
+        "isoclr.reproduce",
         "isoclr.cli",
         "isoclr.__main__",
     ),

@@ -71,6 +71,7 @@ def test_the_recipes_that_the_documentation_names_are_there():
     assert names == {
         "demo",
         "gpu",
+        "isoclr-base",
         "isoclr-small",
         "isoclr-small-bare",
         "laptop",

@@ -40,7 +40,9 @@ COMMANDS = {
         "interact",
         "app",
         "discriminants",
+        "search-axes",
         "card",
+        "reproduce",
         "push",
     ),
     "Evaluation": (
@@ -48,6 +50,7 @@ COMMANDS = {
         "finetune",
         "low-data",
         "retrieve",
+        "neighbours",
         "go",
         "information",
         "windows",

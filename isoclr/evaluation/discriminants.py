@@ -86,7 +86,7 @@ def linear_discriminants(
         InputError: fewer than `n` axes along which groups differ.
     """
     standard = standardised(matrix)
-    within = _within(standard, groups)
+    within = covariance_within(standard, groups)
     between = standard.T @ standard / len(matrix) - within
     shrunk = within + _SHRINKAGE * within.trace() / len(within) * np.eye(len(within))
     # Columns that do not vary have no place in the problem, nor on an axis.
@@ -197,22 +197,12 @@ def add_discriminants(
         InputError: as `load_model` and `fit_discriminants`.
     """
     encoder, tokenizer = load_model(model)
-    rng = np.random.default_rng(seed)
-    several = [group for group in read_groups(folder) if len(group.transcripts) > 1]
-    chosen: list[Transcript] = []
-    groups: list[int] = []
-    for number in rng.permutation(len(several)):
-        of_group = several[number].transcripts
-        rows = rng.permutation(len(of_group))[:_PER_GROUP]
-        if len(chosen) + len(rows) > transcripts:
-            break
-        chosen += [of_group[row] for row in rows]
-        groups += [number] * len(rows)
+    chosen, groups = draw_members(folder, transcripts, _PER_GROUP, seed)
     fitted, about = fit_discriminants(
         encoder,
         tokenizer,
         chosen,
-        np.array(groups, int),
+        groups,
         discriminants=discriminants,
         features=features,
     )
@@ -226,6 +216,34 @@ def add_discriminants(
     (output / "discriminants.json").write_text(json.dumps(asdict(about), indent=1) + "\n")
     plot_discriminants(about, output / "discriminants.png")
     return about
+
+
+def draw_members(
+    folder: str | os.PathLike, transcripts: int, per_group: int, seed: int
+) -> tuple[list[Transcript], np.ndarray]:
+    """Draw transcripts of groups that have several, groups in random order.
+
+    Args:
+        folder: of isoform groups.
+        transcripts: how many are enough; the group that would exceed it ends the draw.
+        per_group: at most of a group.
+        seed: of the draws.
+
+    Returns:
+        n transcripts, and the number of the group of each, (n,).
+    """
+    rng = np.random.default_rng(seed)
+    several = [group for group in read_groups(folder) if len(group.transcripts) > 1]
+    chosen: list[Transcript] = []
+    groups: list[int] = []
+    for number in rng.permutation(len(several)):
+        of_group = several[number].transcripts
+        rows = rng.permutation(len(of_group))[:per_group]
+        if len(chosen) + len(rows) > transcripts:
+            break
+        chosen += [of_group[row] for row in rows]
+        groups += [number] * len(rows)
+    return chosen, np.array(groups, int)
 
 
 def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
@@ -249,8 +267,8 @@ def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
     save_figure(figure, about.title(), path)
 
 
-def _within(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Covariance within groups: (width, width)."""
+def covariance_within(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the covariance within groups, (width, width), of rows (n, width)."""
     names, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     sums = np.zeros((len(names), matrix.shape[1]))
     np.add.at(sums, numbers, matrix)
@@ -260,5 +278,5 @@ def _within(matrix: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def _ratios(projected: np.ndarray, groups: np.ndarray) -> list[float]:
     """Variance between groups over that within, of each column."""
-    within = _within(projected, groups).diagonal()
+    within = covariance_within(projected, groups).diagonal()
     return (projected.var(axis=0) / within - 1).tolist()

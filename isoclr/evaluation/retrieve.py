@@ -17,13 +17,14 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import model_names
-from isoclr.evaluation.features import kmer_frequencies
+from isoclr.evaluation.features import codon_frequencies, kmer_frequencies
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.networks import untrained
+from isoclr.evaluation.search import axes_of, whitened
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
 from isoclr.pretrained import load_model
 from isoclr.progress import progress
-from isoclr.statistics import aligned, standardised
+from isoclr.statistics import aligned
 
 TYPES = PAIR_TYPES[1:]
 """Isoforms of one gene, genes of one group and species, genes of one group and two species."""
@@ -31,7 +32,6 @@ TYPES = PAIR_TYPES[1:]
 METRICS = ("recall@1", "recall@10", "mrr")
 IDENTITY_EDGES = (0.4, 0.6, 0.8, 0.95)
 _RESAMPLES = 1000
-_WHITENING_FLOOR = 0.1
 
 
 @dataclass(frozen=True)
@@ -158,31 +158,6 @@ def _related(kind: str, species: np.ndarray, genes: np.ndarray) -> np.ndarray:
     if kind == "paralog":
         return (species[:, None] == species) & (genes[:, None] != genes)
     return genes[:, None] == genes
-
-
-def whitened(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings in which every direction says as much as any other.
-
-    The cosine of raw embeddings hears what varies most, such as length, and little else. Columns
-    are standardised, then their principal axes scaled to a variance of 1, those of little variance
-    less: a tenth of a column's is added, so that noise is not raised with them.
-
-    Args:
-        embeddings: of the transcripts to compare, (n, width).
-
-    Returns:
-        float32 (n, width), in principal axes.
-
-    Raises:
-        InputError: embeddings that are not a matrix of finite numbers.
-    """
-    if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
-        raise InputError(
-            f"embeddings: got shape {np.shape(embeddings)}, wanted (n, width), all finite"
-        )
-    standard = standardised(embeddings)
-    variances, axes = np.linalg.eigh(standard.T @ standard / len(standard))
-    return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
 
 
 def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 256) -> np.ndarray:
@@ -383,9 +358,10 @@ def retrieve_model(
     candidates: int = 10_000,
     seed: int = 0,
 ) -> Retrieval:
-    """Measure retrieval by a model, by its encoder with random weights and by 6-mer frequencies.
+    """Measure retrieval by a model, its encoder with random weights, and frequencies of words.
 
-    Embeddings of the encoders are compared raw and `whitened`. Writes `retrieve.json`,
+    Embeddings of the encoders are compared raw and `whitened`, and along the axes of search where
+    the model has some; the words are 64 codons and 6-mers. Writes `retrieve.json`,
     `retrieve.tsv` and `retrieve.png`.
 
     Args:
@@ -398,12 +374,16 @@ def retrieve_model(
     """
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
-    (name,) = model_names([model])
-    encoders = {name: encoder, RANDOM: untrained(encoder.config, seed)}
+    (own,) = model_names([model])
+    encoders = {own: encoder, RANDOM: untrained(encoder.config, seed)}
     embeddings = {}
     for name, weights in encoders.items():
         embeddings[name] = embed_transcripts(weights, tokenizer, sample.transcripts)
         embeddings[f"{name}, whitened"] = whitened(embeddings[name])
+    axes = axes_of(model, encoder)
+    if axes is not None:
+        embeddings[f"{own}, axes of search"] = axes.vectors(embeddings[own])
+    embeddings["codons"] = codon_frequencies(sample.transcripts)
     embeddings["6-mers"] = kmer_frequencies(sample.transcripts, 6, 6)
     result = retrieve(embeddings, sample, seed=seed)
     output.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.hub.card import check_model_folder, write_card
-from isoclr.model_folder import HEAD_FILES, HEADS, code_files
+from isoclr.model_folder import HEAD_FILES, HEADS, SEARCH_FILE, code_files
 from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
 
@@ -32,6 +32,7 @@ _SHARED = (
     "log.jsonl",
     "curves.png",
     "discriminants.json",
+    SEARCH_FILE,
     "modules.json",  # these of sentence-transformers
     "config_sentence_transformers.json",
     "sentence_bert_config.json",

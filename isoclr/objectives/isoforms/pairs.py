@@ -14,6 +14,15 @@ from data_builders.records import InputError
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.members import Members
 from isoclr.objectives.isoforms.sampling import Pairs, PairSampler, graft_utrs
+from isoclr.objectives.isoforms.views import (
+    ViewOptions,
+    cropped,
+    cropped_lengths,
+    hidden_exons,
+    hidden_spans,
+    one_region,
+    recoded,
+)
 from isoclr.training.order import keyed_hash
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE
 from modeling_isoclr.packing_isoclr import PackedShape, Packing, fitting_rows, pack
@@ -21,7 +30,7 @@ from modeling_isoclr.packing_isoclr import PackedShape, Packing, fitting_rows, p
 _BASE = np.uint8(7)
 _IGNORED = 255
 # Keep the streams of draws apart from each other and from those of pairs and of order.
-_MASK, _DROPOUT = 1 << 32, 1 << 33
+_MASK, _DROPOUT, _VIEW, _CROP = 1 << 32, 1 << 33, 1 << 34, 1 << 35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,11 +126,13 @@ class Masking:
         fractions: least and greatest share of hidden nucleotides, between which each view draws.
         mark_fraction: see `mark_mask_fraction` of `IsoformRecipe`.
         labels: make labels of the hidden nucleotides.
+        views: what else makes a view differ from its transcript.
     """
 
     fractions: tuple[float, float]
     mark_fraction: float | None = None
     labels: bool = False
+    views: ViewOptions = ViewOptions()
 
 
 class PairBatches(torch.utils.data.Dataset):
@@ -185,6 +196,8 @@ class PairBatches(torch.utils.data.Dataset):
         lengths = np.concatenate(
             [located.groups.members.lengths[pairs.first], pairs.second_lengths]
         )
+        if self.masking is not None:
+            lengths = cropped_lengths(lengths, self.masking.views.crop)
         packing = self._pack(lengths)
         views = [packing.members(batch) for batch in range(packing.batches)]
         dealt = [range(rank, packing.batches, self.world_size) for rank in range(self.world_size)]
@@ -231,13 +244,20 @@ class PairBatches(torch.utils.data.Dataset):
         """Return the tokens of a view, and its hidden bases (`_IGNORED` where none is hidden)."""
         second, pair = divmod(view, len(located.rows))
         tokens = _view_tokens(located.groups, pairs, pair, second)
-        hidden = np.full(len(tokens), _IGNORED, np.uint8)
         if self.masking is None:
-            return tokens, hidden
-        stream = keyed_hash(self.seed, _MASK, located.passes[pair], located.keys[pair], second)
-        rng = np.random.Generator(np.random.Philox(key=int(stream[0])))
+            return tokens, np.full(len(tokens), _IGNORED, np.uint8)
+        options, key = self.masking.views, (located.passes[pair], located.keys[pair])
+        tokens = self._differing(tokens, options, key, second)
+        hidden = np.full(len(tokens), _IGNORED, np.uint8)
+        rng = _generator(self.seed, _MASK, *key, second)
         low, high = self.masking.fractions
-        chosen = rng.random(len(tokens), np.float32) < low + (high - low) * rng.random()
+        if options.span > 1:
+            fraction = low + (high - low) * rng.random()
+            chosen = hidden_spans(len(tokens), fraction, options.span, rng)
+        else:
+            chosen = rng.random(len(tokens), np.float32) < low + (high - low) * rng.random()
+        if options.exons:
+            chosen |= hidden_exons(tokens, options.exons, rng)
         bases = tokens & _BASE
         hidden[chosen] = np.where(bases == N_BASE, _IGNORED, bases)[chosen]
         if self.masking.mark_fraction is None:
@@ -248,6 +268,24 @@ class PairBatches(torch.utils.data.Dataset):
             lost = rng.random(len(tokens), np.float32) < self.masking.mark_fraction
             tokens[lost] &= np.uint8(~mark & 0xFF)
         return tokens, hidden
+
+    def _differing(
+        self, tokens: np.ndarray, options: ViewOptions, key: tuple, second: int
+    ) -> np.ndarray:
+        """Return a view before nucleotides are hidden at random: recoded, cropped, one region."""
+        rng = _generator(self.seed, _VIEW, *key, second)
+        if options.synonyms:
+            tokens = recoded(tokens, options.synonyms, rng)
+        if options.crop < 1:
+            swapped = int(keyed_hash(self.seed, _CROP, *key)[0]) & 1
+            tokens = cropped(tokens, options.crop, at_end=bool(second ^ swapped))
+        if not second and options.region and rng.random() < options.region:
+            tokens = one_region(tokens, rng)
+        return tokens
+
+
+def _generator(*key) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=int(keyed_hash(*key)[0])))
 
 
 def _stacked(arrays: list[np.ndarray]) -> torch.Tensor:

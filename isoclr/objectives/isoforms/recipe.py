@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from isoclr.objectives.isoforms.views import ViewOptions
 from isoclr.objectives.sequences import DataSources, encoder_config
 from isoclr.training.recipe import Options, Place, Recipe
 from modeling_isoclr import IsoCLRConfig
@@ -33,13 +34,17 @@ class IsoformRecipe(Recipe):
     Attributes:
         data: folder of isoform groups as `isoclr build` writes it, or a dataset on the Hub; or a
             list of such, each perhaps with the keys of `DataSource`.
-        model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders.
+        model: arguments of `IsoCLRConfig`; `preset` names one of the paper's encoders. With
+            `critic: cosine` the temperature is learned, from `loss_temperature` on.
         batch_size: groups a step, over all processes, at most; each gives one pair.
         pairs: see `PairSampler`.
         mask_fraction: nucleotides of every view that are hidden; or two numbers, between which
             each view draws.
         mark_mask_fraction: codon starts and exon ends that are hidden, each on its own, as Orthrus
             does. None: those of the hidden nucleotides are, as IsoCLR does.
+        views: what else makes views differ from their transcripts, see `ViewOptions`.
+        fewest_transcripts: groups of fewer take no part, and are counted. With 2 no transcript is
+            paired with itself; with type weights of `pairs`, as often as they say.
         count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
         max_length: transcripts over this many nt are left out, and counted.
         micro_batch_tokens: nucleotides that go through the encoder at once, gaps included. The
@@ -66,6 +71,8 @@ class IsoformRecipe(Recipe):
     pairs: PairOptions = PairOptions()
     mask_fraction: Annotated[float | list[float], BeforeValidator(_fractions)] = 0.15
     mark_mask_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    views: ViewOptions = ViewOptions()
+    fewest_transcripts: Annotated[int, Field(ge=1)] = 1
     count_weights: bool = True
     max_length: Annotated[int, Field(ge=1)] = 12288
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -78,7 +85,8 @@ class IsoformRecipe(Recipe):
     def _check(self) -> "IsoformRecipe":
         if self.streaming and self.token_cache:
             raise ValueError("token_cache: got one beside streaming, wanted one of them")
-        self.encoder_config()
+        if self.encoder_config().critic == "bilinear":
+            raise ValueError("model: critic: got 'bilinear', wanted 'cosine' or none of isoforms")
         return self
 
     def mask_fractions(self) -> tuple[float, float]:

@@ -56,6 +56,7 @@ class MappedGroups:
         max_length: longest transcript that takes part, in nt.
         held_out: groups to set aside; at most a fifth of those with two transcripts or more.
         seed: of choice and order.
+        fewest: transcripts of a group that takes part.
 
     Attributes:
         fingerprint: name and checksum of each dataset.
@@ -74,6 +75,7 @@ class MappedGroups:
         max_length: int,
         held_out: int,
         seed: int,
+        fewest: int = 1,
     ):
         self.groups, self.seed = groups, seed
         self.fingerprint: list[tuple[str, str]] = []
@@ -83,7 +85,10 @@ class MappedGroups:
         held_out = min(held_out, len(several) // 5)
         chosen = several[permute(np.arange(held_out), max(len(several), 1), seed, _HELD_OUT)]
         self.held_out_rows = np.sort(chosen)
-        takes_part = self.eligible.counts > 0
+        takes_part = self.eligible.counts >= fewest
+        if fewest > 1:
+            few = (self.eligible.counts > 0) & ~takes_part
+            self.left_out[f"groups of fewer than {fewest} transcripts"] = int(few.sum())
         takes_part[self.held_out_rows] = False
         if len(sizes) > 1:
             alike = takes_part & groups.alike(groups.identities(self.held_out_rows))
@@ -168,6 +173,7 @@ class StreamedGroups:
         max_length: longest transcript that takes part, in nt.
         held_out: groups to set aside, all of one row group, of which nothing is trained on.
         seed: of choice and order.
+        fewest: transcripts of a group that takes part.
 
     Attributes:
         fingerprint: name and checksum of each dataset.
@@ -188,8 +194,10 @@ class StreamedGroups:
         max_length: int,
         held_out: int,
         seed: int,
+        fewest: int = 1,
     ):
         self.tokenizer, self.max_length, self.seed = tokenizer, max_length, seed
+        self.fewest = fewest
         self.fingerprint: list[tuple[str, str]] = []
         self.longest = max_length  # what comes is known when it is read
         self.held_out_groups = held_out
@@ -240,7 +248,7 @@ class StreamedGroups:
         groups, eligible, keys, starts = self._open(tuple(windows))
         rows = np.concatenate([start + r for start, r in zip(starts, found, strict=True)])
         passes = np.repeat([number for _, number, _ in windows], [len(r) for r in found])
-        there = eligible.counts[rows] > 0
+        there = eligible.counts[rows] >= self.fewest
         rows, passes = rows[there], passes[there]
         return Located(groups=groups, eligible=eligible, rows=rows, keys=keys[rows], passes=passes)
 
@@ -383,6 +391,7 @@ def build_batches(
         "max_length": recipe.max_length,
         "held_out": recipe.held_out_groups,
         "seed": recipe.seed,
+        "fewest": recipe.fewest_transcripts,
     }
     if recipe.streaming:
         files = [_files(*dataset) for dataset in zip(paths, configs, strict=True)]
@@ -406,6 +415,7 @@ def build_batches(
             fractions=recipe.mask_fractions(),
             mark_fraction=recipe.mark_mask_fraction,
             labels=bool(config.masked_lm_weight),
+            views=recipe.views,
         ),
         shape=PackedShape.of(config, recipe.micro_batch_tokens, longest),
         seed=recipe.seed,

@@ -1,0 +1,51 @@
+"""isoclr neighbours: the nearest transcripts of each."""
+
+from typing import Annotated
+
+from data_builders.records import InputError
+from isoclr.cli.embed import transcripts_to_embed
+from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def neighbours(
+    sources: Sources,
+    registry: Registry,
+    output: Annotated[str, Option(metavar="FILE", help="table to write: .parquet or .tsv")],
+    model: Model = DEFAULT_MODEL,
+    groups: Annotated[
+        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
+    ] = None,
+    count: Annotated[int, Option(help="neighbours of each transcript")] = 10,
+    transcript: Annotated[
+        list[str] | None,
+        Option(metavar="ID", help="a transcript to search with; repeat it; without any, all"),
+    ] = None,
+    other_genes: Annotated[
+        bool, Option("--other-genes", help="leave out transcripts of the same gene")
+    ] = False,
+) -> None:
+    """Find the most similar transcripts of each transcript, among all that are given.
+
+    Similarity is the cosine of embeddings along the model's axes of search.
+
+    Example:
+    isoclr neighbours --table transcripts.parquet --output neighbours.tsv
+    isoclr neighbours --groups groups --transcript NM_000546 --other-genes --output neighbours.tsv
+    """
+    from data_builders.text import Tally
+    from isoclr.evaluation.predict import check_ending, write_table
+    from isoclr.evaluation.search import neighbours as find
+    from isoclr.evaluation.search import search_vectors
+
+    check_ending(output)
+    tally = Tally(strict=sources.strict)
+    transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
+    if not transcripts:
+        raise InputError(f"no transcript to search; skipped: {dict(tally.skipped) or 'none'}")
+    vectors = search_vectors(transcripts, model)
+    table = find(transcripts, vectors, count=count, queries=transcript, other_genes=other_genes)
+    write_table(table, output)
+    queries = len(transcript) if transcript else len(transcripts)
+    print(f"{output}: {table.height} neighbours of {queries} among {len(transcripts)} transcripts")
+    print_reasons(tally)

@@ -1,0 +1,30 @@
+"""isoclr search-axes: axes in which plain cosine finds relatives."""
+
+from pathlib import Path
+from typing import Annotated
+
+from isoclr.cli.options import Groups, Model, Option, SampleSeed
+from isoclr.shipped import DEFAULT_MODEL
+
+
+def search_axes(
+    groups: Groups,
+    output: Annotated[
+        str, Option(metavar="DIR", help="folder of search.safetensors, such as the model's own")
+    ],
+    model: Model = DEFAULT_MODEL,
+    size: Annotated[int, Option(help="numbers of a vector")] = 256,
+    transcripts: Annotated[int, Option(help="to fit to, at most")] = 20_000,
+    seed: SampleSeed = 0,
+) -> None:
+    """Fit a model's axes of search to isoform groups, for isoclr neighbours and retrieve.
+
+    Example:
+    isoclr search-axes --model model --groups groups --output model
+    """
+    from isoclr.evaluation.search import make_search_axes
+
+    axes, count = make_search_axes(
+        model, groups, Path(output), size=size, transcripts=transcripts, seed=seed
+    )
+    print(f"{output}: vectors of {axes.axes.shape[1]} numbers, fitted to {count:,} groups")

@@ -1,0 +1,321 @@
+"""Search among transcripts: axes in which plain cosine finds relatives, and nearest neighbours."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from huggingface_hub import HfApi, snapshot_download
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.linalg import eigh
+from sklearn.neighbors import NearestNeighbors
+
+from data_builders.records import InputError, Transcript
+from data_builders.storage import respect_umask
+from isoclr.evaluation.discriminants import covariance_within, draw_members
+from isoclr.evaluation.embed import embed_transcripts
+from isoclr.evaluation.heads import weights_digest
+from isoclr.model_folder import SEARCH_FILE
+from isoclr.pretrained import load_model
+from isoclr.progress import progress as progress_bar
+from isoclr.repositories import hub_errors
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.statistics import standardised
+from modeling_isoclr import IsoCLRModel
+
+_QUERIES_AT_ONCE = 1024
+_WHITENING_FLOOR = 0.1
+_PER_GROUP = 4
+# Of the mean variance within groups, added to that of every column; and how strongly an axis counts
+# by what it tells.
+_SHRINKAGE = 0.3
+_POWER = 1.0
+
+
+@dataclass(frozen=True)
+class SearchAxes:
+    """Axes of an encoder's embeddings along which relatives are alike.
+
+    Attributes:
+        centre: (width,).
+        axes: (width, size).
+        encoder: `weights_digest` of the encoder.
+    """
+
+    centre: np.ndarray
+    axes: np.ndarray
+    encoder: str = ""
+
+    def vectors(self, embeddings: np.ndarray) -> np.ndarray:
+        """Return vectors of length 1 whose products are the similarities: float32 (n, size).
+
+        Args:
+            embeddings: (n, width), of the encoder.
+        """
+        return unit_vectors((np.asarray(embeddings, np.float64) - self.centre) @ self.axes)
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1, zeros as they are: float32 (n, size)."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+
+
+def write_search_axes(axes: SearchAxes, folder: Path) -> None:
+    """Write `search.safetensors`, the axes in half precision."""
+    arrays = {"centre": axes.centre.astype(np.float32), "axes": axes.axes.astype(np.float16)}
+    save_file(arrays, folder / SEARCH_FILE, {"encoder": axes.encoder})
+    respect_umask(folder / SEARCH_FILE)
+
+
+def read_search_axes(model: str | os.PathLike = DEFAULT_MODEL) -> SearchAxes | None:
+    """Read the axes that a model brings, None where it has none.
+
+    Args:
+        model: name of a shipped model, folder, or repository on the Hub.
+
+    Raises:
+        InputError: a file that is damaged, or a Hub out of reach.
+    """
+    source = resolve_model(model)
+    folder = Path(source)
+    if not folder.is_dir():
+        with hub_errors(str(source), HfApi().endpoint):
+            folder = Path(snapshot_download(str(source), allow_patterns=SEARCH_FILE))
+    path = folder / SEARCH_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "numpy") as file:
+            centre, axes = (file.get_tensor(name).astype(np.float64) for name in ("centre", "axes"))
+            encoder = (file.metadata() or {})["encoder"]
+    except (SafetensorError, KeyError) as error:
+        raise InputError(f"{path}: got '{error}', wanted axes that isoclr wrote") from error
+    if axes.ndim != 2 or centre.shape != axes.shape[:1] or not np.isfinite(axes).all():
+        raise InputError(
+            f"{path}: got {centre.shape} and {axes.shape}, wanted a centre (width,) and finite "
+            "axes (width, size)"
+        )
+    return SearchAxes(centre, axes, encoder)
+
+
+def fit_search_axes(embeddings: np.ndarray, groups: np.ndarray, size: int = 256) -> SearchAxes:
+    """Find the axes along which relatives are alike and others are not.
+
+    The linear discriminants of groups, as many as `size`: columns are standardised, the covariance
+    within groups is shrunk towards a multiple of one, and every axis is scaled to a variance of 1
+    within groups, then by the share of its variance that lies between them. So the cosine counts
+    an axis by what it tells, and plain cosine is close to the score of a probabilistic linear
+    discriminant analysis (Ioffe 2006).
+
+    Args:
+        embeddings: (n, width), of one encoder.
+        groups: alike for relatives, (n,); those of one transcript say nothing.
+        size: of the vectors, at most.
+
+    Raises:
+        InputError: embeddings that are not finite numbers of n rows, or no group of several.
+    """
+    if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
+        raise InputError(f"embeddings: got {np.shape(embeddings)}, wanted (n, width), all finite")
+    names, counts = np.unique(groups, return_counts=True)
+    if len(groups) != len(embeddings) or len(names) < 2 or counts.max() < 2:
+        raise InputError(
+            f"groups: got {len(groups)} rows in {len(names)} groups, wanted {len(embeddings)} rows "
+            "in several groups, some of several transcripts"
+        )
+    standard = standardised(embeddings)
+    varying = np.flatnonzero(standard.any(axis=0))
+    standard = standard[:, varying]
+    within = covariance_within(standard, groups)
+    between = standard.T @ standard / len(standard) - within
+    shrunk = within + _SHRINKAGE * within.trace() / len(within) * np.eye(len(within))
+    most = min(size, len(varying))
+    ratios, found = eigh(between, shrunk, subset_by_index=(len(varying) - most, len(varying) - 1))
+    ratios = ratios.clip(0)
+    scaled = found * (ratios / (1 + ratios)) ** _POWER
+    axes = np.zeros((embeddings.shape[1], most))
+    axes[varying] = scaled[:, ::-1] / embeddings[:, varying].std(axis=0, dtype=np.float64)[:, None]
+    return SearchAxes(embeddings.mean(axis=0, dtype=np.float64), axes)
+
+
+def make_search_axes(
+    model: str | os.PathLike,
+    folder: str | os.PathLike,
+    output: Path,
+    *,
+    size: int = 256,
+    transcripts: int = 20_000,
+    seed: int = 0,
+) -> tuple[SearchAxes, int]:
+    """Fit axes to isoform groups and write them into a model's folder.
+
+    Args:
+        model: as `load_model` takes it.
+        folder: of isoform groups; those of one transcript are passed over.
+        output: the model's folder, or any other.
+        size: of the vectors.
+        transcripts: how many are enough, up to four of a group, groups in random order.
+        seed: of the draws.
+
+    Returns:
+        The axes, and how many groups they were fitted to.
+
+    Raises:
+        InputError: as `load_model`, `read_groups` and `fit_search_axes`.
+    """
+    encoder, tokenizer = load_model(model)
+    chosen, groups = draw_members(folder, transcripts, _PER_GROUP, seed)
+    embeddings = embed_transcripts(encoder, tokenizer, chosen)
+    axes = replace(fit_search_axes(embeddings, groups, size), encoder=weights_digest(encoder))
+    output.mkdir(parents=True, exist_ok=True)
+    write_search_axes(axes, output)
+    return axes, len(np.unique(groups))
+
+
+def whitened(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings in which every direction says as much as any other.
+
+    The cosine of raw embeddings hears what varies most, such as length, and little else. Columns
+    are standardised, then their principal axes scaled to a variance of 1, those of little variance
+    less: a tenth of a column's is added, so that noise is not raised with them.
+
+    Args:
+        embeddings: of the transcripts to compare, (n, width).
+
+    Returns:
+        float32 (n, width), in principal axes.
+
+    Raises:
+        InputError: embeddings that are not a matrix of finite numbers.
+    """
+    if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
+        raise InputError(
+            f"embeddings: got shape {np.shape(embeddings)}, wanted (n, width), all finite"
+        )
+    standard = standardised(embeddings)
+    variances, axes = np.linalg.eigh(standard.T @ standard / len(standard))
+    return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
+
+
+def axes_of(model: str | os.PathLike, encoder: IsoCLRModel) -> SearchAxes | None:
+    """Read the axes of a model that is loaded, as `read_search_axes`.
+
+    Raises:
+        InputError: as there, and axes of another encoder.
+    """
+    axes = read_search_axes(model)
+    if axes is not None and axes.encoder != weights_digest(encoder):
+        raise InputError(f"{model}: got {SEARCH_FILE} of another encoder, wanted that of its own")
+    return axes
+
+
+def search_vectors(
+    transcripts: Sequence[Transcript],
+    model: str | os.PathLike = DEFAULT_MODEL,
+    *,
+    progress: bool = True,
+) -> np.ndarray:
+    """Embed transcripts for search: vectors of length 1 whose products are similarities.
+
+    By the axes of the model; where it has none, embeddings are whitened over these transcripts.
+
+    Args:
+        transcripts: n of them.
+        model: as `load_model` takes it.
+        progress: show a bar.
+
+    Returns:
+        float32 (n, size).
+
+    Raises:
+        InputError: as `load_model`; axes of another encoder.
+    """
+    encoder, tokenizer = load_model(model)
+    axes = axes_of(model, encoder)
+    embeddings = embed_transcripts(encoder, tokenizer, transcripts, progress=progress)
+    return unit_vectors(whitened(embeddings)) if axes is None else axes.vectors(embeddings)
+
+
+def neighbours(
+    transcripts: Sequence[Transcript],
+    vectors: np.ndarray,
+    *,
+    count: int = 10,
+    queries: Sequence[str] | None = None,
+    other_genes: bool = False,
+    progress: bool = True,
+) -> pl.DataFrame:
+    """Find the nearest transcripts of each by the cosine of their vectors, exactly.
+
+    Args:
+        transcripts: n of them.
+        vectors: (n, size), of length 1, see `search_vectors`.
+        count: neighbours of each; fewer where there are fewer.
+        queries: ids of the transcripts that ask; None: all.
+        other_genes: leave out transcripts of the query's own gene.
+        progress: show a bar.
+
+    Returns:
+        A row for each query and neighbour, the nearest first: transcript_id, gene_id, species,
+        rank (from 1), neighbour, neighbour_gene, neighbour_species, similarity (-1 to 1).
+
+    Raises:
+        InputError: fewer than two transcripts, a count below 1, or a query that is not among them.
+    """
+    if len(transcripts) < 2 or count < 1:
+        raise InputError(
+            f"neighbours: got {count} among {len(transcripts)} transcripts, wanted at least one "
+            "among two"
+        )
+    rows = np.arange(len(transcripts)) if queries is None else _rows_of(queries, transcripts)
+    names = [(t.species, t.gene_id) for t in transcripts]
+    _, genes, sizes = np.unique(
+        np.array(["\0".join(name) for name in names]), return_inverse=True, return_counts=True
+    )
+    own = int(sizes[genes[rows]].max()) if other_genes else 1
+    asked = min(count + own, len(transcripts))
+    index = NearestNeighbors(n_neighbors=asked, algorithm="brute").fit(vectors)
+    found: list[tuple[int, int, int, float]] = []
+    starts = range(0, len(rows), _QUERIES_AT_ONCE)
+    for start in progress_bar(starts, "neighbours", unit="block", show=progress):
+        part = rows[start : start + _QUERIES_AT_ONCE]
+        distances, nearest = index.kneighbors(vectors[part])
+        for query, row, distance in zip(part, nearest, distances, strict=True):
+            others = genes[row] != genes[query] if other_genes else row != query
+            kept = zip(row[others][:count], distance[others][:count], strict=True)
+            found += [
+                (query, near, rank, 1 - far**2 / 2) for rank, (near, far) in enumerate(kept, 1)
+            ]
+    return _table(transcripts, found)
+
+
+def _rows_of(queries: Sequence[str], transcripts: Sequence[Transcript]) -> np.ndarray:
+    wanted = set(queries)
+    rows = [row for row, t in enumerate(transcripts) if t.transcript_id in wanted]
+    if missing := sorted(wanted - {transcripts[row].transcript_id for row in rows}):
+        raise InputError(
+            f"query '{missing[0]}': got no transcript of this name among {len(transcripts)}, such "
+            f"as '{transcripts[0].transcript_id}'"
+        )
+    return np.array(rows)
+
+
+def _table(
+    transcripts: Sequence[Transcript], found: Sequence[tuple[int, int, int, float]]
+) -> pl.DataFrame:
+    columns: dict[str, list] = {}
+    for prefix, place in (("", 0), ("neighbour_", 1)):
+        of = [transcripts[row[place]] for row in found]
+        columns[prefix.removesuffix("_") or "transcript_id"] = [t.transcript_id for t in of]
+        columns[f"{prefix}gene" if prefix else "gene_id"] = [t.gene_id for t in of]
+        columns[f"{prefix}species"] = [t.species for t in of]
+    columns["rank"] = [row[2] for row in found]
+    columns["similarity"] = [float(row[3]) for row in found]
+    order = ("transcript_id", "gene_id", "species", "rank", "neighbour", "neighbour_gene")
+    order += ("neighbour_species", "similarity")
+    kinds = dict.fromkeys(order, pl.String) | {"rank": pl.Int64, "similarity": pl.Float64}
+    return pl.DataFrame({name: columns[name] for name in order}, schema=kinds)
