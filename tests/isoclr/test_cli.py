@@ -107,8 +107,11 @@ def test_embed_gives_every_transcript_a_row(genome, groups_folder, model_folder,
     table = pl.read_parquet(out)
     assert table.columns == ["transcript_id", "gene_id", "species", "embedding"]
     assert table["embedding"].dtype == pl.Array(pl.Float32, 10)
-    assert run("embed", "--model", model_folder, "--groups", groups_folder, "--output", out) == 0
-    both = pl.read_parquet(out)
+    words = ["embed", "--model", model_folder, "--groups", groups_folder]
+    assert run(*words, "--output", out) == 2  # what is there is of other transcripts
+    assert pl.read_parquet(out).equals(table)
+    assert run(*words, "--output", tmp_path / "both.parquet") == 0
+    both = pl.read_parquet(tmp_path / "both.parquet")
     joined = both.join(table, on="transcript_id", suffix="_alone")
     assert len(joined) == len(table) < len(both)
     difference = joined["embedding"].to_numpy() - joined["embedding_alone"].to_numpy()
@@ -125,7 +128,7 @@ def test_embed_of_sequences_alone_has_a_cds_where_one_is_guessed(model_folder, t
     assert capsys.readouterr().out == wanted
     bare = pl.read_parquet(out)
     assert bare["transcript_id"].to_list() == bare["gene_id"].to_list() == ["coding", "other"]
-    assert run(*words, "--guess-cds", 126) == 0
+    assert run(*words, "--guess-cds", 126, "--overwrite") == 0
     assert "1 with a CDS" in (printed := capsys.readouterr().out)
     assert "  adjusted 1: CDS guessed: the longest reading frame" in printed
     changed = pl.read_parquet(out)["embedding"].to_numpy() != bare["embedding"].to_numpy()
