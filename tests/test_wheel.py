@@ -89,6 +89,7 @@ def test_the_wheel_has_what_it_needs_and_nothing_else(wheel):
     for model in SHIPPED_MODELS:
         for name in ("config.json", "model.safetensors", "README.md"):
             assert f"isoclr/shipped/model_cards/{model}/{name}" in names
+    assert "isoclr/report/report.html" in names
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {
         "data_builders",

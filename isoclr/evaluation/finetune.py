@@ -27,6 +27,8 @@ from isoclr.evaluation.fit import (
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
 from isoclr.evaluation.networks import Head, Network, SalukiLike, seeded, tokenize, untrained
 from isoclr.evaluation.settings import DEFAULTS, FitSettings, Settings, TrainingOptions
+from isoclr.hub.card import write_card
+from isoclr.hub.markdown import code
 from isoclr.model_folder import write_model_folder
 from isoclr.pretrained import load_model
 from isoclr.progress import progress as progress_bar
@@ -224,7 +226,7 @@ def finetune_model(
     """Fine-tune a model on a file of labels.
 
     Writes `finetune.json`, `finetune.png`, and `model`: the fine-tuned model of the first seed,
-    which AutoModelForSequenceClassification loads.
+    which AutoModelForSequenceClassification loads, with a card that says what its head predicts.
 
     Args:
         model: as `load_model` takes it.
@@ -239,9 +241,36 @@ def finetune_model(
     encoder, tokenizer = load_model(model)
     found = finetune(encoder, tokenizer, labels, options)
     write_model_folder(found.network, tokenizer, output / "model")
+    notes = describe_head(found, labels, Path(model).name)
+    (output / "model" / "NOTES.md").write_text(notes, encoding="utf-8")
+    write_card(output / "model")
     found.to_json(output / "finetune.json")
     plot_finetuning(found, output / "finetune.png")
     return found
+
+
+def describe_head(found: FineTuning, labels: LabelSet, encoder: str) -> str:
+    """Return what a card says of a fine-tuned model's head, in Markdown.
+
+    Args:
+        found: the fine-tuning.
+        labels: that it learned.
+        encoder: name of the model that it began with.
+    """
+    kind = "a number, in the units of the labels" if labels.task == REGRESSION else "logits"
+    outputs = ", ".join(code(name) for name in labels.classes or (labels.label,))
+    return f"""## What its head predicts
+
+{code(labels.label)} ({labels.task}): {kind}, column by column {outputs}. Fine-tuned from
+{code(encoder)} on the train side of one split of {len(labels.transcripts):,} labelled transcripts
+by `isoclr finetune`. `AutoModelForSequenceClassification` loads it; `logits` has the predictions.
+
+Held-out scores over all splits, of which the weights are the first:
+
+```text
+{found.results.table().replace("```", "")}
+```
+"""
 
 
 def network_to_save(network: Network, labels: LabelSet) -> IsoCLRForSequenceClassification:

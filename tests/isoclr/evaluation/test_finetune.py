@@ -323,3 +323,6 @@ def test_a_file_of_labels_and_a_model_folder(clade, groups_folder, model_folder,
     assert (tmp_path / "finetune.png").stat().st_size > 10_000
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert model.config.id2label == {0: "half_life"}
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "What its head predicts" in card and "`half_life` (regression): a number" in card
+    assert found.results.table() in card
