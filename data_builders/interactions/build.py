@@ -85,7 +85,8 @@ class BuildReport:
     """What was read, left out and kept.
 
     Attributes:
-        steps: of each step, its name and the pairs, RNAs and proteins that are left after it.
+        steps: of each step, why pairs were left out, how many, and the pairs, RNAs and proteins
+            that are left after it; the first is what was read.
         sequences: tallies of the RNAs and the proteins that were read.
         categories: (RNA category, protein category) -> pairs that are kept.
         contradictory: ids of pairs with both labels, of which some are shown.
@@ -116,10 +117,10 @@ class BuildReport:
 
     def lines(self) -> list[str]:
         """What a person reads."""
-        said = []
+        said = [f"  {self.steps[0]['pairs']:,} pairs read, {self.steps[-1]['pairs']:,} left"]
         for step in self.steps:
-            gone = f" ({step['left_out']:,} left out)" if step["left_out"] else ""
-            said.append(f"  {step['pairs']:>9,} pairs  {step['step']}{gone}")
+            if step["left_out"]:
+                said.append(f"  left out {step['left_out']:,}: {step['step']}")
         for name, tally in self.sequences.items():
             said += [f"  {n} of the {name}: {reason}" for reason, n in tally.adjusted.items()]
         for name in ("rna_clusters", "protein_clusters"):
@@ -141,7 +142,7 @@ class _Steps:
         self._note("read", 0)
 
     def keep(self, mask: pl.Expr, step: str) -> None:
-        """Leave out the pairs for which the mask is not true."""
+        """Leave out the pairs for which the mask is not true; the step says why."""
         kept = self.frame.filter(mask)
         gone = self.frame.height - kept.height
         if gone and self._strict:
@@ -150,7 +151,8 @@ class _Steps:
         if gone and not kept.height:
             where = self.frame["where"][0]
             raise InputError(
-                f"{where}: {step}: got none of {gone:,} pairs left after this step, wanted some"
+                f"{where}: {step}: so it is with all {gone:,} pairs that were left, wanted others "
+                "too"
             )
         self.frame = kept
         self._note(step, gone)
@@ -267,15 +269,15 @@ def _apply_rules(
 ) -> None:
     """Leave out what the options say, a step at a time."""
     if (steps.frame["kind"] != RNA_PROTEIN).any():
-        steps.keep(pl.col("kind") == RNA_PROTEIN, "an RNA with a protein")
+        steps.keep(pl.col("kind") == RNA_PROTEIN, "not an RNA with a protein")
     if options.negatives != GIVEN and (steps.frame["label"] == 0).any():
-        steps.keep(pl.col("label") == 1, "interacts: negatives of the files do not count")
+        steps.keep(pl.col("label") == 1, "negative of the files")
     if options.exclude:
         lower = pl.col("rna_category").fill_null("").str.to_lowercase()
         names = [name.casefold() for name in options.exclude]
-        steps.keep(~lower.is_in(names), f"RNA is no {', '.join(options.exclude)}")
+        steps.keep(~lower.is_in(names), f"RNA is {' or '.join(options.exclude)}")
     if options.min_score is not None:
-        steps.keep(pl.col("score") >= options.min_score, f"score of {options.min_score} or more")
+        steps.keep(pl.col("score") >= options.min_score, f"score below {options.min_score}")
     for name in ("rna", "protein"):
         label = "RNA" if name == "rna" else name
         of_kind = molecules[f"{name}s"]
@@ -286,29 +288,27 @@ def _apply_rules(
             pl.Series(f"{name}_sequence", [m and m.sequence for m in chosen], pl.String),
             pl.Series(f"{name}_family", [m and m.family for m in chosen], pl.String),
         )
-        steps.keep(pl.col(f"{name}_id").is_not_null(), f"{label} has a sequence")
+        steps.keep(pl.col(f"{name}_id").is_not_null(), f"{label} without a sequence")
     for name in ("rna", "protein"):
         label = "RNA" if name == "rna" else name
         if options.max_length is not None:
             length = pl.col(f"{name}_sequence").str.len_bytes()
-            steps.keep(length <= options.max_length, f"{label} of at most {options.max_length}")
+            steps.keep(length <= options.max_length, f"{label} longer than {options.max_length}")
     if options.need_families:
-        steps.keep(pl.col("rna_family").is_not_null(), "RNA has a family")
-        steps.keep(pl.col("protein_family").is_not_null(), "protein has a family")
+        steps.keep(pl.col("rna_family").is_not_null(), "RNA without a family")
+        steps.keep(pl.col("protein_family").is_not_null(), "protein without a family")
     pair = ("rna_sequence", "protein_sequence")
     steps.frame = steps.frame.with_columns(labels=pl.col("label").n_unique().over(pair))
     both = steps.frame.filter(pl.col("labels") > 1).unique(pair, maintain_order=True)
     steps.report.contradictory = [f"{r} {p}" for r, p in both.select("rna_id", "protein_id").rows()]
     if both.height:
-        steps.keep(pl.col("labels") == 1, "one label for the pair of sequences")
-    steps.keep(pl.struct(pair).is_first_distinct(), "pair of sequences not seen before")
+        steps.keep(pl.col("labels") == 1, "both labels for a pair of sequences")
+    steps.keep(pl.struct(pair).is_first_distinct(), "pair of sequences seen before")
     if options.max_pairs is not None:
         for name in ("rna", "protein"):
             label = "RNA" if name == "rna" else name
             number = pl.len().over(f"{name}_sequence")
-            steps.keep(
-                number < options.max_pairs, f"{label} of fewer than {options.max_pairs} pairs"
-            )
+            steps.keep(number < options.max_pairs, f"{label} of {options.max_pairs} pairs or more")
 
 
 def _assembled(frame: pl.DataFrame, molecules) -> InteractionSet:

@@ -12,6 +12,9 @@ from data_builders.homology.homologs import HomologOptions, HomologReport, read_
 from data_builders.homology.phylogeny import read_species_distances
 from data_builders.homology.sources import HomologSource
 from data_builders.homology.tables import HomologyTable
+from data_builders.interactions.build import InteractionFiles, read_set
+from data_builders.interactions.clusters import read_cluster_table
+from data_builders.interactions.families import read_families
 from data_builders.labels.label_set import Join
 from data_builders.labels.sets import (
     gene_ontology_annotations,
@@ -76,6 +79,25 @@ def obo(path):
         # With terms gone, it is the annotations that have nothing to say.
         raise InputError(str(error).replace(str(annotations), str(path))) from error
 
+
+def interacting(path):
+    """The pairs of a damaged file, of undamaged sequences."""
+    files = {"rnas": ">r1\nACGU\n>r2\nGGGG\n", "proteins": ">p1\nMKL\n>p2\nMLL\n"}
+    for name, content in files.items():
+        path.with_suffix(f".{name}").write_text(content)
+    sides = {name: [path.with_suffix(f".{name}")] for name in files}
+    read_set(InteractionFiles(pairs=[path], **sides))
+
+
+RNAINTER = (
+    "Interactor1.Symbol\tCategory1\tInteractor2.Symbol\tCategory2\tRaw_ID1\tRaw_ID2\tscore\n"
+    "R1\tlncRNA\tP1\tRBP\tE:r1.2\tp1\t0.9\nP2\tTF\tR2\tmiRNA\tp2\tr2\t0.5\n"
+)
+TBLOUT = (
+    "#target name accession query name accession mdl mdl from mdl to seq from seq to strand\n"
+    "tRNA RF00005 r1 - cm 1 71 1 72 + no 1 0.5 0.0 60.1 1e-10 ! tRNA\n"
+    "5S_rRNA RF00001 r2 - cm 1 119 1 120 + no 1 0.5 0.0 90.1 1e-20 ! 5S\n"
+)
 
 CASES = {
     "generic": ("group_id\tspecies\tgene_id\nH\thuman\tg1\nH\tmouse\tm1\n", homology),
@@ -162,6 +184,10 @@ CASES = {
         "N_unmapped\t1\t1\t1\nN_noFeature\t1\t1\t1\ng1\t5\t2\t3\ng2\t0\t1\t2\n",
         lambda path: read_expression([path]),
     ),
+    "RPI pairs": ("p1\tr1\t1\np2\tr2\t0\np1\tr2\t0\n", interacting),
+    "RNAInter": (RNAINTER, interacting),
+    "hits of Rfam": (TBLOUT, read_families),
+    "clusters of MMseqs2": ("r1\tr1\nr1\tr2\nr3\tr3\n", read_cluster_table),
     "table of samples": ("sample\ttissue\nlong_name\tlung\ntwo\tliver\n", read_obs),
 }
 PIECES = (b"\t", b"\n", b"\0", b'"', b",", b"\xff", b"NaN", b"-1", b"1e999", b"\xef\xbb\xbf")

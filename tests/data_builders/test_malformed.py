@@ -19,6 +19,8 @@ from data_builders.groups.build import GenomeSource, TableSource, build
 from data_builders.homology.homologous_genes import read_homology
 from data_builders.homology.homologs import HomologOptions, HomologReport, read_homologs
 from data_builders.homology.sources import HomologSource
+from data_builders.interactions.build import BuildOptions as PairOptions
+from data_builders.interactions.build import InteractionFiles, read_set
 from data_builders.labels.label_set import read_labels
 from data_builders.records import InputError
 from data_builders.tables import read_transcript_table
@@ -29,6 +31,7 @@ FOLDER = Path(__file__).parent / "malformed"
 GENOME, GTF, TABLE = (FOLDER / name for name in ("genome.fa", "ok.gtf", "ok.tsv"))
 FAMILY = FOLDER / "family.fa"
 EXPRESSION = FOLDER / "expression.tsv"
+PAIRS, RNAS, PROTEINS = (FOLDER / name for name in ("pairs.txt", "rnas.fa", "proteins.fa"))
 DOCS = Path(__file__).parents[2] / "docs" / "FORMATS.md"
 
 
@@ -96,6 +99,17 @@ def sample_table(path, tally):
     return expression(EXPRESSION, tally, read_obs(path))
 
 
+def interacting(tally, **files):
+    files = {"pairs": PAIRS, "rnas": RNAS, "proteins": PROTEINS} | files
+    chosen = InteractionFiles(**{name: [path] for name, path in files.items()})
+    interactions, report = read_set(chosen, PairOptions(strict=tally.strict))
+    tally.read += report.steps[0]["pairs"]
+    tally.skipped.update({s["step"]: s["left_out"] for s in report.steps if s["left_out"]})
+    for found in report.sequences.values():
+        tally.adjusted.update(found.adjusted)
+    return list(zip(interactions.rna.tolist(), interactions.protein.tolist(), strict=True))
+
+
 ANNOTATION = (annotated, lambda path: ([GenomeSource(GENOME, path, "human")], None))
 KINDS = {
     "gtf": ANNOTATION,
@@ -123,6 +137,9 @@ KINDS = {
     "tree": (homologs_by_tree, None),
     "expression": (expression, None),
     "samples": (sample_table, None),
+    "pairs": (lambda path, tally: interacting(tally, pairs=path), None),
+    "rnas": (lambda path, tally: interacting(tally, rnas=path), None),
+    "proteins": (lambda path, tally: interacting(tally, proteins=path), None),
 }
 KINDS["2bit"] = KINDS["fasta"]
 
@@ -301,6 +318,8 @@ TITLES = {
     **{"homology": "homology", "labels": "labels"},
     **{"homologs": "homologs", "tree": "tree of species"},
     **{"expression": "expression", "samples": "table of samples"},
+    **{"pairs": "pairs of RNAs and proteins", "rnas": "RNAs of pairs"},
+    **{"proteins": "proteins of pairs"},
 }
 
 

@@ -90,8 +90,8 @@ def test_each_sequence_once(tmp_path):
     assert [rna.id for rna in interactions.rnas] == ["r1", "r2"]
     assert report.contradictory == ["r1 p2"]
     assert left_out(report) == {
-        "one label for the pair of sequences": 2,
-        "pair of sequences not seen before": 1,
+        "both labels for a pair of sequences": 2,
+        "pair of sequences seen before": 1,
     }
 
 
@@ -99,8 +99,8 @@ def test_pairs_without_a_sequence_are_counted(tmp_path):
     files = written(tmp_path, "p1 r1 1\np1 r9 1\np9 r2 1\n")
     interactions, report = read_set(files)
     assert rows(interactions) == [("r1", "p1", 1)]
-    assert left_out(report) == {"RNA has a sequence": 1, "protein has a sequence": 1}
-    with pytest.raises(InputError, match=r"pairs.txt:2: RNA has a sequence"):
+    assert left_out(report) == {"RNA without a sequence": 1, "protein without a sequence": 1}
+    with pytest.raises(InputError, match=r"pairs.txt:2: RNA without a sequence"):
         read_set(files, BuildOptions(strict=True))
 
 
@@ -125,9 +125,9 @@ def test_rnainter(tmp_path):
     assert rows(interactions) == [("r1", "p1", 1), ("r2", "p1", 1)]
     assert [rna.category for rna in interactions.rnas] == ["lncRNA", "miRNA"]
     assert left_out(report) == {
-        "an RNA with a protein": 2,
-        "RNA is no mrna": 1,
-        "score of 0.3 or more": 1,
+        "not an RNA with a protein": 2,
+        "RNA is mrna": 1,
+        "score below 0.3": 1,
     }
     assert report.categories == {("lncRNA", "protein"): 1, ("miRNA", "protein"): 1}
 
@@ -178,7 +178,7 @@ def test_molecules_of_many_pairs_are_left_out(tmp_path):
         written(tmp_path, pairs, rnas, proteins), BuildOptions(max_pairs=2)
     )
     assert rows(interactions) == [("r1", "p0", 1)]
-    assert left_out(report) == {"RNA of fewer than 2 pairs": 3}
+    assert left_out(report) == {"RNA of 2 pairs or more": 3}
 
 
 def test_writes_set_report_and_figure(tmp_path):
@@ -196,7 +196,10 @@ def test_writes_set_report_and_figure(tmp_path):
 
 
 REFUSED = {
-    "no pair has a sequence": ({"pairs": "p1 x 1\n"}, "got none of 1 pairs left after this step"),
+    "no pair has a sequence": (
+        {"pairs": "p1 x 1\n"},
+        "RNA without a sequence: so it is with all 1 pairs",
+    ),
     "label of 2": ({"pairs": "p1 r1 1\np1 r1 2\n"}, "pairs.txt:2: got 'p1 r1 2', wanted a protein"),
     "no pair": ({"pairs": "rna_id,protein_id\n"}, "pairs.txt: got no pair"),
     "other columns": ({"pairs": "a,b\n1,2\n"}, "pairs.txt: columns: got a, b, wanted rna_id and"),
