@@ -1,6 +1,7 @@
 """Figures of the page, as arrays of pixels."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def draw_tracks(transcript: Transcript) -> Tracks:
     content.tick_params(labelsize=8)
     for axes in (body, content):
         axes.spines[["top", "right", "left"]].set_visible(False)
-    pixels = _pixels(lambda path: write_figure(figure, path, _DPI))
+    pixels = pixels_of(lambda path: write_figure(figure, path, _DPI))
     bounds = content.get_position()
     width = pixels.shape[1]
     return Tracks(pixels=pixels, left=bounds.x0 * width, right=bounds.x1 * width, length=length)
@@ -81,7 +82,7 @@ def draw_tracks(transcript: Transcript) -> Tracks:
 
 def draw_explanation(explanation: Explanation) -> np.ndarray:
     """Draw an explanation as `isoclr explain` does: uint8 (height, width, 3)."""
-    return _pixels(
+    return pixels_of(
         lambda path: plot_explanation(
             explanation.transcript,
             explanation.contributions,
@@ -101,8 +102,8 @@ def _composition(sequence: str) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(letters) - size + 1) + size / 2, (sums[size:] - sums[:-size]) / size
 
 
-def _pixels(draw) -> np.ndarray:
-    """What a function draws into a file, as uint8 (height, width, 3)."""
+def pixels_of(draw: Callable[[Path], object]) -> np.ndarray:
+    """Return what a function draws into a file that it is given: uint8 (height, width, 3)."""
     with tempfile.TemporaryDirectory(prefix="isoclr-app-") as folder:
         path = Path(folder) / "figure.png"
         draw(path)

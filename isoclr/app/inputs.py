@@ -27,11 +27,21 @@ class Limits:
         bytes: of each file, unpacked; of the typed text too.
         transcripts: of all.
         nucleotides: of each transcript.
+        molecules: RNAs, and proteins; every one of these is scored with every one of those.
+        letters: of each RNA and protein.
+        samples: of expression.
     """
 
     bytes: int = 10_000_000
     transcripts: int = 200
     nucleotides: int = 20_000
+    molecules: int = 40
+    letters: int = 20_000
+    samples: int = 2_000
+
+
+LIMITS = Limits()
+"""Of a page that does not say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +62,7 @@ class Given:
     junctions: str = ""
 
 
-def read_upload(path: str | Path, limits: Limits = Limits()) -> bytes:
+def read_upload(path: str | Path, limits: Limits = LIMITS) -> bytes:
     """Return the content of an uploaded file, unpacked where it is gzip.
 
     Raises:
@@ -69,7 +79,7 @@ def read_upload(path: str | Path, limits: Limits = Limits()) -> bytes:
             content = file.read(limits.bytes + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{name}: got a damaged gzip file, wanted a whole one") from error
-    _check_size(name, len(content), limits)
+    check_size(name, len(content), limits)
     return content
 
 
@@ -77,7 +87,7 @@ def read_transcripts(
     fasta: str | bytes,
     annotation: bytes | None = None,
     given: Given = Given(),
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
 ) -> tuple[list[Transcript], list[str]]:
     """Read transcripts of FASTA text, with their structure as far as it is said.
 
@@ -94,15 +104,10 @@ def read_transcripts(
         InputError: in one line without a path of this machine: nothing given, too much, what the
             readers refuse, or coordinates of several transcripts.
     """
-    content = fasta.encode() if isinstance(fasta, str) else fasta
-    if not content.strip():
-        raise InputError("got no sequence, wanted FASTA text or a file")
-    for name, size in ((_FASTA, len(content)), (_ANNOTATION, len(annotation or b""))):
-        _check_size(name, size, limits)
-    if not content.lstrip().startswith(b">"):
-        content = f">{_NAME}\n".encode() + content
+    check_size(_ANNOTATION, len(annotation or b""), limits)
+    content = as_fasta(fasta, _FASTA, limits)
     tally = Tally()
-    with _folder() as folder:
+    with private_folder() as folder:
         (folder / _FASTA).write_bytes(content)
         if annotation:
             (folder / _ANNOTATION).write_bytes(annotation)
@@ -122,6 +127,24 @@ def read_transcripts(
     return transcripts, notes_of(tally)
 
 
+def as_fasta(given: str | bytes, name: str, limits: Limits) -> bytes:
+    """Return FASTA; a text without a header becomes one sequence with the name "sequence".
+
+    Args:
+        given: what was typed or uploaded.
+        name: what an error calls it.
+        limits: bounds.
+
+    Raises:
+        InputError: nothing, or more bytes than allowed.
+    """
+    content = given.encode() if isinstance(given, str) else given
+    if not content.strip():
+        raise InputError(f"{name}: got none, wanted FASTA text or a file")
+    check_size(name, len(content), limits)
+    return content if content.lstrip().startswith(b">") else f">{_NAME}\n".encode() + content
+
+
 def notes_of(tally: Tally) -> list[str]:
     """Return one line for each reason by which records were skipped or changed."""
     return [
@@ -133,8 +156,8 @@ def notes_of(tally: Tally) -> list[str]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for files that readers want by path; errors within name the files alone."""
+def private_folder() -> Iterator[Path]:
+    """Yield a folder for files that are read or written by path; errors name the files alone."""
     with tempfile.TemporaryDirectory(prefix="isoclr-app-") as name:
         try:
             yield Path(name)
@@ -142,7 +165,12 @@ def _folder() -> Iterator[Path]:
             raise InputError(str(error).replace(f"{name}/", "")) from None
 
 
-def _check_size(name: str, size: int, limits: Limits) -> None:
+def check_size(name: str, size: int, limits: Limits) -> None:
+    """Refuse what has more bytes than allowed; the error calls it by `name`.
+
+    Raises:
+        InputError: so it is.
+    """
     if size > limits.bytes:
         raise InputError(
             f"{name}: got more than {limits.bytes:,} bytes, wanted at most so many; "

@@ -1,37 +1,93 @@
 """The page, as Gradio shows it; everything that it says comes from the modules beside it."""
 
 import os
+from dataclasses import dataclass
 
 import gradio as gr
 
 from data_builders.records import InputError
-from isoclr.app.inputs import Limits
+from isoclr.app.inputs import LIMITS, Limits
 from isoclr.app.parts import KEPT
+from isoclr.app.profiles import ProfileModel
+from isoclr.app.released import released
+from isoclr.app.tab_pairs import pair_tab
+from isoclr.app.tab_profiles import profile_tab
 from isoclr.app.tab_transcripts import transcript_tab
 from isoclr.app.transcripts import Engine, load_engine
-from isoclr.shipped import DEFAULT_MODEL
+from isoclr.evaluation.embed_expression import load_expression_model
+from isoclr.evaluation.interact import PairModel
+from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 TITLE = "isoclr"
 HOST, PORT = "127.0.0.1", 7860
-LIMITS = Limits()
 
 _WAITING = 32  # requests that wait at most; one is computed at a time
 _SESSIONS = 100
 _CSS = ".gradio-container { max-width: 1100px !important; margin: 0 auto; }"
 
 
-def make_page(engine: Engine, limits: Limits = LIMITS) -> gr.Blocks:
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """The models that answer, a tab each.
+
+    Attributes:
+        engine: of transcripts.
+        pairs: of RNAs and proteins; None where there is none.
+        pairs_name: of that model.
+        profiles: of expression; None where there is none.
+    """
+
+    engine: Engine
+    pairs: PairModel | None = None
+    pairs_name: str = ""
+    profiles: ProfileModel | None = None
+
+
+def load_models(
+    model: str | os.PathLike = DEFAULT_MODEL,
+    pairs: str | os.PathLike | None = None,
+    expression: str | os.PathLike | None = None,
+) -> Models:
+    """Load the models of the page.
+
+    Args:
+        model: an encoder of transcripts, as `load_model` takes it.
+        pairs: a model of interactions; None: the one that ships, if any.
+        expression: a model of expression; None: the one that ships, if any.
+
+    Raises:
+        InputError: what loading raises.
+    """
+    pairs = pairs or released("rpi")
+    expression = expression or released("isoclr_expression")
+    profiles = None
+    if expression is not None:
+        encoder, processor = load_expression_model(resolve_model(expression))
+        name = os.path.basename(os.path.normpath(expression))
+        profiles = ProfileModel(name=name, encoder=encoder, processor=processor)
+    return Models(
+        engine=load_engine(model),
+        pairs=None if pairs is None else PairModel(pairs),
+        pairs_name="" if pairs is None else os.path.basename(os.path.normpath(pairs)),
+        profiles=profiles,
+    )
+
+
+def make_page(models: Models, limits: Limits = LIMITS) -> gr.Blocks:
     """Make the page.
 
     Args:
-        engine: the model of the transcript tab.
+        models: that answer.
         limits: of uploads.
     """
-    # One visitor's request at a time is computed, whichever it is.
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
-        gr.Markdown(f"# {TITLE}\nWhat a pre-trained encoder says of RNA, by `{engine.name}`.")
+        gr.Markdown(f"# {TITLE}\nWhat pre-trained encoders say of your RNA and your samples.")
         with gr.Tab("Transcripts"):
-            transcript_tab(engine, limits)
+            transcript_tab(models.engine, limits)
+        with gr.Tab("RNA–protein pairs"):
+            pair_tab(models.pairs, models.pairs_name, limits)
+        with gr.Tab("Expression"):
+            profile_tab(models.profiles, limits)
     return page.queue(max_size=_WAITING, api_open=False)
 
 
@@ -74,15 +130,6 @@ def serve(page: gr.Blocks, host: str = HOST, port: int = PORT, *, wait: bool = T
         print(f"isoclr app: {address} (Ctrl-C ends it)", flush=True)
         page.block_thread()
     return address
-
-
-def run_app(model: str | os.PathLike = DEFAULT_MODEL, host: str = HOST, port: int = PORT) -> None:
-    """Load a model and serve the page of it.
-
-    Raises:
-        InputError: as `load_engine` and `serve`.
-    """
-    serve(make_page(load_engine(model)), host, port)
 
 
 def _theme() -> gr.themes.Base:

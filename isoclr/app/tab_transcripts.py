@@ -96,9 +96,9 @@ def _handed_in(engine: Engine, limits: Limits) -> tuple[list, gr.Button]:
     if not names:
         gr.Markdown(f"`{engine.name}` brings no head, so nothing is predicted.")
     gr.Markdown(
-        f"At most {limits.transcripts:,} transcripts of {limits.nucleotides:,} nt, and "
-        f"{limits.bytes / 1e6:,.0f} MB a file. The model reads exon junctions and CDS too: without "
-        "them a prediction is worth less."
+        f"By `{engine.name}`. At most {limits.transcripts:,} transcripts of "
+        f"{limits.nucleotides:,} nt, and {limits.bytes / 1e6:,.0f} MB a file. The model reads exon "
+        "junctions and CDS too: without them a prediction is worth less."
     )
     button = gr.Button("Read and predict", variant="primary", elem_id="read")
     example.click(lambda: _EXAMPLE, None, [text], api_visibility="private")

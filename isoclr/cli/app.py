@@ -10,6 +10,13 @@ from isoclr.shipped import DEFAULT_MODEL
 
 def app(
     model: Model = DEFAULT_MODEL,
+    pairs: Annotated[
+        str | None,
+        Option(metavar="MODEL", help="of RNA–protein interactions; by default the one that ships"),
+    ] = None,
+    expression: Annotated[
+        str | None, Option(metavar="MODEL", help="of expression; by default the one that ships")
+    ] = None,
     host: Annotated[
         str, Option(metavar="ADDRESS", help="to listen on; 0.0.0.0 lets other machines in")
     ] = "127.0.0.1",
@@ -24,6 +31,6 @@ def app(
     """
     if importlib.util.find_spec("gradio") is None:
         raise InputError("the page needs the package gradio: pip install 'isoclr[app]'")
-    from isoclr.app.page import run_app
+    from isoclr.app.page import load_models, make_page, serve
 
-    run_app(model, host, port)
+    serve(make_page(load_models(model, pairs, expression)), host, port)

@@ -113,13 +113,14 @@ def write_embeddings(
 
 
 def plot_embeddings(
-    embeddings: np.ndarray, labels: np.ndarray, label: str, path: str | os.PathLike
+    embeddings: np.ndarray, labels: np.ndarray | None, label: str, path: str | os.PathLike
 ) -> None:
     """Draw the first two principal components of embeddings, coloured by a label.
 
     Args:
         embeddings: (samples, width).
-        labels: of the samples, (samples,); the most frequent `_CLASSES` have a colour each.
+        labels: of the samples, (samples,); the most frequent `_CLASSES` have a colour each. None:
+            all have the same.
         label: what they are, for the title.
         path: the image to write.
     """
@@ -127,7 +128,8 @@ def plot_embeddings(
     u, spread, _ = np.linalg.svd(centred, full_matrices=False)
     scores = u[:, :2] * spread[:2]
     shares = spread**2 / max(float((spread**2).sum()), 1e-12)
-    names, which, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    shown = np.full(len(embeddings), "") if labels is None else labels
+    names, which, counts = np.unique(shown.astype(str), return_inverse=True, return_counts=True)
     figure = new_figure(7.5, 5)
     axes = figure.subplots()
     coloured = np.argsort(-counts, kind="stable")[:_CLASSES]
@@ -142,8 +144,11 @@ def plot_embeddings(
     for number, axis in enumerate((axes.xaxis, axes.yaxis)):
         axis.set_label_text(f"component {number + 1} ({shares[number]:.0%} of the variance)")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
-    save_figure(figure, f"Embeddings of {len(embeddings):,} samples by {plain(label)}", path)
+    title = f"Embeddings of {len(embeddings):,} samples"
+    if labels is not None:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+        title += f" by {plain(label)}"
+    save_figure(figure, title, path)
 
 
 def _colour(place: int) -> tuple:

@@ -377,7 +377,7 @@ def plot_matrix(queries: Queries, scores: Scores, path: str | os.PathLike) -> No
         )
     matrix = scores.matrix
     rows, columns = _order(matrix), _order(matrix.T)
-    figure = new_figure(min(3 + 0.16 * len(columns), 14), min(1.8 + 0.16 * len(rows), 12))
+    figure = new_figure(min(4.5 + 0.16 * len(columns), 14), min(1.8 + 0.16 * len(rows), 12))
     axes = figure.subplots()
     image = axes.imshow(matrix[np.ix_(rows, columns)], cmap="RdBu_r", vmin=0, vmax=1, aspect="auto")
     figure.colorbar(image, ax=axes, label="probability", shrink=0.8)

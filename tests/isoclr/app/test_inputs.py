@@ -40,7 +40,7 @@ def test_coordinates_and_guesses():
 @pytest.mark.parametrize(
     "fasta, given, message",
     [
-        ("", Given(), "got no sequence"),
+        ("", Given(), "sequences: got none"),
         (">a\nAC!T\n", Given(), "sequences:2: sequence of 'a': got '!'"),
         (">a\nA\n>a\nC\n", Given(), "sequences:3: name: got 'a' again"),
         (">a\nA\n>b\nC\n", Given(cds="0-1"), "got them for 2 transcripts"),

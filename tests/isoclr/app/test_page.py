@@ -16,12 +16,12 @@ from isoclr.cli import main
 def address(engine):
     """Of a running page."""
     pytest.importorskip("gradio", reason="no gradio: pip install 'isoclr[app]'")
-    from isoclr.app.page import make_page, serve
+    from isoclr.app.page import Models, make_page, serve
 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    page = make_page(engine)
+    page = make_page(Models(engine=engine))
     yield serve(page, port=port, wait=False).rstrip("/")
     page.close(verbose=False)
 
@@ -42,10 +42,10 @@ def test_the_page_asks_no_other_host(address):
 @pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(address, engine):
     from data_builders.records import InputError
-    from isoclr.app.page import make_page, serve
+    from isoclr.app.page import Models, make_page, serve
 
     with pytest.raises(InputError, match="cannot be listened on, wanted a free port"):
-        serve(make_page(engine), port=urlsplit(address).port, wait=False)
+        serve(make_page(Models(engine=engine)), port=urlsplit(address).port, wait=False)
 
 
 @pytest.mark.slow
@@ -80,6 +80,11 @@ def test_a_visitor_types_a_sequence_and_reads_the_result(address, browser):
     assert "position 0: G to A, 5'UTR" in said and "a toy's number" in said
     find("#explain").click()
     until(lambda: find("#explained img"))
+
+    tabs = browser.find_elements("css selector", "button[role=tab]")
+    for tab, said in zip(tabs[1:], ("#no_pairs", "#no_profiles"), strict=True):
+        tab.click()
+        until(lambda said=said: "comes with this installation" in find(said).text)
 
     asked = browser.execute_script(
         "return performance.getEntriesByType('resource').map(e => e.name)"
