@@ -29,7 +29,7 @@ from isoclr.objectives.interactions.vectors import MoleculeVectors
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer, RPIConfig
 from toys import tiny
 
-TOWERS = {"design": "towers", "kernel_size": 8, "motifs": 32, "hidden_size": 16, "dropout": 0.1}
+TOWERS = {"design": "towers", "kernel_size": 8, "motifs": 64, "hidden_size": 16, "dropout": 0.1}
 SMALL = {"design": "towers", "kernel_size": 3, "motifs": 4, "hidden_size": 4}
 
 
@@ -46,7 +46,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated")
-    write_interactions(simulate_interactions(100, 70, motifs=4), folder)
+    write_interactions(simulate_interactions(120, 80, motifs=4), folder)
     return folder
 
 
@@ -75,8 +75,8 @@ def objective(folder, data, share=(0, 1), **changes):
 
 def test_planted_motifs_are_found_in_pairs_of_new_molecules(tmp_path, simulated):
     """Of RNAs and proteins that are all new, where a table of known molecules says .5."""
-    keys = {"batch_size": 64, "steps": 120, "warmup_steps": 20, "weight_decay": 0.01}
-    keys |= {"evaluate_every": 60, "checkpoint_every": 120, "negatives": "given"}
+    keys = {"batch_size": 64, "steps": 150, "warmup_steps": 20, "weight_decay": 0.01}
+    keys |= {"evaluate_every": 50, "checkpoint_every": 150, "negatives": "given"}
     path = recipe_file(tmp_path, simulated, model=TOWERS, **keys)
     train.main([str(path)])
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
