@@ -164,7 +164,7 @@ def _log_parts(
         report.unit = unit if report.unit in ("", unit) else "several"
     for name, column in options.obs.items():
         if not report.obs_matched.get(name) and not seen & column.keys():
-            there, here = next(iter(column), "(none)"), next(iter(seen), "(none)")
+            there, here = next(iter(column), "(none)"), min(seen, default="(none)")
             raise InputError(
                 f"{paths[0]}: obs {name}: got none of its samples: {there!r} there, {here!r} here"
             )

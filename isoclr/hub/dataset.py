@@ -81,7 +81,7 @@ def push_dataset(
         return str(done.pr_url or url)
 
     with hub_errors(repo, api.endpoint):
-        return _retry(attempt, api.endpoint)
+        return retry(attempt, api.endpoint)
 
 
 def _configurations(folders) -> dict[str, Path]:
@@ -197,7 +197,8 @@ def _reports_there(api: HfApi, name: str, revision: str, present: set[str]) -> d
     }
 
 
-def _retry(attempt: Callable[[], str], endpoint: str) -> str:
+def retry(attempt: Callable[[], str], endpoint: str) -> str:
+    """Call what uploads; where a Hub is away or busy, call it again for more than a minute."""
     for wait in _WAITS:
         try:
             return attempt()
