@@ -61,8 +61,8 @@ def expression_demo_commands(output: Path) -> list[tuple[str, list[str]]]:
             "Tissues from few labels, beside plain baselines",
             [
                 *("isoclr", "phenotype", str(matrix), "--label", "tissue", "--group", "donor"),
-                *("--methods", "scarf", "--labels", "0.1,1", "--folds", "3", "--seeds", "1"),
-                *("--steps", "200", "--no-controls", "--output", f"{output}/phenotype"),
+                *("--methods", "scarf", "--labels", "0.1,1", "--folds", "2", "--seeds", "1"),
+                *("--steps", "100", "--no-controls", "--output", f"{output}/phenotype"),
             ],
         ),
     ]

@@ -145,6 +145,15 @@ def is_matrix_file(path: Path) -> bool:
     return _KEY in (pq.read_schema(path).metadata or {})
 
 
+def is_sparse_file(path: Path) -> bool:
+    """Whether a file was written by `write_matrix`, of sparse values."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return False  # no Parquet file: whoever reads it says so
+    return _KEY in (schema.metadata or {}) and "indices" in schema.names
+
+
 def read_parts(path: Path) -> Iterator[ExpressionMatrix]:
     """The samples of a file of `write_matrix`, a row group at a time."""
     file = pq.ParquetFile(path)

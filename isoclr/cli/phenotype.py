@@ -84,6 +84,7 @@ def phenotype(
         PhenotypeOptions,
         compare_phenotypes,
         labels_saved_lines,
+        of_sources,
         phenotype_labels,
         splits_across,
         survival_labels,
@@ -114,6 +115,12 @@ def phenotype(
     )
     matrix, report = read_expression([data], reading.made())
     print("\n".join(report.lines()), file=sys.stderr)
+    sides = ()
+    if train_on is not None and test_on is not None:
+        sides = _named("--train-on", train_on), _named("--test-on", test_on)
+        matrix, others = of_sources(matrix, sides)
+        if others:
+            print(f"{others:,} samples of neither side are left out", file=sys.stderr)
     columns = [label] if event is None else [label, event]
     matrix, without = with_label(matrix, *columns)
     if without:
@@ -122,10 +129,7 @@ def phenotype(
         found = phenotype_labels(matrix, label, group)
     else:
         found = survival_labels(matrix, label, event, group)
-    splits = None
-    if train_on is not None and test_on is not None:
-        sides = _named("--train-on", train_on), _named("--test-on", test_on)
-        splits = splits_across(matrix, found, *sides, options.seeds)
+    splits = splits_across(matrix, found, *sides, options.seeds) if sides else None
     results = compare_phenotypes(matrix, found, Path(output), options, splits)
     print("\n".join([results.table(), *labels_saved_lines(results)]))
 

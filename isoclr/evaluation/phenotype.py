@@ -181,6 +181,28 @@ def with_label(matrix: ExpressionMatrix, *columns: str) -> tuple[ExpressionMatri
     return matrix.select(known), len(matrix.samples) - len(known)
 
 
+def of_sources(
+    matrix: ExpressionMatrix, sources: Sequence[tuple[str, str]]
+) -> tuple[ExpressionMatrix, int]:
+    """The samples of some sources, and how many are of none.
+
+    Args:
+        matrix: of the samples.
+        sources: a column of `obs` and a value of it, each.
+
+    Raises:
+        InputError: a column or value that is not there.
+    """
+    inside = np.zeros(len(matrix.samples), bool)
+    for column, value in sources:
+        values = matrix.column(column).astype(str)
+        if not (values == value).any():
+            known = ", ".join(map(repr, sorted(set(values.tolist()))[:10]))
+            raise InputError(f"{column}: got no sample of {value!r}, wanted one of {known}")
+        inside |= values == value
+    return matrix.select(np.flatnonzero(inside)), int((~inside).sum())
+
+
 def splits_across(
     matrix: ExpressionMatrix,
     labels: Labels,
@@ -200,13 +222,11 @@ def splits_across(
     Raises:
         InputError: a column or value that is not there, or see `transfer_splits`.
     """
-    sides = []
-    for column, value in (train_on, test_on):
-        values = matrix.column(column).astype(str)
-        sides.append(np.flatnonzero(values == value))
-        if not len(sides[-1]):
-            known = ", ".join(map(repr, sorted(set(values.tolist()))[:10]))
-            raise InputError(f"{column}: got no sample of {value!r}, wanted one of {known}")
+    of_sources(matrix, (train_on, test_on))  # which says what is not there
+    sides = [
+        np.flatnonzero(matrix.column(column).astype(str) == value)
+        for column, value in (train_on, test_on)
+    ]
     classes = labels.targets[:, 1] if labels.task == SURVIVAL else labels.targets
     return transfer_splits((sides[0], sides[1]), labels.groups, classes, seeds)
 

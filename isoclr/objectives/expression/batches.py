@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from isoclr.objectives.expression.recipe import ExpressionRecipe
+from isoclr.objectives.expression.rows import DenseRows, SparseRows
 from isoclr.training.order import EpochOrder, keyed_hash, permute
 
 _ORDER, CORRUPTION, _DROPOUT, _HELD_OUT = range(4)
@@ -50,7 +51,7 @@ class ExpressionBatches:
     nothing.
 
     Args:
-        z: z-scores of training, float32 (samples, genes).
+        z: z-scores of training: float32 (samples, genes), or rows that are made when asked for.
         recipe: says how views are made.
         dropout_shape: (layers, hidden) of the encoder.
         dropout: of the encoder.
@@ -61,7 +62,7 @@ class ExpressionBatches:
 
     def __init__(
         self,
-        z: np.ndarray,
+        z: np.ndarray | DenseRows | SparseRows,
         recipe: ExpressionRecipe,
         *,
         dropout_shape: tuple[int, int],
@@ -70,8 +71,13 @@ class ExpressionBatches:
         rank: int = 0,
         world_size: int = 1,
     ):
-        self.z, self.recipe, self.modules = z, recipe, modules
-        self.low, self.high = z.min(0), z.max(0)
+        self.z = DenseRows(z) if isinstance(z, np.ndarray) else z
+        self.recipe, self.modules = recipe, modules
+        if isinstance(self.z, DenseRows):
+            self.low, self.high = self.z.z.min(0), self.z.z.max(0)
+        else:
+            processor = self.z.processor
+            self.low, self.high = np.float32(processor.low), np.float32(processor.high)
         self.order = EpochOrder([len(z)], [1.0], recipe.batch_size)
         self.dropout_shape, self.dropout = dropout_shape, dropout
         self.rank, self.world_size = rank, world_size
@@ -130,7 +136,7 @@ class ExpressionBatches:
             other = self.low + draws * (self.high - self.low)
         else:
             samples = rng.integers(len(self.z), size=clean.shape)
-            other = self.z[samples, np.arange(clean.shape[1])]
+            other = self.z.at(samples)
         return np.where(mask, other, clean), mask
 
     def _half(self, clean: np.ndarray, rng) -> np.ndarray:

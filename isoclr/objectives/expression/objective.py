@@ -1,6 +1,5 @@
 """SCARF, VIME, BYOL, denoising and halves on bulk expression (btaf533)."""
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -8,8 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from data_builders.expression.prepare import read_expression
-from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.objectives.base import Objective
 from isoclr.objectives.card import CardFacts
@@ -21,11 +18,13 @@ from isoclr.objectives.expression.batches import (
     held_out_samples,
 )
 from isoclr.objectives.expression.recipe import ExpressionRecipe
+from isoclr.objectives.expression.rows import load_training_data
 from isoclr.training.curves import Panel
 from isoclr.training.processes import gather_rows, sum_over_processes, summed_over_processes
-from modeling_isoclr import ExpressionForPreTraining, ExpressionProcessor, contrastive_loss
+from modeling_isoclr import ExpressionForPreTraining, contrastive_loss
 from modeling_isoclr.modeling_expression import ExpressionBatchNorm
 
+_MOST_HELD_OUT = 2048
 _COLLAPSED = 2.0  # an effective rank below this is a line or a point
 _HELD_OUT_STEP = 1 << 40  # no step of training: its draws are those of evaluation
 
@@ -41,32 +40,16 @@ class ExpressionObjective(Objective):
 
     def __init__(self, recipe: ExpressionRecipe, rank: int, world_size: int):
         super().__init__(recipe, rank, world_size)
-        matrix, report = read_expression([recipe.data])
-        if recipe.group_column is None:
-            groups = np.array(matrix.samples)
-        else:
-            groups = matrix.column(recipe.group_column)
-        self._held_out = held_out_samples(groups, recipe.held_out_fraction, recipe.seed)
-        train = np.flatnonzero(~self._held_out)
-        values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
-        try:
-            self.processor = ExpressionProcessor.fit(
-                values[train],
-                matrix.genes,
-                n_genes=recipe.n_genes,
-                transform=recipe.transform,
-                clip=recipe.clip,
-            )
-        except ValueError as error:
-            raise InputError(f"{recipe.data}: {error}") from None
-        self._z = self.processor(values, matrix.genes)["values"]
-        self._samples = [matrix.samples[row] for row in train]
+        self.data = load_training_data(
+            recipe, lambda groups: held_out_samples(groups, recipe.held_out_fraction, recipe.seed)
+        )
+        self.processor = self.data.processor
         self.config = recipe.encoder_config(len(self.processor.genes))
         modules = None
         if recipe.method == "halves" and recipe.gene_modules:
-            modules = gene_modules(self._z[train], recipe.gene_modules, recipe.seed)
+            modules = gene_modules(self.data.for_modules(), recipe.gene_modules, recipe.seed)
         self.batches = ExpressionBatches(
-            self._z[train],
+            self.data.train,
             recipe,
             dropout_shape=(self.config.num_hidden_layers, self.config.hidden_size),
             dropout=self.config.dropout,
@@ -74,14 +57,13 @@ class ExpressionObjective(Objective):
             rank=rank,
             world_size=world_size,
         )
-        checksum = hashlib.sha256(self._z.tobytes()).hexdigest()
-        self.fingerprint = [(Path(recipe.data).name, checksum)]
+        self.fingerprint = [(Path(recipe.data).name, self.data.checksum)]
         self.steps_per_epoch = self.batches.order.steps_per_epoch
         if rank == 0:
             said = [
-                *report.lines(),
-                f"{len(train):,} samples to train on, "
-                f"{int(self._held_out.sum()):,} held out; {len(self.processor.genes):,} genes",
+                *self.data.said,
+                f"{len(self.data.train):,} samples to train on, "
+                f"{len(self.data.held_out):,} held out; {len(self.processor.genes):,} genes",
             ]
             print("\n".join(said), file=sys.stderr)
 
@@ -108,11 +90,11 @@ class ExpressionObjective(Objective):
             `held_out_loss`; `effective_rank` of the embeddings (Roy & Vetterli 2007: the
             exponential of the entropy of their singular values); and of their two views
             `alignment` and `uniformity` (arXiv 2005.10242), where there are two. Nothing with fewer
-            than two held-out samples.
+            than two held-out samples; of more than 2,048 the first.
         """
-        z = self._z[self._held_out]
-        if len(z) < 2:
+        if len(self.data.held_out) < 2:
             return {}
+        z = self.data.held_out[np.arange(min(len(self.data.held_out), _MOST_HELD_OUT))]
         views, mask = self.batches.views(z, self.batches.generator(CORRUPTION, _HELD_OUT_STEP))
         device = model.device
         first, *rest = (torch.from_numpy(view).to(device) for view in views)
@@ -146,7 +128,7 @@ class ExpressionObjective(Objective):
 
     def describe(self, step: int) -> list[str]:
         """The samples of the whole batch."""
-        return [self._samples[row] for row in self.batches.rows(step)]
+        return [self.data.samples[row] for row in self.batches.rows(step)]
 
     @classmethod
     def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:

@@ -18,6 +18,7 @@ from isoclr.evaluation.phenotype import (
     compare_phenotypes,
     labels_saved,
     labels_saved_lines,
+    of_sources,
     phenotype_labels,
     phenotype_predictors,
     splits_across,
@@ -140,6 +141,9 @@ def test_one_source_teaches_and_another_tests():
         donors = [{labels.groups[row] for row in side} for side in split[:3]]
         assert not donors[0] & donors[1] and len(split.test) == (batch == "batch2").sum()
     assert len({split.validation.tobytes() for split in splits}) > 1
+    kept, others = of_sources(matrix, [("batch", "batch1"), ("batch", "batch2")])
+    assert set(kept.column("batch")) == {"batch1", "batch2"}
+    assert len(kept.samples) + others == 180
     with pytest.raises(InputError, match="batch: got no sample of 'batch9', wanted one of 'batch0"):
         splits_across(matrix, labels, ("batch", "batch9"), ("batch", "batch2"), (0,))
     with pytest.raises(InputError, match="groups: got 'd1' among the rows to train on and those"):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from scipy import sparse
 from transformers import AutoModel, AutoProcessor
 
 import train
+from data_builders.expression.matrix import ExpressionMatrix, read_parts, write_matrix
 from data_builders.expression.prepare import ReadOptions, prepare_expression, read_obs
 from data_builders.records import InputError
 from data_builders.simulate.expression import simulate_expression, write_simulated
@@ -21,6 +23,7 @@ from isoclr.objectives.expression.objective import (
     effective_rank,
 )
 from isoclr.objectives.expression.recipe import ExpressionRecipe
+from isoclr.objectives.expression.rows import DenseRows, SparseRows
 from isoclr.training.curves import read_log
 from modeling_isoclr.configuration_expression import METHODS
 
@@ -119,7 +122,7 @@ def test_marginal_replacements_are_values_of_the_gene():
     batches = batches_of(toy("none", method="denoising", replacement="marginal"))
     batch = batches[0]
     for row, column in batch.mask.nonzero().tolist():
-        assert batch.first[row, column].item() in batches.z[:, column]
+        assert batch.first[row, column].item() in batches.z.z[:, column]
 
 
 def test_held_out_samples_are_whole_groups():
@@ -183,10 +186,10 @@ def test_byol_goes_on_to_the_same_bits(data, tmp_path):
 def test_the_loss_knows_no_held_out_sample_and_no_statistics_of_them(data, method):
     recipe = toy(data, method=method, held_out_fraction=0.2)
     objective = ExpressionObjective(recipe, 0, 1)
-    held_out = objective._held_out
-    assert 0 < held_out.sum() <= 9
-    assert len(objective.batches.z) == 45 - held_out.sum()
-    assert np.abs(objective.batches.z.mean(0)).max() < 0.2  # z-scores of training
+    held_out = len(objective.data.held_out)
+    assert 0 < held_out <= 9
+    assert len(objective.batches.z) == 45 - held_out
+    assert np.abs(objective.data.train.z.mean(0)).max() < 0.2  # z-scores of training
     torch.manual_seed(0)
     model = objective.build_model().double()
     batch = objective.batches[0]
@@ -199,6 +202,54 @@ def test_the_loss_knows_no_held_out_sample_and_no_statistics_of_them(data, metho
     assert any(p.grad is not None and p.grad.any() for p in model.expression.parameters())
     target = getattr(model, "target", torch.nn.Module())
     assert all(p.grad is None for p in target.parameters())
+
+
+@pytest.fixture(scope="module")
+def both_forms(data, tmp_path_factory):
+    """The same matrix as dense and as sparse files, with zeros in it."""
+    (part,) = read_parts(data)
+    values = np.where(part.values > np.median(part.values), part.values, 0)
+    paths = {}
+    for kind in (np.asarray, sparse.csr_array):
+        path = tmp_path_factory.mktemp("forms") / f"{kind.__name__}.parquet"
+        matrix = ExpressionMatrix(**vars(part) | {"values": kind(values)})
+        write_matrix([matrix.select(np.arange(30)), matrix.select(np.arange(30, 45))], path)
+        paths[kind.__name__] = str(path)
+    return paths["asarray"], paths["csr_array"]
+
+
+@pytest.mark.parametrize("replacement", ["uniform", "marginal"])
+def test_a_sparse_matrix_is_read_in_parts_and_trains_as_a_dense_one(both_forms, replacement):
+    keys = {"n_genes": 20, "replacement": replacement, "group_column": "donor"}
+    dense, thin = (ExpressionObjective(toy(path, **keys), 0, 1) for path in both_forms)
+    assert isinstance(thin.data.train, SparseRows) and isinstance(dense.data.train, DenseRows)
+    assert thin.processor.genes == dense.processor.genes and len(thin.processor.genes) == 20
+    for name in ("mean", "scale", "low", "high"):
+        one, other = (getattr(each.processor, name) for each in (dense, thin))
+        assert np.allclose(one, other, atol=1e-4), name
+    assert thin.data.samples == dense.data.samples
+    assert thin.describe(3) == dense.describe(3)
+    for name, value in tensors(dense.batches[2]).items():
+        found = getattr(thin.batches[2], name)
+        assert torch.allclose(found.float(), value.float(), atol=1e-3), name
+    models = [objective.build_model() for objective in (dense, thin)]
+    models[1].load_state_dict(models[0].state_dict())
+    losses = [o.evaluate(m) for o, m in zip((dense, thin), models, strict=True)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    halves = toy(both_forms[1], method="halves", gene_modules=4)
+    assert ExpressionObjective(halves, 0, 1).batches.modules.max() == 3
+
+
+def test_a_sparse_matrix_without_a_gene_that_varies(tmp_path):
+    matrix = ExpressionMatrix(
+        values=sparse.csr_array(np.ones((9, 3), np.float32)),
+        samples=tuple("abcdefghi"),
+        genes=("x", "y", "z"),
+        unit="log2",
+    )
+    write_matrix([matrix], tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="a.parquet: values: got no gene that varies"):
+        ExpressionObjective(toy(str(tmp_path / "a.parquet")), 0, 1)
 
 
 def test_a_collapse_is_said(data, capsys):
