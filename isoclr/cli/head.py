@@ -22,9 +22,10 @@ def head(
 ) -> None:
     """Fit a head for isoclr predict to labels of your own, and measure it on genes left out.
 
+    It predicts by 'isoclr predict --head my-head'.
+
     Example:
     isoclr head --labels half_life.parquet --output my-head
-    isoclr predict --head my-head --transcripts isoforms.fa.gz --output predictions.tsv
     """
     from isoclr.evaluation.fit_head import make_head
     from isoclr.evaluation.heads import table_of

@@ -32,6 +32,13 @@ def report(
             help="of the model, to predict by; repeat it; none: those fitted to the species",
         ),
     ] = None,
+    reference: Annotated[
+        str | None,
+        Option(
+            metavar="FILE",
+            help="Parquet of isoclr embed by the same model, to find the nearest transcripts in",
+        ),
+    ] = None,
     map_by: Annotated[str, Option("--map", help="pca, or umap where umap-learn is installed")] = (
         "pca"
     ),
@@ -45,6 +52,8 @@ def report(
     isoclr report isoforms.fa.gz isoforms.gtf.gz --species human --output report.html
     isoclr report isoforms.fa --guess-cds 300 --output report.html
     """
+    from dataclasses import replace
+
     from data_builders.groups.transcripts import read_source
     from data_builders.sources import FastaSource
     from data_builders.text import Tally
@@ -72,8 +81,9 @@ def report(
         title=Path(fasta).name,
         heads=head or (),
         map_by=map_by,
-        counts=counts,
+        reference=reference,
     )
+    made = replace(made, counts=counts)
     write_report(made, output)
     warned = sum(map(bool, made.warnings))
     print(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from data_builders.cells import safe_cells
 from data_builders.records import InputError
+from data_builders.tables import names_of_columns, read_table
 
 FORMATS = ("parquet", "h5ad", "npz", "tsv")
 REPRESENTATION = "X_isoclr"
@@ -65,6 +66,25 @@ def write_embeddings(parquet: str | os.PathLike, path: str | os.PathLike, name: 
         model = (pq.read_schema(parquet).metadata or {}).get(b"model", b"").decode()
         ann_data(table, embedding, model=model).write_h5ad(partial)
     partial.replace(path)
+
+
+def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
+    """Read a file of `isoclr embed`: its names, and embeddings float32 (n, width).
+
+    Raises:
+        InputError: it is no such file.
+    """
+    wanted = ("transcript_id", "gene_id", "species", "embedding")
+    table = read_table(path)
+    if missing := [name for name in wanted if name not in table.columns]:
+        raise InputError(
+            f"{path}: got the columns {names_of_columns(table)}, wanted {missing[0]}: a Parquet "
+            "file of isoclr embed, without --per-position"
+        )
+    embeddings = np.array(table["embedding"].to_list(), np.float32)
+    if embeddings.ndim != 2 or not np.isfinite(embeddings).all():
+        raise InputError(f"{path}: embedding: got unlike lists, wanted as many numbers in each")
+    return table.select(wanted[:3]), embeddings
 
 
 def safe_table(table: pl.DataFrame) -> pl.DataFrame:

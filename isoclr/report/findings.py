@@ -1,7 +1,7 @@
 """What a report says of transcripts, as numbers; `page` draws them."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -14,6 +14,8 @@ from sklearn.decomposition import PCA
 from data_builders.records import InputError, Transcript
 from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
+from isoclr.evaluation.embedding_files import read_embedded
+from isoclr.evaluation.search import axes_of
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.report.predictions import Prediction, choose_heads, predictions_of
@@ -45,7 +47,7 @@ class Neighbour:
     Attributes:
         transcript_id: of the neighbour.
         gene_id: of the neighbour.
-        similarity: cosine.
+        similarity: product of their vectors of length 1.
     """
 
     transcript_id: str
@@ -93,7 +95,7 @@ def make_report(
     title: str = "Transcripts",
     heads: Sequence[str] = (),
     map_by: str = "pca",
-    counts: Mapping[str, int] | None = None,
+    reference: str | os.PathLike | None = None,
     progress: bool = True,
 ) -> Report:
     """Embed transcripts and find out what there is to say of them.
@@ -105,12 +107,13 @@ def make_report(
         heads: of the model, by name; empty: those fitted to a species of the transcripts, see
             `choose_heads`.
         map_by: one of `MAPS`.
-        counts: reason -> records that were skipped or changed while the files were read.
+        reference: Parquet that `isoclr embed` wrote by the same model, to find neighbours in; None:
+            they are looked for among the transcripts.
         progress: show bars.
 
     Raises:
         InputError: no transcript, an unknown map or one whose package is not installed, a head that
-            is not there, or what the model refuses.
+            is not there, a reference of another width, or what the model refuses.
     """
     if not transcripts:
         raise InputError("got no transcript, wanted at least one")
@@ -120,6 +123,15 @@ def make_report(
     encoder, tokenizer = load_model(model)
     embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
     embeddings = embed(transcripts)
+    axes = axes_of(model, encoder)
+    search = unit_rows if axes is None else axes.vectors
+    if reference is None:
+        neighbours = nearest_of_other_genes(transcripts, search(embeddings))
+        among = "these transcripts, those of its own gene left out"
+    else:
+        neighbours = nearest_of(reference, embeddings, search)
+        among = f"those of {Path(reference).name}"
+    among += ", by the cosine of embeddings" + " along the model's axes of search" * bool(axes)
     longest = trained_length(model)
     return Report(
         title=title,
@@ -128,8 +140,8 @@ def make_report(
         warnings=[warnings_of(transcript, longest) for transcript in transcripts],
         embeddings=embeddings,
         map=map_of(embeddings, map_by),
-        neighbours=nearest_of_other_genes(transcripts, embeddings),
-        neighbours_among="these transcripts, those of its own gene left out",
+        neighbours=neighbours,
+        neighbours_among=among,
         switches=find_switches(transcripts, embeddings, embed),
         predictions=predictions_of(chosen, embeddings, transcripts),
         facts={
@@ -137,7 +149,6 @@ def make_report(
             "embedding": f"{embeddings.shape[1]:,} numbers a transcript",
             "isoclr": __version__,
         },
-        counts=counts or {},
     )
 
 
@@ -186,19 +197,56 @@ def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
     return Map(points=pca.transform(rows), axes=(axes[0], axes[1]))
 
 
+def nearest_of(
+    reference: str | os.PathLike,
+    embeddings: np.ndarray,
+    search: Callable[[np.ndarray], np.ndarray],
+    block: int = 1024,
+) -> list[Neighbour]:
+    """Return the nearest transcript of a reference, by the product of vectors.
+
+    Args:
+        reference: Parquet that `isoclr embed` wrote.
+        embeddings: (n, width).
+        search: embeddings to vectors of length 1.
+        block: rows that are compared at once.
+
+    Raises:
+        InputError: no such file, or embeddings of another width.
+    """
+    table, known = read_embedded(reference)
+    if known.shape[1:] != embeddings.shape[1:] or not len(known):
+        raise InputError(
+            f"{reference}: got {len(known)} embeddings of {known.shape[-1]} numbers, wanted some "
+            f"of {embeddings.shape[1]}, by the same model"
+        )
+    unit, others = search(embeddings), search(known)
+    found = []
+    for start in range(0, len(unit), block):
+        similar = unit[start : start + block] @ others.T
+        for row, best in zip(similar, similar.argmax(axis=1), strict=True):
+            found.append(
+                Neighbour(
+                    transcript_id=table["transcript_id"][int(best)],
+                    gene_id=table["gene_id"][int(best)],
+                    similarity=float(row[best]),
+                )
+            )
+    return found
+
+
 def nearest_of_other_genes(
-    transcripts: Sequence[Transcript], embeddings: np.ndarray, block: int = 1024
+    transcripts: Sequence[Transcript], unit: np.ndarray, block: int = 1024
 ) -> list[Neighbour | None]:
-    """Return the nearest transcript of another gene, by the cosine of embeddings.
+    """Return the nearest transcript of another gene, by the product of vectors.
 
     Args:
         transcripts: n of them.
-        embeddings: (n, width).
+        unit: their vectors of length 1, (n, any width).
         block: rows that are compared at once.
     """
     names: dict[tuple[str, str], int] = {}
     genes = np.array([names.setdefault((t.species, t.gene_id), len(names)) for t in transcripts])
-    unit = unit_rows(embeddings)
     found: list[Neighbour | None] = []
     for start in range(0, len(unit), block):
         similar = unit[start : start + block] @ unit.T

@@ -15,7 +15,7 @@ from sklearn.metrics import silhouette_score
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
-from isoclr.evaluation.embedding_files import ann_data, safe_table
+from isoclr.evaluation.embedding_files import ann_data, read_embedded, safe_table
 from isoclr.report.findings import Map, map_of
 from isoclr.report.pictures import colours_of_names, colours_of_numbers
 from isoclr.statistics import standardised
@@ -125,25 +125,6 @@ def map_embeddings(
         made.obsm[f"X_{by}"] = found.points
         made.write_h5ad(output / "map.h5ad")
     return table
-
-
-def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
-    """Read a file of `isoclr embed`: its names, and embeddings float32 (n, width).
-
-    Raises:
-        InputError: it is no such file.
-    """
-    wanted = ("transcript_id", "gene_id", "species", "embedding")
-    table = read_table(path)
-    if missing := [name for name in wanted if name not in table.columns]:
-        raise InputError(
-            f"{path}: got the columns {names_of_columns(table)}, wanted {missing[0]}: a Parquet "
-            "file of isoclr embed, without --per-position"
-        )
-    embeddings = np.array(table["embedding"].to_list(), np.float32)
-    if embeddings.ndim != 2 or not np.isfinite(embeddings).all():
-        raise InputError(f"{path}: embedding: got unlike lists, wanted as many numbers in each")
-    return table.select(wanted[:3]), embeddings
 
 
 def _with_label(table: pl.DataFrame, path: str | os.PathLike, label: str | None) -> pl.DataFrame:

@@ -28,7 +28,7 @@ ROWS = 200  # of a table that are shown; the file that the page carries has all
 _GENES = 12  # drawn
 _ISOFORMS = 8  # drawn of a gene
 _POINTS = 4000  # drawn of the map
-_INTERVALS = 60
+_INTERVALS = 30
 
 
 def write_report(report: Report, path: str | os.PathLike) -> None:

@@ -11,6 +11,7 @@ from data_builders.names import taxon
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.heads import Head, heads_of, read_head
 from isoclr.evaluation.predict import predict_embedded
+from isoclr.evaluation.scores import METRIC_NAMES
 from isoclr.statistics import plus_minus
 
 _LEVEL = 0.9
@@ -86,7 +87,11 @@ def _prediction(head: Head, embeddings: np.ndarray, transcripts) -> Prediction:
     table = predict_embedded(head, embeddings, transcripts, _LEVEL)
     training = f"{head.training.rows:,} transcripts of {', '.join(head.training.species)}"
     metric, held_out = next(iter(head.held_out.items()), (None, None))
-    quality = "" if held_out is None else f" {metric} on held-out groups: {plus_minus(*held_out)}."
+    quality = (
+        ""
+        if held_out is None
+        else f" {METRIC_NAMES[metric]} on held-out groups: {plus_minus(*held_out)}."
+    )
     source = f" {head.citation}." if head.citation else ""
     return Prediction(
         name=head.name,

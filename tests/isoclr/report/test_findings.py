@@ -4,12 +4,19 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from data_builders.records import InputError, Transcript
-from isoclr.report.findings import make_report, map_of, nearest_of_other_genes, trained_length
+from isoclr.report.findings import (
+    make_report,
+    map_of,
+    nearest_of,
+    nearest_of_other_genes,
+    trained_length,
+)
 from isoclr.report.structure import structure_of, tally_warnings, warnings_of
-from isoclr.report.switches import _chimeras, _joined, _pieces, find_switches
+from isoclr.report.switches import _chimeras, _joined, _pieces, find_switches, unit_rows
 
 FIRST = Transcript("a1", "a", "fly", "CCCATGAAATAAGG", 3, 12, (4, 12))
 SECOND = Transcript("a2", "a", "fly", "CATGAAATAAGGGT", 1, 10, (2, 5, 10))
@@ -105,7 +112,7 @@ def test_neighbours_are_the_nearest_of_other_genes():
     rng = np.random.default_rng(0)
     transcripts = [Transcript(f"t{i}", f"g{i // 3}", "s", "A") for i in range(30)]
     rows = rng.normal(size=(30, 5))
-    found = nearest_of_other_genes(transcripts, rows, block=7)
+    found = nearest_of_other_genes(transcripts, unit_rows(rows), block=7)
     for i, neighbour in enumerate(found):
         cosine = [
             rows[i] @ row / np.linalg.norm(row) / np.linalg.norm(rows[i])
@@ -116,6 +123,21 @@ def test_neighbours_are_the_nearest_of_other_genes():
         assert neighbour.transcript_id == f"t{int(np.argmax(cosine))}"
         assert neighbour.similarity == pytest.approx(max(cosine))
     assert nearest_of_other_genes(transcripts[:3], rows[:3]) == [None] * 3
+
+
+def test_neighbours_of_a_reference_are_the_nearest_of_it(tmp_path):
+    rng = np.random.default_rng(0)
+    known, rows = rng.normal(size=(20, 5)), rng.normal(size=(6, 5))
+    names = [f"k{i}" for i in range(20)]
+    columns = {"transcript_id": names, "gene_id": names, "species": "fly"}
+    path = tmp_path / "known.parquet"
+    pl.DataFrame({**columns, "embedding": known.tolist()}).write_parquet(path)
+    cosine = unit_rows(rows) @ unit_rows(known).T
+    found = nearest_of(path, rows, unit_rows, block=4)
+    assert [n.transcript_id for n in found] == [f"k{i}" for i in cosine.argmax(axis=1)]
+    np.testing.assert_allclose([n.similarity for n in found], cosine.max(axis=1), atol=1e-6)
+    with pytest.raises(InputError, match="got 20 embeddings of 5 numbers, wanted some of 4"):
+        nearest_of(path, rows[:, :4], unit_rows)
 
 
 def test_the_map_by_components_keeps_distances_of_a_plane():

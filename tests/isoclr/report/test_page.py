@@ -71,9 +71,9 @@ def test_every_transcript_is_in_the_table_that_the_page_carries(with_prediction)
 
 
 def test_a_prediction_has_its_section_only_when_there_is_one(report, with_prediction):
-    assert "Predicted" not in report_page(report)
+    assert "Prediction:" not in report_page(report)
     page = report_page(with_prediction)
-    assert "Predicted half-life" in page and "90% interval" in page
+    assert "Prediction: half-life" in page and "90% interval" in page
     assert "A ridge; &lt;b&gt;held out" in page
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.predict import predict
+from isoclr.evaluation.search import neighbours, search_vectors
 from isoclr.report import make_report
 from isoclr.report.predictions import choose_heads
 
@@ -48,4 +49,19 @@ def test_predictions_are_those_of_the_command():
     np.testing.assert_array_equal(found.high, table["upper"])
     assert found.warnings == [warning or "" for warning in table["warning"]]
     assert "no CDS" in found.warnings[1]
-    assert "3,225 transcripts of homo_sapiens" in found.note and "pearson" in found.note
+    assert (
+        "3,225 transcripts of homo_sapiens" in found.note
+        and "Pearson r on held-out groups: 0.713" in found.note
+    )
+
+
+def test_neighbours_are_those_of_the_axes_of_search():
+    rng = np.random.default_rng(0)
+    transcripts = [
+        Transcript(f"t{i}", f"g{i}", "human", "".join(rng.choice(list("ACGT"), 90 + i)))
+        for i in range(6)
+    ]
+    report = make_report(transcripts, progress=False)
+    table = neighbours(transcripts, search_vectors(transcripts), count=1, other_genes=True)
+    found = [neighbour.transcript_id for neighbour in report.neighbours]
+    assert found == table["neighbour"].to_list()
