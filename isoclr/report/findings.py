@@ -15,12 +15,12 @@ from data_builders.records import InputError, Transcript
 from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import read_embedded
-from isoclr.evaluation.search import axes_of
+from isoclr.evaluation.search import axes_of, unit_vectors, whitened
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.report.predictions import Prediction, choose_heads, predictions_of
 from isoclr.report.structure import Structure, structure_of, warnings_of
-from isoclr.report.switches import Switch, find_switches, unit_rows
+from isoclr.report.switches import Switch, find_switches
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import standardised
 
@@ -124,14 +124,15 @@ def make_report(
     embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
     embeddings = embed(transcripts)
     axes = axes_of(model, encoder)
-    search = unit_rows if axes is None else axes.vectors
+    search = _whitened_vectors if axes is None else axes.vectors
     if reference is None:
         neighbours = nearest_of_other_genes(transcripts, search(embeddings))
         among = "these transcripts, those of its own gene left out"
     else:
         neighbours = nearest_of(reference, embeddings, search)
         among = f"those of {Path(reference).name}"
-    among += ", by the cosine of embeddings" + " along the model's axes of search" * bool(axes)
+    kind = "whitened embeddings" if axes is None else "embeddings along the model's axes of search"
+    among += f", by the cosine of {kind}"
     longest = trained_length(model)
     return Report(
         title=title,
@@ -197,6 +198,10 @@ def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
     return Map(points=pca.transform(rows), axes=(axes[0], axes[1]))
 
 
+def _whitened_vectors(embeddings: np.ndarray) -> np.ndarray:
+    return unit_vectors(whitened(embeddings))
+
+
 def nearest_of(
     reference: str | os.PathLike,
     embeddings: np.ndarray,
@@ -208,7 +213,7 @@ def nearest_of(
     Args:
         reference: Parquet that `isoclr embed` wrote.
         embeddings: (n, width).
-        search: embeddings to vectors of length 1.
+        search: embeddings to vectors of length 1; it gets both kinds at once.
         block: rows that are compared at once.
 
     Raises:
@@ -220,7 +225,8 @@ def nearest_of(
             f"{reference}: got {len(known)} embeddings of {known.shape[-1]} numbers, wanted some "
             f"of {embeddings.shape[1]}, by the same model"
         )
-    unit, others = search(embeddings), search(known)
+    both = search(np.concatenate([embeddings, known]))
+    unit, others = both[: len(embeddings)], both[len(embeddings) :]
     found = []
     for start in range(0, len(unit), block):
         similar = unit[start : start + block] @ others.T
