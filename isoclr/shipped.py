@@ -1,5 +1,6 @@
 """Find the models, recipes and guides that come with the package."""
 
+import json
 import os
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def shipped_folder(name: str) -> Path:
 def shipped_model(name: str = DEFAULT_MODEL) -> Path:
     """Return the folder of a model by its name."""
     return shipped_folder("model_cards") / name
+
+
+def shipped_of_family(model_type: str) -> list[Path]:
+    """Return the folders of the shipped models of a family, by name.
+
+    Args:
+        model_type: of their config.json: `isoclr`, `rpi` or `isoclr_expression`.
+    """
+    return [
+        path.parent
+        for path in sorted(shipped_folder("model_cards").glob("*/config.json"))
+        if json.loads(path.read_text("utf-8")).get("model_type") == model_type
+    ]
 
 
 def resolve_model(model: str | os.PathLike) -> str | os.PathLike:

@@ -9,14 +9,13 @@ from data_builders.records import InputError
 from isoclr.app.inputs import LIMITS, Limits
 from isoclr.app.parts import KEPT
 from isoclr.app.profiles import ProfileModel
-from isoclr.app.released import released
 from isoclr.app.tab_pairs import pair_tab
 from isoclr.app.tab_profiles import profile_tab
 from isoclr.app.tab_transcripts import transcript_tab
 from isoclr.app.transcripts import Engine, load_engine
 from isoclr.evaluation.embed_expression import load_expression_model
 from isoclr.evaluation.interact import PairModel
-from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.shipped import DEFAULT_MODEL, resolve_model, shipped_of_family
 
 TITLE = "isoclr"
 HOST, PORT = "127.0.0.1", 7860
@@ -58,8 +57,8 @@ def load_models(
     Raises:
         InputError: what loading raises.
     """
-    pairs = pairs or released("rpi")
-    expression = expression or released("isoclr_expression")
+    pairs = pairs or next(iter(shipped_of_family("rpi")), None)
+    expression = expression or next(iter(shipped_of_family("isoclr_expression")), None)
     profiles = None
     if expression is not None:
         encoder, processor = load_expression_model(resolve_model(expression))

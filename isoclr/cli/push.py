@@ -1,17 +1,29 @@
-"""isoclr push: share a model or a dataset on the Hub."""
+"""isoclr push: share a model, a dataset or the page on the Hub."""
 
 from typing import Annotated
 
 import typer
 
+from data_builders.records import InputError
 from isoclr.cli.options import Option
+from isoclr.shipped import DEFAULT_MODEL
 
 
 def push(
     folder: Annotated[
-        str, typer.Argument(help="model that train.py wrote, isoform groups, or pairs")
-    ],
-    repo: Annotated[str, typer.Argument(help="owner/name on the Hub; made when there is none")],
+        str | None, typer.Argument(help="model that train.py wrote, isoform groups, or pairs")
+    ] = None,
+    repo: Annotated[
+        str | None, typer.Argument(help="owner/name on the Hub; made when there is none")
+    ] = None,
+    space: Annotated[
+        str | None,
+        Option(
+            "--space",
+            metavar="OWNER/NAME",
+            help="upload the page of `isoclr app` instead, with the model of FOLDER if given",
+        ),
+    ] = None,
     private: Annotated[bool, Option("--private", help="visible to its owner alone")] = False,
     revision: Annotated[
         str | None, Option("--revision", metavar="BRANCH", help="made from main if absent")
@@ -20,15 +32,25 @@ def push(
         bool, Option("--create-pr", help="propose the upload as a pull request")
     ] = False,
 ) -> None:
-    """Share a model or a dataset on the Hub.
+    """Share a model, a dataset or the page of `isoclr app` on the Hub.
 
     Example:
     isoclr push model OWNER/NAME --private
+    isoclr push --space OWNER/NAME
     """
     from isoclr.hub.dataset import is_dataset, push_dataset
     from isoclr.hub.interactions import is_interactions, push_interactions
     from isoclr.hub.push import push as push_model
+    from isoclr.hub.space import push_space
 
+    if space is not None:
+        if repo is not None:
+            raise InputError(f"{repo}: got it beside --space {space}, wanted one of them")
+        model = folder or DEFAULT_MODEL
+        print(push_space(space, model, private, revision=revision, create_pr=create_pr))
+        return
+    if folder is None or repo is None:
+        raise InputError("wanted FOLDER and REPO, or --space OWNER/NAME")
     share = push_dataset if is_dataset(folder) else push_model
     share = push_interactions if is_interactions(folder) else share
     print(share(folder, repo, private, revision=revision, create_pr=create_pr))

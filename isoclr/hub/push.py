@@ -27,7 +27,9 @@ _SHARED = (
     "README.md",
     "config.json",
     "tokenizer_config.json",
+    "preprocessor_config.json",
     _WEIGHTS,
+    "known.safetensors",  # of interactions: the molecules of training
     "recipe.yaml",
     "log.jsonl",
     "curves.png",
@@ -81,7 +83,7 @@ def push(
     folder = Path(folder)
     _check_weights(folder)
     check_model_folder(folder)
-    contents = _contents(folder)
+    contents = model_contents(folder)
     api = HfApi()
     with hub_errors(repo, api.endpoint):
         url = create_repository(api, repo, "model", private)
@@ -102,7 +104,7 @@ def push(
 
 
 def create_repository(
-    api: HfApi, repo: str, kind: Literal["model", "dataset"], private: bool
+    api: HfApi, repo: str, kind: Literal["model", "dataset", "space"], private: bool
 ) -> RepoUrl:
     """Make a repository where there is none.
 
@@ -110,13 +112,21 @@ def create_repository(
         InputError: it is there and public, and a private one was asked for.
     """
     # None leaves what is not asked for to the default of the owner.
-    url = api.create_repo(repo, repo_type=kind, private=private or None, exist_ok=True)
+    url = api.create_repo(
+        repo,
+        repo_type=kind,
+        private=private or None,
+        exist_ok=True,
+        space_sdk="gradio" if kind == "space" else None,
+    )
     if private and not api.repo_info(url.repo_id, repo_type=kind).private:
         raise InputError(f"{url.repo_id}: is public on {api.endpoint}, wanted a private repository")
     return url
 
 
-def create_branch(api: HfApi, name: str, kind: Literal["model", "dataset"], branch: str) -> None:
+def create_branch(
+    api: HfApi, name: str, kind: Literal["model", "dataset", "space"], branch: str
+) -> None:
     """Make a branch of a repository from main, unless it is there."""
     try:
         api.repo_info(name, repo_type=kind, revision=branch)
@@ -184,8 +194,12 @@ def _is_json(path: Path) -> bool:
         return False
 
 
-def _contents(folder: Path) -> dict[str, Path | bytes]:
-    """Path in the repository -> what it will hold, but for the repository's name in the card."""
+def model_contents(folder: Path) -> dict[str, Path | bytes]:
+    """What the repository of a model holds, but for the repository's name in the card, by path.
+
+    Raises:
+        InputError: as `shared_files`.
+    """
     files = shared_files(folder)
     contents: dict[str, Path | bytes] = dict(files)
     if not any(name.endswith(".py") for name in files):

@@ -53,7 +53,7 @@ class Commit:
 
 @dataclass
 class Repository:
-    """A model or a dataset: the commits of main, and those of each other branch."""
+    """A model, a dataset or a Space: the commits of main, and those of each other branch."""
 
     kind: str
     name: str
@@ -275,10 +275,12 @@ def _create(hub: LoopbackHub, request: Request) -> Response:
     wanted = request.json()
     kind, owner = wanted.get("type", "model"), wanted.get("organization") or USER
     name = f"{owner}/{wanted['name']}"
-    url = f"{hub.url}/{'datasets/' if kind == 'dataset' else ''}{name}"
+    url = f"{hub.url}/{'' if kind == 'model' else f'{kind}s/'}{name}"
     if owner != USER:
         message = f'You don\'t have the rights to create a {kind} under the namespace "{owner}".'
         raise Refusal(403, "Forbidden", message)
+    if kind == "space" and wanted.get("sdk") not in ("gradio", "docker", "static"):
+        return as_json({"error": "a Space needs an sdk"}, 400)
     if (kind, name) in hub.repositories:
         return as_json({"error": f"You already created this {kind} repo", "url": url}, 409)
     repository = Repository(kind, name, private=wanted.get("visibility") == "private")
@@ -484,8 +486,8 @@ def _no_entry(commit: Commit, path: str) -> Refusal:
     return Refusal(404, "EntryNotFound", f"no {path}", {"X-Repo-Commit": commit.oid})
 
 
-_API = r"/api/(?P<kind>models|datasets)/(?P<name>[^/]+/[^/]+)"
-_WEB = r"/(?:(?P<kind>datasets)/)?(?P<name>[^/]+/[^/]+?)"
+_API = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
+_WEB = r"/(?:(?P<kind>datasets|spaces)/)?(?P<name>[^/]+/[^/]+?)"
 _REVISION = r"(?P<revision>[^/]+)"
 _BLOB = r"/lfs/(?P<oid>[0-9a-f]{64})"
 _ROUTES = [

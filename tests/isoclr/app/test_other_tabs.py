@@ -9,9 +9,9 @@ from data_builders.records import InputError
 from isoclr.app.inputs import Limits
 from isoclr.app.pairs import explain_row, study_pairs
 from isoclr.app.profiles import ProfileModel, study_profiles
-from isoclr.app.released import released
 from isoclr.evaluation.interact import PairModel
 from isoclr.model_folder import write_model_folder
+from isoclr.shipped import shipped_of_family
 from modeling_isoclr import (
     ExpressionConfig,
     ExpressionModel,
@@ -119,5 +119,6 @@ def test_wrong_profiles_are_one_line_without_a_path(profile_model, content, mess
 
 
 def test_shipped_models_are_found_by_their_family():
-    assert released("isoclr").name == "isoclr-protein-small"
-    assert released("no_family") is None
+    names = [folder.name for folder in shipped_of_family("isoclr")]
+    assert {"isoclr-small", "isoclr-small-bare"} <= set(names) and names == sorted(names)
+    assert shipped_of_family("no_family") == []
