@@ -271,13 +271,18 @@ def _more(results: Results, name: str, protein: np.ndarray) -> dict[str, tuple]:
     return {key: corrected_mean(values, ratio) for key, values in found.items()}
 
 
+def calibration_bins(probability: np.ndarray) -> np.ndarray:
+    """Return the bin of each row, int64 (n,): ten of about as many rows, equal rows in one."""
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    return np.searchsorted(edges, probability, side="left")
+
+
 def calibration_error(probability: np.ndarray, observed: np.ndarray) -> float:
     """Return the expected calibration error (Naeini et al. 2015) over ten bins of about equal size.
 
     Rows of one probability are in one bin.
     """
-    edges = np.unique(np.quantile(probability, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    bins = np.searchsorted(edges, probability, side="left")
+    bins = calibration_bins(probability)
     gaps = [
         abs((probability[bins == number] - observed[bins == number]).sum())
         for number in np.unique(bins)

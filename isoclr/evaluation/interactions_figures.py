@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from data_builders.figures import new_figure, plain, save_figure
-from isoclr.evaluation.interactions import KindResults
+from isoclr.evaluation.interactions import KindResults, calibration_bins
 
 _GRID = np.linspace(0, 1, 201)
 
@@ -16,7 +16,7 @@ def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
     """Draw the ROC, precision–recall and calibration curves of every predictor.
 
     Args:
-        found: of one kind of split. Curves are means over its splits.
+        found: of one kind of split. Curves are means over its splits; calibration is of all.
         path: the image to write.
     """
     results = found.results
@@ -24,21 +24,23 @@ def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
     roc, recall, calibration = figure.subplots(1, 3)
     for number, name in enumerate(results.predictors):
         style = {"color": f"C{number % 10}", "lw": 2 if number == 0 else 1.2}
-        rates, precisions, bins = [], [], []
-        for run in results.of(name).values():
-            predicted = results.predictions[run.key]
-            observed, scores = predicted.observed, predicted.predicted
-            false, true, _ = roc_curve(observed, scores)
+        predictions = [results.predictions[run.key] for run in results.of(name).values()]
+        rates, precisions = [], []
+        for predicted in predictions:
+            false, true, _ = roc_curve(predicted.observed, predicted.predicted)
             rates.append(np.interp(_GRID, false, true))
-            precision, recalled, _ = precision_recall_curve(observed, scores)
-            precisions.append(np.interp(_GRID, recalled[::-1], precision[::-1]))
-            parts = np.array_split(np.argsort(scores, kind="stable"), 8)
-            bins.append([(scores[part].mean(), observed[part].mean()) for part in parts])
+            precision, recalled, _ = precision_recall_curve(predicted.observed, predicted.predicted)
+            # The last point, of recall 0, is of no threshold; recall rises by steps.
+            recalled, precision = recalled[-2::-1], precision[-2::-1]
+            precisions.append(precision[np.searchsorted(recalled, _GRID, side="left")])
         area = results.mean(name)[0]
         roc.plot(_GRID, np.mean(rates, axis=0), label=f"{plain(name)} {area:.3f}", **style)
         recall.plot(_GRID, np.mean(precisions, axis=0), **style)
-        said, happened = np.mean(bins, axis=0).T
-        calibration.plot(said, happened, marker="o", ms=3, **style)
+        said = np.concatenate([predicted.predicted for predicted in predictions])
+        happened = np.concatenate([predicted.observed for predicted in predictions])
+        bins = calibration_bins(said)
+        points = [(said[bins == i].mean(), happened[bins == i].mean()) for i in np.unique(bins)]
+        calibration.plot(*np.transpose(points), marker="o", ms=3, **style)
     for axes in (roc, calibration):
         axes.plot((0, 1), (0, 1), color="0.6", lw=0.8, ls="--", zorder=0)
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
