@@ -12,9 +12,10 @@ import polars as pl
 from data_builders.homology.alphabets import PROTEIN, RNA
 from data_builders.interactions.clusters import similar_proteins, similar_rnas, with_clusters
 from data_builders.interactions.dataset import REPORT, InteractionSet, Molecule, write_interactions
-from data_builders.interactions.families import read_families
+from data_builders.interactions.families import read_clans, read_families
 from data_builders.interactions.negatives import GIVEN, NONE, RULES, draw_negatives
 from data_builders.interactions.pair_tables import RNA_PROTEIN, read_pairs
+from data_builders.interactions.pfam import is_profile_file, scan_families
 from data_builders.interactions.report import draw_report
 from data_builders.interactions.sequences import read_molecules
 from data_builders.records import InputError
@@ -33,7 +34,7 @@ class InteractionFiles:
         proteins: sequences of the proteins.
         rna_families: as `read_families` takes it; None: families are in the tables of sequences, or
             unknown.
-        protein_families: likewise.
+        protein_families: likewise, or profiles of HMMER3, see `scan_families`.
         clans: of Pfam families, as `read_clans` takes it.
         rna_clusters: as `read_cluster_table` takes it; None: `similar_rnas`.
         protein_clusters: likewise; None: `similar_proteins`.
@@ -252,11 +253,16 @@ def _with_families(
 ) -> dict[str, Molecule]:
     if path is None:
         return molecules
-    families = read_families(path, clans)
+    if is_profile_file(path):
+        of_family = {} if clans is None else read_clans(clans)
+        found = scan_families(path, molecules)
+        families = {name: of_family.get(family, family) for name, family in found.items()}
+    else:
+        families = read_families(path, clans)
     if not families.keys() & molecules.keys():
         raise InputError(
             f"{path}: got families of none of {len(molecules)} sequences, such as "
-            f"{next(iter(families))!r}, wanted ids of the sequences"
+            f"{next(iter(families), 'none')!r}, wanted ids of the sequences"
         )
     return {
         name: replace(molecule, family=families.get(name, molecule.family))

@@ -30,7 +30,9 @@ class Inputs:
     ] = None
     protein_families: Annotated[
         str | None,
-        Option(metavar="FILE", help="of pfam_scan or hmmscan, or a table of id and family"),
+        Option(
+            metavar="FILE", help="of pfam_scan or hmmscan, a table of id and family, or Pfam-A.hmm"
+        ),
     ] = None
     clans: Annotated[
         str | None, Option(metavar="FILE", help="Pfam-A.clans.tsv: families become clans")
