@@ -25,6 +25,7 @@ API = (
     "isoclr.evaluation",
     "isoclr.report",
     "isoclr.sklearn",
+    "isoclr.app",
 )
 
 
