@@ -36,7 +36,7 @@ from isoclr.training.checkpoints import (
     save_checkpoint,
 )
 from isoclr.training.curves import RunLog, plot_curves
-from isoclr.training.environment import check_environment, check_tracker
+from isoclr.training.environment import check_environment, check_tracker, note_on_device
 from isoclr.training.faults import one_line_faults
 from isoclr.training.optimizers import build_optimizer
 from isoclr.training.order import keyed_hash
@@ -69,6 +69,8 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)
+    if note := note_on_device(recipe, device.type):
+        accelerator.print(note, file=sys.stderr)
     objective = build_objective(recipe, accelerator)
     probe = build_probe(recipe, objective) if main_process and recipe.probe else None
 

@@ -62,3 +62,18 @@ def check_tracker(name: str | None) -> None:
         raise InputError(f"tracker: got {name!r}, unknown{nearest(name, LOGGER_TYPE_TO_CLASS)}")
     if name not in [tracker.value for tracker in get_available_trackers()]:
         raise InputError(f"tracker: got {name!r}, which is not installed; tracker: null has none")
+
+
+def note_on_device(recipe: Recipe, device: str) -> str | None:
+    """Return a line on a recipe for GPUs that runs on a CPU; None where there is nothing to say.
+
+    Args:
+        recipe: of the run.
+        device: its type: "cpu" or another.
+    """
+    if device != "cpu" or not recipe.compile:
+        return None
+    return (
+        "no GPU here: compile: true compiles the encoder for the CPU first, which takes minutes; "
+        "--compile false begins at once, and isoclr recipes lists recipes for CPUs"
+    )
