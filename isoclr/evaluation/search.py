@@ -24,15 +24,15 @@ from isoclr.progress import progress as progress_bar
 from isoclr.repositories import hub_errors
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import standardised
-from modeling_isoclr import IsoCLRModel
+from modeling_isoclr import IsoCLRConfig, IsoCLRModel
+from modeling_isoclr.pooling_isoclr import CODONS
 
 _QUERIES_AT_ONCE = 1024
 _WHITENING_FLOOR = 0.1
 _PER_GROUP = 4
-# Of the mean variance within groups, added to that of every column; and how strongly an axis counts
-# by what it tells.
-_SHRINKAGE = 0.3
-_POWER = 1.0
+# Of the mean variance within groups, added to that of every column; chosen on groups that axes were
+# not fitted to, see docs/log/search.md.
+_SHRINKAGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,13 @@ def unit_vectors(vectors: np.ndarray) -> np.ndarray:
 
 
 def write_search_axes(axes: SearchAxes, folder: Path) -> None:
-    """Write `search.safetensors`, the axes in half precision."""
-    arrays = {"centre": axes.centre.astype(np.float32), "axes": axes.axes.astype(np.float16)}
+    """Write `search.safetensors`: axes in single precision, of the columns that they look at."""
+    columns = np.flatnonzero(axes.axes.any(axis=1))
+    arrays = {
+        "centre": axes.centre.astype(np.float32),
+        "columns": columns.astype(np.int32),
+        "axes": axes.axes[columns].astype(np.float32),
+    }
     save_file(arrays, folder / SEARCH_FILE, {"encoder": axes.encoder})
     respect_umask(folder / SEARCH_FILE)
 
@@ -90,31 +95,38 @@ def read_search_axes(model: str | os.PathLike = DEFAULT_MODEL) -> SearchAxes | N
         return None
     try:
         with safe_open(path, "numpy") as file:
-            centre, axes = (file.get_tensor(name).astype(np.float64) for name in ("centre", "axes"))
+            centre, columns, found = map(file.get_tensor, ("centre", "columns", "axes"))
             encoder = (file.metadata() or {})["encoder"]
     except (SafetensorError, KeyError) as error:
         raise InputError(f"{path}: got '{error}', wanted axes that isoclr wrote") from error
-    if axes.ndim != 2 or centre.shape != axes.shape[:1] or not np.isfinite(axes).all():
+    fits = centre.ndim == 1 and found.ndim == 2 and columns.shape == found.shape[:1]
+    if not (fits and np.isfinite(found).all() and set(columns.tolist()) <= set(range(len(centre)))):
         raise InputError(
-            f"{path}: got {centre.shape} and {axes.shape}, wanted a centre (width,) and finite "
-            "axes (width, size)"
+            f"{path}: got {centre.shape}, {columns.shape} and {found.shape}, wanted a centre "
+            "(width,), columns (some,) of it and finite axes (some, size)"
         )
-    return SearchAxes(centre, axes, encoder)
+    axes = np.zeros((len(centre), found.shape[1]))
+    axes[columns] = found
+    return SearchAxes(centre.astype(np.float64), axes, encoder)
 
 
-def fit_search_axes(embeddings: np.ndarray, groups: np.ndarray, size: int = 256) -> SearchAxes:
+def fit_search_axes(
+    embeddings: np.ndarray,
+    groups: np.ndarray,
+    size: int = 256,
+    columns: Sequence[int] | None = None,
+) -> SearchAxes:
     """Find the axes along which relatives are alike and others are not.
 
     The linear discriminants of groups, as many as `size`: columns are standardised, the covariance
     within groups is shrunk towards a multiple of one, and every axis is scaled to a variance of 1
-    within groups, then by the share of its variance that lies between them. So the cosine counts
-    an axis by what it tells, and plain cosine is close to the score of a probabilistic linear
-    discriminant analysis (Ioffe 2006).
+    within groups (within-class covariance normalisation, Hatch et al. 2006).
 
     Args:
         embeddings: (n, width), of one encoder.
         groups: alike for relatives, (n,); those of one transcript say nothing.
         size: of the vectors, at most.
+        columns: of the embeddings to look at; None: all.
 
     Raises:
         InputError: embeddings that are not finite numbers of n rows, or no group of several.
@@ -127,19 +139,34 @@ def fit_search_axes(embeddings: np.ndarray, groups: np.ndarray, size: int = 256)
             f"groups: got {len(groups)} rows in {len(names)} groups, wanted {len(embeddings)} rows "
             "in several groups, some of several transcripts"
         )
-    standard = standardised(embeddings)
-    varying = np.flatnonzero(standard.any(axis=0))
-    standard = standard[:, varying]
+    width = embeddings.shape[1]
+    looked_at = np.arange(width) if columns is None else np.asarray(columns)
+    looked_at = looked_at[np.ptp(embeddings[:, looked_at], axis=0) > 0]
+    standard = standardised(embeddings[:, looked_at])
     within = covariance_within(standard, groups)
     between = standard.T @ standard / len(standard) - within
     shrunk = within + _SHRINKAGE * within.trace() / len(within) * np.eye(len(within))
-    most = min(size, len(varying))
-    ratios, found = eigh(between, shrunk, subset_by_index=(len(varying) - most, len(varying) - 1))
-    ratios = ratios.clip(0)
-    scaled = found * (ratios / (1 + ratios)) ** _POWER
-    axes = np.zeros((embeddings.shape[1], most))
-    axes[varying] = scaled[:, ::-1] / embeddings[:, varying].std(axis=0, dtype=np.float64)[:, None]
+    most = min(size, len(looked_at))
+    _, found = eigh(between, shrunk, subset_by_index=(len(looked_at) - most, len(looked_at) - 1))
+    axes = np.zeros((width, most))
+    axes[looked_at] = (
+        found[:, ::-1] / embeddings[:, looked_at].std(axis=0, dtype=np.float64)[:, None]
+    )
     return SearchAxes(embeddings.mean(axis=0, dtype=np.float64), axes)
+
+
+def search_columns(config: IsoCLRConfig) -> np.ndarray | None:
+    """Return the columns that axes look at: codon usage and what the stem sees, of regions.
+
+    The layout of regions and what the stages see made neither splice partners nor homologs easier
+    to find (docs/log/search.md). None, for all, of a model that pools otherwise.
+    """
+    if config.pooling != "regions":
+        return None
+    end = config.pooled_size - config.content_size
+    codons = config.layout_size + np.arange(CODONS)
+    stem = np.arange(config.pooled_size - config.contrasted_size, end)
+    return np.concatenate([codons, stem])
 
 
 def make_search_axes(
@@ -170,7 +197,8 @@ def make_search_axes(
     encoder, tokenizer = load_model(model)
     chosen, groups = draw_members(folder, transcripts, _PER_GROUP, seed)
     embeddings = embed_transcripts(encoder, tokenizer, chosen)
-    axes = replace(fit_search_axes(embeddings, groups, size), encoder=weights_digest(encoder))
+    axes = fit_search_axes(embeddings, groups, size, search_columns(encoder.config))
+    axes = replace(axes, encoder=weights_digest(encoder))
     output.mkdir(parents=True, exist_ok=True)
     write_search_axes(axes, output)
     return axes, len(np.unique(groups))

@@ -11,6 +11,7 @@ from isoclr.cli import main
 from isoclr.evaluation import search
 from isoclr.evaluation.retrieve import draw_pairs, retrieve_model
 from isoclr.hub.push import shared_files
+from modeling_isoclr import IsoCLRConfig
 
 
 def planted(n_groups=150, seed=0):
@@ -47,6 +48,18 @@ def test_axes_do_not_depend_on_units_or_on_columns_that_do_not_vary():
     plain, other = (search.fit_search_axes(x, groups, 5) for x in (rows, odd))
     np.testing.assert_allclose(np.abs(plain.vectors(rows)), np.abs(other.vectors(odd)), atol=1e-4)
     assert not other.axes[-1].any()
+
+
+def test_axes_look_at_the_columns_that_are_given():
+    rows, groups = planted()
+    axes = search.fit_search_axes(rows, groups, 4, columns=[0, 2, 7, 29])
+    assert np.flatnonzero(axes.axes.any(axis=1)).tolist() == [0, 2, 7, 29]
+    shape = {"layout_size": 32, "content_size": 16, "stem_filters": 8, "discriminants": 2}
+    config = IsoCLRConfig(filters=[8], blocks=[1], dilations=[1], pooling="regions", **shape)
+    columns = search.search_columns(config)
+    end = config.pooled_size - 16
+    assert columns.tolist() == [*range(32, 96), *range(end - 24, end)]
+    assert search.search_columns(IsoCLRConfig(filters=[8], blocks=[1], dilations=[1])) is None
 
 
 def transcripts_of(genes):
@@ -151,7 +164,8 @@ def test_damaged_and_foreign_axes_are_refused(searchable, groups_folder, tmp_pat
     with pytest.raises(InputError, match="got search.safetensors of another encoder"):
         search.search_vectors(transcripts, folder, progress=False)
     path = folder / "search.safetensors"
-    wrong = {"centre": np.zeros(3, np.float32), "axes": np.zeros((4, 2), np.float16)}
+    wrong = {"centre": np.zeros(3, np.float32), "axes": np.zeros((4, 2), np.float32)}
+    wrong["columns"] = np.arange(4, dtype=np.int32)
     for metadata, message in (({"encoder": "x"}, r"wanted a centre \(width,\)"), (None, "encoder")):
         save_file(wrong, path, metadata)
         with pytest.raises(InputError, match=message):
