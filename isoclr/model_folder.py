@@ -24,6 +24,9 @@ HEAD_FILES = ("head.json", "head.safetensors", "held_out.png")
 SEARCH_FILE = "search.safetensors"
 """Axes of a model in which plain cosine finds relatives (`isoclr.evaluation.search`)."""
 
+HANDLER = "handler.py"
+"""What Inference Endpoints of the Hub run."""
+
 _CODE = Path(__file__).resolve().parents[1] / "modeling_isoclr"
 # SentenceTransformer averages token vectors unless told otherwise, those of padding too.
 _SENTENCE_TRANSFORMER = {
@@ -42,8 +45,10 @@ _SENTENCE_TRANSFORMER = {
 def code_files(family: str = "isoclr") -> list[Path]:
     """Files of code that a model folder carries: `*_FAMILY.py`, and what they import beside them.
 
+    `handler.py`, which answers requests of an Inference Endpoint, goes with every family.
+
     Args:
-        family: `model_type` of the configuration.
+        family: `model_type` of the configuration; of `isoclr_FAMILY` the last part.
 
     Returns:
         Paths in modeling_isoclr, by name.
@@ -53,12 +58,18 @@ def code_files(family: str = "isoclr") -> list[Path]:
     """
     from transformers.dynamic_module_utils import get_relative_import_files
 
-    files = set(_CODE.glob(f"*_{family}.py")) if str(family).isidentifier() else set()
+    name = _suffix(family)
+    files = set(_CODE.glob(f"*_{name}.py")) if name.isidentifier() else set()
     if not files:
         raise InputError(f"model_type: got {family!r}, wanted a family with code in {_CODE.name}")
     for file in sorted(files):
         files |= {_CODE / Path(name).name for name in get_relative_import_files(file)}
-    return sorted(files)
+    return sorted({*files, *_CODE.glob(HANDLER)})
+
+
+def _suffix(model_type: str) -> str:
+    """How the names of a family's files end."""
+    return str(model_type).removeprefix("isoclr_")
 
 
 def write_code(folder: str | os.PathLike) -> list[Path]:
@@ -77,7 +88,7 @@ def write_code(folder: str | os.PathLike) -> list[Path]:
     config = read_json(folder / "config.json", ("model_type",), "a model that train.py wrote")
     family = config["model_type"]
     files = code_files(family)
-    for old in set(folder.glob(f"*_{family}.py")) - {folder / file.name for file in files}:
+    for old in set(folder.glob(f"*_{_suffix(family)}.py")) - {folder / file.name for file in files}:
         old.unlink()
     written = [Path(shutil.copyfile(file, folder / file.name)) for file in files]
     if family == "isoclr":
@@ -102,7 +113,7 @@ def write_model_folder(model, processor, folder: str | os.PathLike) -> None:
     if processor is not None:
         processor.save_pretrained(folder)
     family = model.config.model_type
-    if family and any(_CODE.glob(f"*_{family}.py")):
+    if family and any(_CODE.glob(f"*_{_suffix(family)}.py")):
         write_code(folder)
 
 

@@ -16,7 +16,7 @@ import modeling_isoclr
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.hub.card import check_model_folder, write_card
-from isoclr.model_folder import HEAD_FILES, HEADS, SEARCH_FILE, code_files
+from isoclr.model_folder import HANDLER, HEAD_FILES, HEADS, SEARCH_FILE, code_files
 from isoclr.repositories import hub_errors
 from isoclr.training.yaml_file import read_yaml
 
@@ -151,7 +151,7 @@ def shared_files(folder: Path) -> dict[str, Path]:
             that is no PNG.
     """
     code = {path.name for path in Path(modeling_isoclr.__file__).parent.glob("[a-z]*_*.py")}
-    names = [*_SHARED, *sorted(code)]
+    names = [*_SHARED, *sorted(code), HANDLER]
     for path in sorted(folder.glob("results/*/*")):
         if path.stem in _RESULTS and path.suffix in (".json", ".png"):
             names.append(path.relative_to(folder).as_posix())
