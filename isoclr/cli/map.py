@@ -9,7 +9,7 @@ from isoclr.cli.options import Option
 
 
 def map(  # noqa: A001  the command's name
-    embeddings: Annotated[str, typer.Argument(help="Parquet file that isoclr embed wrote")],
+    embeddings: Annotated[str, typer.Argument(help="file that isoclr embed wrote, of any format")],
     output: Annotated[str, Option(metavar="DIR", help="folder of map.png, map.tsv and map.h5ad")],
     by: Annotated[str, Option(help="pca, or umap where umap-learn is installed")] = "pca",
     clusters: Annotated[

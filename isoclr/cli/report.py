@@ -36,7 +36,7 @@ def report(
         str | None,
         Option(
             metavar="FILE",
-            help="Parquet of isoclr embed by the same model, to find the nearest transcripts in",
+            help="of isoclr embed by the same model, to find the nearest transcripts in",
         ),
     ] = None,
     map_by: Annotated[str, Option("--map", help="pca, or umap where umap-learn is installed")] = (

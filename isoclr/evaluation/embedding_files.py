@@ -13,6 +13,7 @@ from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
 
 FORMATS = ("parquet", "h5ad", "npz", "tsv")
+_NAMES = ("transcript_id", "gene_id", "species")
 REPRESENTATION = "X_isoclr"
 """The key of embeddings in `obsm` of an AnnData."""
 
@@ -69,22 +70,60 @@ def write_embeddings(parquet: str | os.PathLike, path: str | os.PathLike, name: 
 
 
 def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
-    """Read a file of `isoclr embed`: its names, and embeddings float32 (n, width).
+    """Read a file of `isoclr embed`, of any format: its names, and embeddings float32 (n, width).
 
     Raises:
         InputError: it is no such file.
     """
-    wanted = ("transcript_id", "gene_id", "species", "embedding")
-    table = read_table(path)
-    if missing := [name for name in wanted if name not in table.columns]:
+    name = format_of(path)
+    try:
+        table, embedding = _READERS[name](path)
+        table, embedding = table.select(_NAMES), np.asarray(embedding, np.float32)
+    except InputError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: got the columns {names_of_columns(table)}, wanted {missing[0]}: a Parquet "
-            "file of isoclr embed, without --per-position"
+            f"{path}: got no {name} file of isoclr embed, without --per-position: {reason}"
+        ) from error
+    if embedding.ndim != 2 or len(embedding) != len(table) or not np.isfinite(embedding).all():
+        raise InputError(
+            f"{path}: embedding: got shape {embedding.shape} for {len(table)} transcripts, wanted "
+            "as many finite numbers for each"
         )
-    embeddings = np.array(table["embedding"].to_list(), np.float32)
-    if embeddings.ndim != 2 or not np.isfinite(embeddings).all():
-        raise InputError(f"{path}: embedding: got unlike lists, wanted as many numbers in each")
-    return table.select(wanted[:3]), embeddings
+    return table, embedding
+
+
+def _read_parquet(path) -> tuple[pl.DataFrame, list]:
+    table = read_table(path)
+    if missing := [name for name in (*_NAMES, "embedding") if name not in table.columns]:
+        raise InputError(
+            f"{path}: got the columns {names_of_columns(table)}, wanted {missing[0]}: a file of "
+            "isoclr embed, without --per-position"
+        )
+    return table, table["embedding"].to_list()
+
+
+def _read_tsv(path) -> tuple[pl.DataFrame, np.ndarray]:
+    table = pl.read_csv(path, separator="\t", schema_overrides=dict.fromkeys(_NAMES, pl.String))
+    return table, table.select(pl.col(r"^e\d+$")).to_numpy()
+
+
+def _read_npz(path) -> tuple[pl.DataFrame, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        table = pl.DataFrame({name: arrays[name].astype(str).tolist() for name in _NAMES})
+        return table, arrays["embedding"]
+
+
+def _read_h5ad(path) -> tuple[pl.DataFrame, np.ndarray]:
+    from anndata import read_h5ad
+
+    made = read_h5ad(path)
+    table = pl.DataFrame({name: made.obs[name].astype(str).tolist() for name in _NAMES})
+    return table, made.obsm[REPRESENTATION]
+
+
+_READERS = {"parquet": _read_parquet, "tsv": _read_tsv, "npz": _read_npz, "h5ad": _read_h5ad}
 
 
 def safe_table(table: pl.DataFrame) -> pl.DataFrame:

@@ -87,7 +87,7 @@ def map_embeddings(
     Writes `map.png`, `map.tsv` and, where anndata is installed, `map.h5ad`.
 
     Args:
-        path: Parquet that `isoclr embed` wrote.
+        path: file that `isoclr embed` wrote, of any format.
         output: folder to write into.
         by: "pca" or "umap", see `map_of`.
         clusters: how many; None: as `clusters_of` finds best.

@@ -8,7 +8,7 @@ import pytest
 
 from data_builders.records import InputError
 from isoclr.cli import main
-from isoclr.evaluation.embedding_files import FORMATS, format_of
+from isoclr.evaluation.embedding_files import FORMATS, format_of, read_embedded
 
 FASTA = ">t1\nACGATGAAATAAGGACGT\n>=t2\nACGTACGTAGGGGGT\n>t3\nAAAACCCC\n"
 
@@ -42,6 +42,27 @@ def test_all_formats_have_the_same_names_and_numbers(files):
     np.testing.assert_array_equal(made.obsm["X_isoclr"], wanted)
     assert made.obs_names.tolist() == names and list(made.obs["gene_id"]) == names
     assert {path.name for path in files.iterdir()} == {"some.fa", *(f"e.{f}" for f in FORMATS)}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_written_is_read(files, name):
+    if name == "h5ad":
+        pytest.importorskip("anndata")
+    wanted, vectors = read_embedded(files / "e.parquet")
+    table, found = read_embedded(files / f"e.{name}")
+    np.testing.assert_array_equal(found, vectors)
+    if name == "tsv":  # where a name that a spreadsheet would run is marked
+        wanted = wanted.with_columns(pl.all().str.replace("^=", "'="))
+    assert table.equals(wanted)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_no_embeddings_is_one_line(name, tmp_path):
+    path = tmp_path / f"x.{name}"
+    path.write_text("transcript_id\tgene_id\nt1\tg1\n")
+    with pytest.raises(InputError, match=f"x.{name}: got ") as found:
+        read_embedded(path)
+    assert "\n" not in str(found.value)
 
 
 def test_a_file_that_is_there_stays(files, model_folder, capsys):

@@ -70,5 +70,5 @@ def test_labels_that_do_not_fit_are_one_line(blobs, text, label, message, tmp_pa
 def test_what_has_no_embeddings_is_one_line(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("transcript_id\tgene_id\nt1\tg1\n")
-    with pytest.raises(InputError, match="wanted species: a Parquet file of isoclr embed"):
+    with pytest.raises(InputError, match="x.tsv: got no tsv file of isoclr embed"):
         map_embeddings(path, tmp_path / "map")
