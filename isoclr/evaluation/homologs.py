@@ -26,6 +26,9 @@ from modeling_isoclr.tokenization_isoclr import pad_tokens
 Features = Callable[[list[np.ndarray]], np.ndarray | csr_array]
 """Rows of tokens to features of unit length, (rows, width)."""
 
+Ranks = dict[str, dict[int, list[float]]]
+"""Name of the features -> family -> candidates that came before its partner, a draw each."""
+
 KMERS = (1, 2, 3, 4, 5, 6)
 _COMMON = 0.6  # share of the families that a species must be in
 _UNKNOWN = 0.2  # most unknown letters of a window
@@ -247,34 +250,74 @@ def retrieve(
         InputError: fewer than two families in every draw.
     """
     window, draws, seed = drawing
-    ranks: dict[str, dict[int, list[float]]] = {name: {} for name in features}
-    sizes = []
-    for draw in range(draws):
-        rng = np.random.default_rng([seed, draw, len(task.name)])
-        chosen = _windows(families, held, task, window, rng)
-        if chosen is None:
-            continue
-        of_families, queries, candidates, asked = chosen
-        sizes.append(len(candidates))
-        for name, feature in features.items():
-            rows = feature(queries + candidates)
-            scores = rows[: len(queries)] @ rows[len(queries) :].T
-            scores = scores.toarray() if hasattr(scores, "toarray") else scores
-            own = scores[np.arange(len(queries)), asked]
-            # A tie counts as half of a loss, so that features without a word say nothing.
-            ahead = (scores > own[:, None]).sum(1) + ((scores == own[:, None]).sum(1) - 1) / 2
-            for family, rank in zip(of_families, ahead.tolist(), strict=True):
-                ranks[name].setdefault(family, []).append(rank)
-    if not sizes:
+    found = [
+        rank_draw(families, held, task, features, (window, draw, seed)) for draw in range(draws)
+    ]
+    found = [(ranks, candidates) for ranks, candidates in found if candidates]
+    if not found:
         raise InputError(f"{families.source}: {task.title}: got no two families, wanted some")
+    return summed(task, found)
+
+
+def rank_draw(
+    families: Families,
+    held: np.ndarray,
+    task: Task,
+    features: Mapping[str, Features],
+    drawing: tuple[int, int, int],
+) -> tuple[Ranks, int]:
+    """Rank the partner of each family in one draw.
+
+    Args:
+        families: of the data.
+        held: those that are asked for.
+        task: what is asked.
+        features: by name.
+        drawing: letters of a window, number of the draw, and the seed.
+
+    Returns:
+        Name of the features -> family -> candidates before its partner; and how many candidates
+        there were, 0 where there are no two families.
+    """
+    window, draw, seed = drawing
+    ranks: Ranks = {name: {} for name in features}
+    rng = np.random.default_rng([seed, draw, len(task.name)])
+    chosen = _windows(families, held, task, window, rng)
+    if chosen is None:
+        return ranks, 0
+    of_families, queries, candidates, asked = chosen
+    for name, feature in features.items():
+        rows = feature(queries + candidates)
+        scores = rows[: len(queries)] @ rows[len(queries) :].T
+        scores = scores.toarray() if hasattr(scores, "toarray") else scores
+        own = scores[np.arange(len(queries)), asked]
+        # A tie counts as half of a loss, so that features without a word say nothing.
+        ahead = (scores > own[:, None]).sum(1) + ((scores == own[:, None]).sum(1) - 1) / 2
+        for family, before in zip(of_families, ahead.tolist(), strict=True):
+            ranks[name].setdefault(family, []).append(before)
+    return ranks, len(candidates)
+
+
+def summed(task: Task, draws: Sequence[tuple[Ranks, int]]) -> list[Retrieved]:
+    """Return what features found in the draws of one task.
+
+    Args:
+        task: what was asked.
+        draws: of `rank_draw`, each with candidates.
+    """
+    ranks: Ranks = {name: {} for name in draws[0][0]}
+    for of_draw, _ in draws:
+        for name, of_families in of_draw.items():
+            for family, found in of_families.items():
+                ranks[name].setdefault(family, []).extend(found)
     first = {name: _of_families(found, lambda r: r < 1) for name, found in ranks.items()}
-    baseline = max((n for n in features if n.endswith("-mers")), key=lambda n: first[n].mean())
+    baseline = max((n for n in first if n.endswith("-mers")), key=lambda n: first[n].mean())
     return [
         Retrieved(
             task=task.title,
             features=name,
             families=len(first[name]),
-            candidates=float(np.mean(sizes)),
+            candidates=float(np.mean([size for _, size in draws])),
             recall_at_1=float(first[name].mean()),
             error_at_1=_error(first[name]),
             recall_at_10=float(_of_families(found, lambda r: r < 10).mean()),
