@@ -20,6 +20,7 @@ from isoclr.evaluation.heads import (
     with_head,
 )
 from isoclr.evaluation.predict import predict_embedded
+from isoclr.evaluation.search import SearchAxes, axes_of
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
@@ -41,12 +42,14 @@ class Engine:
         encoder: in evaluation mode.
         tokenizer: of the encoder.
         heads: name -> head that was fitted on the encoder.
+        axes: in which neighbours are looked for; None: plain embeddings are compared.
     """
 
     name: str
     encoder: IsoCLRModel
     tokenizer: IsoCLRTokenizer
     heads: dict[str, Head]
+    axes: SearchAxes | None = None
 
     def embed(self, transcripts: Sequence[Transcript]) -> np.ndarray:
         """Return embeddings, float32 (n, width)."""
@@ -130,7 +133,7 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         model: as `load_model` takes it.
 
     Raises:
-        InputError: as `load_model`; a head that is damaged or of another encoder.
+        InputError: as `load_model`; a head or search axes that are damaged or of another encoder.
     """
     encoder, tokenizer = load_model(model)
     heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
@@ -139,7 +142,8 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         if head.encoder != digest:
             raise InputError(f"head '{name}': got one of another encoder, wanted one of {model}")
     name = os.path.basename(os.path.normpath(model))
-    return Engine(name=name, encoder=encoder, tokenizer=tokenizer, heads=heads)
+    axes = axes_of(model, encoder)
+    return Engine(name=name, encoder=encoder, tokenizer=tokenizer, heads=heads, axes=axes)
 
 
 def study(engine: Engine, transcripts: Sequence[Transcript]) -> Study:
@@ -209,15 +213,18 @@ def _described(transcript: Transcript) -> list:
     ]
 
 
-def nearest(found: Study, row: int, most: int = 10) -> list[list]:
-    """Return the other transcripts nearest to one: id, gene, cosine of embeddings.
+def nearest(engine: Engine, found: Study, row: int, most: int = 10) -> list[list]:
+    """Return the other transcripts nearest to one: id, gene, cosine, as `isoclr neighbours`.
 
     Args:
+        engine: of the study.
         found: the study.
         row: of the one.
         most: how many.
     """
-    similar = _cosines(found.embeddings, row)
+    axes = engine.axes
+    vectors = found.embeddings if axes is None else axes.vectors(found.embeddings)
+    similar = _cosines(vectors, row)
     similar[row] = -np.inf
     order = np.argsort(-similar, kind="stable")[: min(most, len(similar) - 1)]
     named = [(found.transcripts[other], similar[other]) for other in order]

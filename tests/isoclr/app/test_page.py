@@ -75,6 +75,10 @@ def test_a_visitor_types_a_sequence_and_reads_the_result(address, browser):
     assert "2-128" in find("#table").text  # its longest reading frame
     until(lambda: "other" in find("#near").text)
     until(lambda: find("#tracks img"))
+    find("#tracks img").click()  # its middle chooses a base in the middle
+    until(lambda: 40 < int(find("#position input").get_attribute("value")) < 98)
+    find("#position input").clear()
+    find("#position input").send_keys("0")
     find("#mutate").click()
     said = until(lambda: find("#effect textarea").get_attribute("value"))
     assert "position 0: G to A, 5'UTR" in said and "a toy's number" in said

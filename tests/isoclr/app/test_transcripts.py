@@ -15,6 +15,7 @@ from isoclr.app.transcripts import (
     table_of,
     warnings_of,
 )
+from isoclr.evaluation.search import neighbours, search_vectors
 
 SEQUENCE = "GGGAC" + "ATG" + "GCC" * 30 + "TAA" + "TTTATTTAT"
 CODING = Transcript("t", "g", "homo_sapiens", SEQUENCE, 5, 101, (50,))
@@ -48,10 +49,13 @@ def test_without_a_head_nothing_is_predicted(engine, found):
         attribute(bare, CODING, None)
 
 
-def test_the_twin_is_nearest(found):
-    assert nearest(found, 0)[0] == ["twin", "g", "1.0000"]
-    assert [row[0] for row in nearest(found, 0)] == ["twin", "bare"]
-    assert nearest(replace(found, transcripts=[CODING], embeddings=found.embeddings[:1]), 0) == []
+def test_the_twin_is_nearest(engine, found):
+    assert nearest(engine, found, 0)[0] == ["twin", "g", "1.0000"]
+    assert [row[0] for row in nearest(engine, found, 0)] == ["twin", "bare"]
+    assert (
+        nearest(engine, replace(found, transcripts=[CODING], embeddings=found.embeddings[:1]), 0)
+        == []
+    )
 
 
 def test_a_mutation_changes_prediction_and_embedding(engine, found):
@@ -112,5 +116,12 @@ def test_the_picture_knows_where_its_bases_are():
 
 
 @pytest.mark.slow
-def test_the_shipped_model_brings_its_heads():
-    assert "half-life-human" in load_engine().heads
+def test_the_shipped_model_brings_heads_and_finds_neighbours_as_the_command_does():
+    shipped = load_engine()
+    assert "half-life-human" in shipped.heads
+    found = study(shipped, [CODING, *OTHERS])
+    table = neighbours(found.transcripts, search_vectors(found.transcripts, progress=False))
+    wanted = table.filter(transcript_id="t").select("neighbour", "similarity").rows()
+    shown = [(name, float(cosine)) for name, _, cosine in nearest(shipped, found, 0)]
+    assert [name for name, _ in shown] == [name for name, _ in wanted]
+    assert np.allclose([x for _, x in shown], [x for _, x in wanted], atol=1e-4)

@@ -39,7 +39,6 @@ SHARED = {
     "config.json",
     "configuration_isoclr.py",
     "curves.png",
-    "handler.py",
     "log.jsonl",
     "losses_isoclr.py",
     "model.safetensors",

@@ -59,10 +59,12 @@ def test_a_space_has_what_the_hub_asks_for(folder):
         space_files("nobody/nothing")
 
 
-def test_other_models_are_shared_with_their_processors():
-    for family in ("rpi", "isoclr_expression"):
+def test_models_are_shared_with_their_handlers_and_processors():
+    processors = {"isoclr": "tokenizer_config.json"}
+    for family in ("isoclr", "rpi", "isoclr_expression"):
         for model in shipped_of_family(family):
-            assert "preprocessor_config.json" in shared_files(model)
+            needed = {"handler.py", processors.get(family, "preprocessor_config.json")}
+            assert needed <= shared_files(model).keys()
 
 
 @pytest.mark.slow
