@@ -6,13 +6,15 @@ can be predicted by memory alone.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from data_builders.interactions.dataset import InteractionSet
@@ -29,7 +31,6 @@ TRIADS = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
 """Amino acids alike in dipole and volume (Shen et al. 2007), as RPISeq has them."""
 
 RNA_WORD, PROTEIN_WORD = 4, 3
-_INNER_FOLDS = 5
 _TOWER = FitSettings(
     dropout=0.2, learning_rate=2e-3, batch_size=64, evaluate_every=40, patience=4, evaluations=15
 )
@@ -66,41 +67,51 @@ class PairFeatures:
 class LookUp:
     """What the labels of a molecule's other pairs say: a table that sees no sequence.
 
-    Of the RNA and of the protein of a pair, the share of their train pairs that interact; a
-    logistic regression learns what the shares mean. Where each molecule has as many negatives as
-    positives, the label of a held-out pair is against the share of those that are left, and it
-    learns that too: the shares of a train row are those of the other four of five parts of train.
+    Of the RNA and of the protein of a pair, how many other known pairs interact, how many do not,
+    and the share; a logistic regression learns what that means. Where a molecule has as many
+    negatives as positives, the label of a held-out pair is against the share of those that are
+    left, and it learns that too: of a known pair, the others are counted, without itself.
     """
 
     interactions: InteractionSet
 
     def __call__(self, fold: Fold) -> Prediction:
-        """Fit to a fold and predict it."""
-        rng = np.random.default_rng(fold.seed)
-        part = rng.permutation(len(fold.train)) % _INNER_FOLDS
-        train = np.empty((len(fold.train), 4))
-        for number in range(_INNER_FOLDS):
-            inside = part == number
-            others = fold.train[~inside], fold.train_targets[~inside]
-            train[inside] = self._shares(fold.train[inside], *others)
-        model = LogisticRegression(C=10.0, max_iter=2000).fit(train, fold.train_targets)
-        known = fold.train, fold.train_targets
+        """Fit to the train rows; the table has those of validation too."""
+        known = np.concatenate([fold.train, fold.validation])
+        labels = np.concatenate([fold.train_targets, fold.validation_targets]).astype(np.int64)
+        others = self._counts(known, known, labels, labels)
+        size = len(fold.train)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=2000))
+        model.fit(others[:size], fold.train_targets)
+        test = self._counts(fold.test, known, labels)
         return Prediction(
-            test=model.predict_proba(self._shares(fold.test, *known))[:, 1],
-            validation=model.predict_proba(self._shares(fold.validation, *known))[:, 1],
+            test=model.predict_proba(test)[:, 1],
+            validation=model.predict_proba(others[size:])[:, 1],
         )
 
-    def _shares(self, rows: np.ndarray, known: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Of the RNA and the protein of each row, the share of known pairs, and how sure it is."""
+    def _counts(
+        self,
+        rows: np.ndarray,
+        known: np.ndarray,
+        labels: np.ndarray,
+        own: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Of both molecules of each row, known pairs of each label and the share, (rows, 6).
+
+        `own` are the labels of rows that are known themselves, which do not count.
+        """
         columns = []
         for places, count in (
             (self.interactions.rna, len(self.interactions.rnas)),
             (self.interactions.protein, len(self.interactions.proteins)),
         ):
-            total = np.bincount(places[known], minlength=count)[places[rows]]
-            positive = np.bincount(places[known], labels, count)[places[rows]]
-            share = np.where(total > 0, positive / np.maximum(total, 1), 0.5)
-            columns += [share, np.log2((positive + 1) / (total - positive + 1))]
+            both = [
+                np.bincount(places[known[labels == label]], minlength=count)[places[rows]]
+                - (0 if own is None else own == label)
+                for label in (1, 0)
+            ]
+            total = both[0] + both[1]
+            columns += [*both, np.where(total > 0, both[0] / np.maximum(total, 1), 0.5)]
         return np.column_stack(columns)
 
 
@@ -125,7 +136,7 @@ class Degree:
 
 @dataclass(frozen=True)
 class Trees:
-    """Trees on features: the share of trees, or their sum, that say yes.
+    """Trees on features, as scikit-learn fits them.
 
     Attributes:
         features: what row numbers index.
@@ -210,15 +221,15 @@ class GivenScores:
 
     Attributes:
         interactions: the pairs.
-        scores: (rna_id, protein_id) -> score, for every fold or of one: the key is then
-            (rna_id, protein_id, seed, fold).
+        scores: (rna_id, protein_id) -> score, or (rna_id, protein_id, seed) -> score.
         path: of the table, for errors.
+        by_seed: whether the seed is part of the key.
     """
 
     interactions: InteractionSet
     scores: dict[tuple, float]
     path: str | os.PathLike
-    by_seed: bool = field(default=False)
+    by_seed: bool = False
 
     def __call__(self, fold: Fold) -> Prediction:
         """Look up the rows of a fold."""
