@@ -13,9 +13,10 @@ from safetensors.numpy import save_file
 from scipy.linalg import eigh
 from sklearn.neighbors import NearestNeighbors
 
+from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
 from data_builders.storage import respect_umask
-from isoclr.evaluation.discriminants import covariance_within, draw_members
+from isoclr.evaluation.discriminants import covariance_within
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.heads import weights_digest
 from isoclr.model_folder import SEARCH_FILE
@@ -29,10 +30,9 @@ from modeling_isoclr.pooling_isoclr import CODONS
 
 _QUERIES_AT_ONCE = 1024
 _WHITENING_FLOOR = 0.1
-_PER_GROUP = 4
 # Of the mean variance within groups, added to that of every column; chosen on groups that axes were
 # not fitted to, see docs/log/search.md.
-_SHRINKAGE = 0.01
+_SHRINKAGE = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def fit_search_axes(
 
     Args:
         embeddings: (n, width), of one encoder.
-        groups: alike for relatives, (n,); those of one transcript say nothing.
+        groups: alike for relatives, (n,); those of one transcript say nothing. See `draw_genes`.
         size: of the vectors, at most.
         columns: of the embeddings to look at; None: all.
 
@@ -182,10 +182,10 @@ def make_search_axes(
 
     Args:
         model: as `load_model` takes it.
-        folder: of isoform groups; those of one transcript are passed over.
+        folder: of isoform groups; those of one gene are passed over.
         output: the model's folder, or any other.
         size: of the vectors.
-        transcripts: how many are enough, up to four of a group, groups in random order.
+        transcripts: how many are enough, one of each gene, groups in random order.
         seed: of the draws.
 
     Returns:
@@ -195,13 +195,47 @@ def make_search_axes(
         InputError: as `load_model`, `read_groups` and `fit_search_axes`.
     """
     encoder, tokenizer = load_model(model)
-    chosen, groups = draw_members(folder, transcripts, _PER_GROUP, seed)
+    chosen, groups = draw_genes(folder, transcripts, seed)
     embeddings = embed_transcripts(encoder, tokenizer, chosen)
     axes = fit_search_axes(embeddings, groups, size, search_columns(encoder.config))
     axes = replace(axes, encoder=weights_digest(encoder))
     output.mkdir(parents=True, exist_ok=True)
     write_search_axes(axes, output)
     return axes, len(np.unique(groups))
+
+
+def draw_genes(
+    folder: str | os.PathLike, transcripts: int, seed: int
+) -> tuple[list[Transcript], np.ndarray]:
+    """Draw a transcript of each gene of groups that have several genes, groups in random order.
+
+    Isoforms of one gene differ in little, and axes that are fitted to them take what homologs
+    differ in for what tells groups apart.
+
+    Args:
+        folder: of isoform groups.
+        transcripts: how many are enough; the group that would exceed it ends the draw.
+        seed: of the draws.
+
+    Returns:
+        n transcripts, and the number of the group of each, (n,).
+    """
+    rng = np.random.default_rng(seed)
+    several = []
+    for group in read_groups(folder):
+        genes: dict[tuple[str, str], list[Transcript]] = {}
+        for transcript in group.transcripts:
+            genes.setdefault((transcript.species, transcript.gene_id), []).append(transcript)
+        if len(genes) > 1:
+            several.append(list(genes.values()))
+    chosen: list[Transcript] = []
+    groups: list[int] = []
+    for number in rng.permutation(len(several)):
+        if len(chosen) + len(several[number]) > transcripts:
+            break
+        chosen += [of_gene[rng.integers(len(of_gene))] for of_gene in several[number]]
+        groups += [int(number)] * len(several[number])
+    return chosen, np.array(groups, int)
 
 
 def whitened(embeddings: np.ndarray) -> np.ndarray:

@@ -66,6 +66,21 @@ def transcripts_of(genes):
     return [Transcript(f"t{i}", gene, "human", "ACGT") for i, gene in enumerate(genes)]
 
 
+def test_axes_are_fitted_to_one_transcript_of_each_gene(groups_folder):
+    chosen, numbers = search.draw_genes(groups_folder, 10_000, seed=0)
+    genes = [(t.species, t.gene_id) for t in chosen]
+    assert len(set(genes)) == len(genes)
+    of_group = {}
+    for group in read_groups(groups_folder):
+        found = {(t.species, t.gene_id) for t in group.transcripts}
+        of_group |= dict.fromkeys(found, (group.group_id, len(found)))
+    assert {gene for gene, (_, n) in of_group.items() if n > 1} == set(genes)
+    names = [of_group[gene][0] for gene in genes]
+    assert len(set(zip(names, numbers, strict=True))) == len(set(names)) == len(set(numbers))
+    few, _ = search.draw_genes(groups_folder, 9, seed=0)
+    assert few == chosen[: len(few)] and 0 < len(few) <= 9
+
+
 def test_neighbours_are_the_nearest_by_cosine():
     rng = np.random.default_rng(0)
     vectors = search.unit_vectors(rng.normal(size=(40, 6)))
