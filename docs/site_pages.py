@@ -4,6 +4,8 @@ MkDocs calls the functions `on_...` (see mkdocs.yml). The guides are the files b
 """
 
 import json
+import posixpath
+import re
 import sys
 from pathlib import Path
 from typing import get_args
@@ -57,6 +59,18 @@ def on_files(files: Files, config) -> Files:
         },
     ]
     return files
+
+
+def on_page_markdown(markdown: str, page, config, files) -> str:
+    """Turn links to files of the repository that the site does not have into their names."""
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def shown(link: re.Match) -> str:
+        place = posixpath.normpath(posixpath.join("docs", folder, link[2]))
+        inside = place.startswith("docs/") or "://" in link[2]
+        return link[0] if inside else f"{link[1]} (`{place}`)"
+
+    return re.sub(r"(?<!!)\[([^\]\n]+)\]\(([^)#\s]+)\)", shown, markdown)
 
 
 def tutorial(path: Path) -> str:
