@@ -63,7 +63,10 @@ def test_what_is_declared_is_pinned():
 
 @pytest.mark.parametrize("package", ["modeling_isoclr"])
 def test_the_model_needs_torch_transformers_and_numpy_alone(package):
-    assert imported((package,)).keys() <= {"torch", "transformers", "numpy"}
+    found = imported((package,))
+    # What answers an Inference Endpoint reads a head; transformers brings safetensors.
+    assert found.pop("safetensors", set()) <= {"modeling_isoclr/handler.py"}
+    assert found.keys() <= {"torch", "transformers", "numpy"}
 
 
 def test_builders_of_data_never_import_torch():
