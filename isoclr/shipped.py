@@ -14,6 +14,9 @@ SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare", PROTEIN_MODEL)
 EXPRESSION_MODEL = "expression-scarf-small"
 """The encoder of expression profiles."""
 
+PAIR_MODEL = "rpiembeddor-small"
+"""The classifier of RNA–protein pairs."""
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -49,7 +52,7 @@ def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
     Raises:
         InputError: when the name is that of a shipped model, and this installation lacks it.
     """
-    if str(model) not in (*SHIPPED_MODELS, EXPRESSION_MODEL) or Path(model).is_dir():
+    if str(model) not in (*SHIPPED_MODELS, EXPRESSION_MODEL, PAIR_MODEL) or Path(model).is_dir():
         return model
     folder = shipped_model(str(model))
     if not folder.is_dir():
