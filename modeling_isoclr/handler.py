@@ -34,9 +34,8 @@ class EndpointHandler:
         family = AutoConfig.from_pretrained(**load).model_type
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if family == "isoclr":
-            self.embed = pipeline(
-                "isoform-embedding", model=str(path), trust_remote_code=True, device=self.device
-            )
+            made = {"task": "isoform-embedding", "model": str(path), "device": self.device}
+            self.embed = pipeline(**made, trust_remote_code=True)
             self.heads = self._read_heads()
             self.answer = self._transcripts
             return

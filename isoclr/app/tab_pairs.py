@@ -66,7 +66,7 @@ def pair_tab(model: PairModel | None, name: str, limits: Limits) -> None:
             if file and (text or "").strip():
                 raise InputError("got typed text and a file of the same, wanted one of them")
             given.append(read_upload(file, limits) if file else text or "")
-        made = study_pairs(model, *given, limits)
+        made = study_pairs(model, given[0], given[1], limits)
         choices = [
             [(molecule.id, place) for place, molecule in enumerate(molecules)]
             for molecules in (made.queries.rnas, made.queries.proteins)
