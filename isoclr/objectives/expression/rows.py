@@ -154,22 +154,32 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
     order = order[moments.variance[order] > 0][: recipe.n_genes]
     chosen = np.sort(order)
     processor = moments.processor(genes, chosen, recipe.clip)
-    kept, checksum = [], hashlib.sha256()
+    # Rows of the two sides apart from the start: no copy of the whole stands beside them.
+    sides: tuple[list, list] = ([], [])
+    checksum, start = hashlib.sha256(), 0
     for part in read_parts(path):
         values = part.values[:, chosen]
         for array in (values.data, values.indices, values.indptr):
             checksum.update(array.tobytes())
-        kept.append(values)
-    values = sparse.csr_array(sparse.vstack(kept, format="csr"))
-    train = np.flatnonzero(~held_out)
+        held = held_out[start : start + len(part.samples)]
+        start += len(part.samples)
+        for side, rows in zip(sides, (~held, held), strict=True):
+            side.append(values[np.flatnonzero(rows)])
     return TrainingData(
-        train=SparseRows(values[train], processor),
-        held_out=SparseRows(values[np.flatnonzero(held_out)], processor),
-        samples=[samples[row] for row in train],
+        train=SparseRows(_stacked(sides[0]), processor),
+        held_out=SparseRows(_stacked(sides[1]), processor),
+        samples=[samples[row] for row in np.flatnonzero(~held_out)],
         processor=processor,
         checksum=checksum.hexdigest(),
         said=[f"{len(samples):,} samples × {len(genes):,} genes, sparse, read in parts"],
     )
+
+
+def _stacked(parts: list) -> sparse.csr_array:
+    """One matrix of parts, whose list is emptied."""
+    whole = sparse.csr_array(sparse.vstack(parts, format="csr"))
+    parts.clear()
+    return whole
 
 
 @dataclass(frozen=True, kw_only=True)
