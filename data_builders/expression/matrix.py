@@ -84,10 +84,11 @@ def write_matrix(parts: Iterable[ExpressionMatrix], path: Path) -> int:
     """
     beside = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer, first, seen = None, None, set()
+    writer, seen = None, set()
+    first: ExpressionMatrix | None = None
     try:
         for part in parts:
-            if first is None:
+            if first is None or writer is None:
                 first = part
                 writer = pq.ParquetWriter(beside, _schema(part), compression="zstd")
             if (part.genes, part.unit, list(part.obs)) != (
@@ -182,11 +183,13 @@ def _values(table: pa.Table, n_genes: int) -> np.ndarray | sparse.csr_array:
 def concatenate(parts: Sequence[ExpressionMatrix]) -> ExpressionMatrix:
     """One matrix of consecutive parts of the same genes, unit and columns."""
     first = parts[0]
-    sparse_parts = sparse.issparse(first.values)
-    stack = sparse.vstack if sparse_parts else np.concatenate
-    values = stack([part.values for part in parts])
+    arrays = [part.values for part in parts]
+    if isinstance(first.values, np.ndarray):
+        values = np.concatenate([np.asarray(array) for array in arrays])
+    else:
+        values = sparse.csr_array(sparse.vstack(arrays))
     return ExpressionMatrix(
-        values=sparse.csr_array(values) if sparse_parts else values,
+        values=values,
         samples=tuple(sample for part in parts for sample in part.samples),
         genes=first.genes,
         unit=first.unit,

@@ -5,13 +5,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
 from data_builders.expression.matrix import ExpressionMatrix, concatenate, write_matrix
 from data_builders.expression.readers import RawMatrix, check_names, gene_name, read_raw
-from data_builders.expression.units import check_unit, check_values, recognise_unit, to_log2
+from data_builders.expression.units import (
+    check_unit,
+    check_values,
+    recognise_unit,
+    stored,
+    to_log2,
+)
 from data_builders.records import InputError
 from data_builders.tables import read_table
 
@@ -32,7 +39,7 @@ class ReadOptions:
 
     unit: str | None = None
     layer: str | None = None
-    genes_in: str | None = None
+    genes_in: Literal["rows", "columns"] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     obs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -161,7 +168,7 @@ def _log_parts(
             yield _with_obs(part, options.obs, report)
         report.files.append({"path": str(path), "samples": count, "unit": unit, "said": said})
         report.samples += count
-        report.unit = unit if report.unit in ("", unit) else "several"
+        report.unit = (unit or "") if report.unit in ("", unit) else "several"
     for name, column in options.obs.items():
         if not report.obs_matched.get(name) and not seen & column.keys():
             there, here = next(iter(column), "(none)"), min(seen, default="(none)")
@@ -192,7 +199,7 @@ def _one_name_a_gene(
         columns = np.array([places[name] for name in names])
         sums = sparse.csr_array((ones, (rows, columns)), shape=(len(names), len(genes)))
         if unit == "log2":
-            values = np.exp2(values.toarray() if sparse.issparse(values) else values) - 1
+            values = np.exp2(values if isinstance(values, np.ndarray) else values.toarray()) - 1
             values = np.log2(values @ sums + 1)
         else:
             values = values @ sums
@@ -230,8 +237,7 @@ def _with_obs(
 
 
 def _count_over(values, limit: float) -> int:
-    data = values.data if sparse.issparse(values) else values
-    return int((data > limit).sum())
+    return int((stored(values) > limit).sum())
 
 
 def read_aliases(path: str | Path) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -41,7 +41,7 @@ class RawMatrix:
     values: np.ndarray | sparse.csr_array
     samples: Sequence[str]
     genes: Sequence[str]
-    obs: dict[str, Sequence]
+    obs: Mapping[str, Sequence]
     unit: str | None = None
     left_out: tuple[str, ...] = ()
 
@@ -433,10 +433,10 @@ def _where_genes_are(path: Path, rows: list[str], columns: list[str]) -> str:
         "columns": np.mean([ENSEMBL_GENE.fullmatch(name) is not None for name in columns]),
     }
     if max(shares.values()) > 0.5 and min(shares.values()) < 0.5:
-        return max(shares, key=shares.get)
+        return max(shares, key=shares.__getitem__)
     known = {"rows": _share_of_known(rows), "columns": _share_of_known(columns)}
     if abs(known["rows"] - known["columns"]) > 0.02:
-        return max(known, key=known.get)
+        return max(known, key=known.__getitem__)
     if len(rows) >= 3 * len(columns):
         return "rows"
     if len(columns) >= 3 * len(rows):

@@ -12,6 +12,11 @@ _LARGEST_LOG = 40.0  # log2 of 10^12: no experiment counts as far
 _TPM_TOTAL = 1e6
 
 
+def stored(values: np.ndarray | sparse.csr_array) -> np.ndarray:
+    """Return the numbers of a matrix; of a sparse one those that are stored, (stored,)."""
+    return values if isinstance(values, np.ndarray) else values.data
+
+
 def recognise_unit(values: np.ndarray | sparse.csr_array, source: str) -> str:
     """Say which unit the numbers are in, by their values alone.
 
@@ -26,7 +31,7 @@ def recognise_unit(values: np.ndarray | sparse.csr_array, source: str) -> str:
         InputError: a value is negative, missing or infinite, or all values of a sample are zero.
     """
     values = check_values(values, source)
-    data = values.data if sparse.issparse(values) else values
+    data = stored(values)
     totals = np.asarray(values.sum(axis=1)).ravel()
     if np.all(data == np.rint(data)) and data.max() > 1:
         return "counts"
@@ -50,17 +55,17 @@ def check_values(values: np.ndarray | sparse.csr_array, source: str, samples=Non
         InputError: naming the first sample with a value that is negative, missing or infinite, or
             whose values are all zero.
     """
-    data = values.data if sparse.issparse(values) else values
+    data = stored(values)
     for name, wrong in (
         ("a value that is missing or infinite", ~np.isfinite(data)),
         ("a negative value", data < 0),
     ):
         if wrong.any():
             first = int(np.flatnonzero(wrong.ravel())[0])
-            if sparse.issparse(values):
-                row = int(np.searchsorted(values.indptr, first, "right")) - 1
-            else:
+            if isinstance(values, np.ndarray):
                 row = first // values.shape[1]
+            else:
+                row = int(np.searchsorted(values.indptr, first, "right")) - 1
             value = float(data.ravel()[first])
             raise InputError(
                 f"{source}: sample {_name(samples, row)}: got {name} ({value:g}), wanted finite "
@@ -88,7 +93,7 @@ def check_unit(values: np.ndarray | sparse.csr_array, unit: str, source: str) ->
     """
     if unit not in UNITS:
         raise InputError(f"{source}: unit: got {unit!r}, wanted one of {', '.join(UNITS)}")
-    data = values.data if sparse.issparse(values) else values
+    data = stored(values)
     if unit == "counts" and not np.all(data == np.rint(data)):
         odd = float(data[data != np.rint(data)].ravel()[0])
         raise InputError(
@@ -113,19 +118,21 @@ def to_log2(values: np.ndarray | sparse.csr_array, unit: str) -> np.ndarray | sp
         float32, of the shape and kind of `values`; zero stays zero.
     """
     if unit == "log2":
-        return values.astype(np.float32)
+        if isinstance(values, np.ndarray):
+            return values.astype(np.float32)
+        return sparse.csr_array(values.astype(np.float32))
     if unit == "counts":
         totals = np.asarray(values.sum(axis=1), np.float64).ravel()
         scale = 1e6 / totals
-        if sparse.issparse(values):
-            values = sparse.diags_array(scale).tocsr() @ values
-        else:
+        if isinstance(values, np.ndarray):
             values = values * scale[:, None]
-    if sparse.issparse(values):
-        logs = sparse.csr_array(values, copy=True)
-        logs.data = np.log2(logs.data + 1).astype(np.float32)
-        return logs
-    return np.log2(values + 1).astype(np.float32)
+        else:
+            values = sparse.csr_array(sparse.diags_array(scale).tocsr() @ values)
+    if isinstance(values, np.ndarray):
+        return np.log2(values + 1).astype(np.float32)
+    logs = sparse.csr_array(values, copy=True)
+    logs.data = np.log2(logs.data + 1).astype(np.float32)
+    return logs
 
 
 def _name(samples, row: int) -> str:

@@ -117,7 +117,7 @@ def _load(name: str, panel: str):
     module = import_module(f"isoclr.cli.{module_name}")
     kinds = getattr(module, "KINDS", None)
     if kinds is not None:
-        return command_group(name, module.__doc__, kinds, panel)
+        return command_group(name, module.__doc__ or "", kinds, panel)
     return command_of(getattr(module, module_name), name, panel)
 
 

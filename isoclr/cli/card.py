@@ -16,12 +16,21 @@ def card(
             help="probe.json about it, repeated; none: those in results/*/ of the folder",
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        Option("--measure", help="first measure speed and memory on this machine, one minute"),
+    ] = False,
 ) -> None:
     """Write a model folder's card, README.md, anew.
 
     Example:
     isoclr card model --results probe/probe.json
+    isoclr card model --measure
     """
     from isoclr.hub.card import write_card
 
+    if measure:
+        from isoclr.hub.measure import measure as measure_model
+
+        measure_model(folder)
     print(write_card(folder, results=results))

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Annotated, get_args, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from data_builders.records import InputError
 
 _ORDER = "isoclr.order"
+TAKES_UNKNOWN = "takes_unknown_options"
 
 
 class Command(TyperCommand):
@@ -73,7 +74,7 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             the help panel that its `PANEL` names; its `NOTE` joins the help. A dataclass that
             has `read_order` gets the options of the command line in their order, as (field,
             value) pairs. Lines of the docstring after "Example:" are examples.
-            An attribute `takes_unknown_options` passes options that the function does not know
+            An attribute of the name `TAKES_UNKNOWN` passes options that the function does not know
             to its list argument.
         name: of the command.
         panel: the panel of `isoclr --help` that lists it.
@@ -90,10 +91,11 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
         rich_help_panel=panel,
         context_settings={
             "help_option_names": ["-h", "--help"],
-            "ignore_unknown_options": getattr(function, "takes_unknown_options", False),
+            "ignore_unknown_options": getattr(function, TAKES_UNKNOWN, False),
         },
     )(_with_options_of_groups(function))
     command = typer.main.get_command(app)
+    assert isinstance(command, Command)  # as `cls` asks
     command.examples = tuple(inspect.cleandoc(examples).splitlines()) if examples else ()
     return command
 
@@ -103,6 +105,7 @@ def command_group(name: str, text: str, kinds: dict[str, Callable], panel: str):
     app = typer.Typer(add_completion=False)
     app.callback()(lambda: None)
     group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)  # what a callback makes of an application
     group.name, group.help, group.rich_help_panel = name, text, panel
     group.no_args_is_help = True
     for kind, function in kinds.items():
@@ -133,27 +136,29 @@ def usage_message(error: typer.TyperException) -> str:
     if kind == "NoArgsIsHelpError":
         return ""
     if kind == "NoSuchOption":
-        near = " or ".join(error.possibilities or ())
-        return f"{error.option_name}: no such option" + (f"; did you mean {near}?" if near else "")
+        near = " or ".join(getattr(error, "possibilities", None) or ())
+        option = getattr(error, "option_name", "")
+        return f"{option}: no such option" + (f"; did you mean {near}?" if near else "")
     if param is None:
         return error.format_message().removeprefix("Invalid value: ").rstrip(".")
     option = param.opts[0] if param.param_type_name == "option" else param.name.upper()
     if kind == "MissingParameter":
         return f"wanted {option}{f' {param.metavar}' if param.metavar else ''}"
-    message = error.message
+    message, given = error.message, _given(error, param.name)
     if message.startswith("Input should be"):
         kind = "a whole number" if "integer" in message else "a number"
-        return f"{option}: got {_given(error)}, wanted {kind}"
+        return f"{option}: got {given}, wanted {kind}"
     if "is not one of" in message:
         choices = message.partition("is not one of ")[2].rstrip(".")
-        return f"{option}: got {_given(error)}, wanted one of {choices}"
+        return f"{option}: got {given}, wanted one of {choices}"
     return f"{option}: {message}".rstrip(".")
 
 
-def _given(error: typer.BadParameter) -> str:
+def _given(error: typer.TyperException, parameter: str) -> str:
     """Return the value of the parameter that an error is about, as it was typed."""
-    values = [value for name, value in error.ctx.meta[_ORDER] if name == error.param.name]
-    return repr(values[-1])
+    context = getattr(error, "ctx", None)
+    order = context.meta.get(_ORDER, ()) if context else ()
+    return next((repr(value) for name, value in reversed(order) if name == parameter), "nothing")
 
 
 def _with_options_of_groups(function: Callable) -> Callable:

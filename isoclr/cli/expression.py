@@ -119,7 +119,7 @@ def embed(
     write_embeddings(output, matrix, embeddings)
     print("\n".join([*read.lines(), str(report)]))
     print(f"{output}: embeddings of {embeddings.shape[1]} numbers")
-    if column is not None:
+    if column is not None and label is not None:
         figure = Path(output).with_suffix(".png")
         plot_embeddings(embeddings, column, label, figure)
         print(figure)

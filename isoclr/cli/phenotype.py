@@ -100,8 +100,6 @@ def phenotype(
             raise InputError(f"--{name}: got {value}, wanted at least {least}")
     if (train_on is None) != (test_on is None):
         raise InputError("--train-on, --test-on: got one of them, wanted both or none")
-    if steps is not None and steps.isdecimal():
-        steps = int(steps)
     options = PhenotypeOptions(
         methods=chosen,
         label_counts=LABEL_COUNTS if labels is None else tuple(map(_count, labels)),
@@ -110,7 +108,7 @@ def phenotype(
         n_genes=n_genes,
         transform=transform,
         controls=controls,
-        recipe={} if steps is None else {"steps": steps},
+        recipe={} if steps is None else {"steps": int(steps) if steps.isdecimal() else steps},
         model=_folder(model) if model else None,
     )
     matrix, report = read_expression([data], reading.made())

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from data_builders.records import InputError
+from isoclr.cli.command import TAKES_UNKNOWN
 from isoclr.cli.options import Option
 
 
@@ -32,4 +33,4 @@ def train(
     raise typer.Exit(launch(recipe, overrides or (), processes))
 
 
-train.takes_unknown_options = True
+setattr(train, TAKES_UNKNOWN, True)

@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import read_json
+from isoclr import __version__
+from isoclr.hub.details import read_details
 from isoclr.hub.markdown import environment
 from isoclr.model_folder import HEAD_FILES, HEADS
 from isoclr.objectives import DEFAULT, objective_class
@@ -20,6 +22,7 @@ from isoclr.statistics import plus_minus
 from isoclr.training.curves import read_log
 from isoclr.training.yaml_file import read_yaml
 
+MEASURED = "measured.json"
 _TEMPLATE = "card_template.md"
 _BUFFERS = (".table", ".directions", ".offsets", ".centre", ".axes")
 _BUFFERS += (".running_mean", ".running_var")
@@ -41,6 +44,7 @@ _METRICS = {
 }
 _PROBE = ("label", "task", "split", "rows", "groups", "seeds", "interval", "summary", "few_labels")
 _HEAD = ("name", "predicts", "citation", "training", "held_out")
+_MEASURED, _MEASURER = ("device", "torch", "unit", "rows"), "the file of isoclr card --measure"
 _MODEL = "a model that train.py wrote"
 # What a reader of JSON meets where a value is of another form than it looks for.
 _WRONG_FORM = (TypeError, ValueError, LookupError, AttributeError, StopIteration, RecursionError)
@@ -55,16 +59,17 @@ def write_card(
     """Write README.md of a model folder, over the one that is there.
 
     It says what config.json, the weights' header, recipe.yaml, log.jsonl, the reports of the
-    isoform groups (of the recipe's `data`, folders that are still there) and the results say; what
-    no file says is left out, but for NOTES.md of the folder, which is taken in as it is. The
-    model is called by the folder's name; `isoclr.hub.push` puts the repository into the examples.
+    isoform groups (of the recipe's `data`, folders that are still there), `measured.json` (of
+    `isoclr.hub.measure`) and the results say; what no file says is left out, but for what a person
+    says in card.yaml (`isoclr.hub.details`) and in NOTES.md, which is taken in as it is. The model
+    is called by the folder's name; `isoclr.hub.push` puts the repository into the examples.
 
     Args:
         folder: of config.json, model.safetensors and, from train.py, the rest.
         results: `probe.json` files that `isoclr probe` wrote about this model, each perhaps with
             its figures and a low_data.json beside it; None: those in `results/*/` of the folder.
-        datasets: repositories on the Hub that it was trained on. The recipe cannot tell: what
-            looks like `owner/name` there may be a folder that is gone.
+        datasets: repositories on the Hub that it was trained on, beside those of card.yaml. The
+            recipe cannot tell: what looks like `owner/name` there may be a folder that is gone.
 
     Returns:
         The path of the card.
@@ -98,13 +103,15 @@ def _rendered(
     facts = objective_class(objective).card_facts(folder, recipe, log)
     paths = sorted(folder.glob("results/*/probe.json")) if results is None else map(Path, results)
     probes = [_read_probe(path, folder) for path in paths]
-    notes = folder / "NOTES.md"
+    notes, measured = folder / "NOTES.md", folder / MEASURED
+    details = read_details(folder)
     data = ModelCardData(
+        language=facts.language,
         license="apache-2.0",
         library_name="transformers",
         pipeline_tag=facts.pipeline_tag,
         tags=["isoclr", *facts.tags],
-        datasets=list(datasets) or None,
+        datasets=sorted({*datasets, *details.datasets}) or None,
         model_name=folder.resolve().name if probes else None,
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
@@ -118,6 +125,12 @@ def _rendered(
         recipe=recipe,
         shown_recipe={key: recipe[key] for key in facts.recipe_keys if key in recipe},
         architecture=facts.architecture,
+        embedding=facts.embedding,
+        longest=facts.longest,
+        citation=Markup(facts.citation) if facts.citation else None,
+        details=details,
+        version=__version__,
+        measured=read_json(measured, _MEASURED, _MEASURER) if measured.exists() else None,
         last=log[-1] if log else None,
         curves=(folder / "curves.png").exists(),
         probes=probes,

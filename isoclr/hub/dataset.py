@@ -147,7 +147,7 @@ def _commit(
     create_pr: bool,
 ) -> CommitInfo:
     info = api.dataset_info(name, revision=revision)
-    present = {file.rfilename for file in info.siblings}
+    present = {file.rfilename for file in info.siblings or ()}
     script = f"{name.split('/')[1]}.py"
     if script in present:
         raise InputError(f"{name}: got {script} in it, wanted no script: load_dataset refuses one")
@@ -186,7 +186,9 @@ def _files(configs: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def _reports_there(api: HfApi, name: str, revision: str, present: set[str]) -> dict[str, dict]:
+def _reports_there(
+    api: HfApi, name: str, revision: str | None, present: set[str]
+) -> dict[str, dict]:
     """Reports of the configurations that the repository has already."""
     matches = [match for path in sorted(present) if (match := _REPORT.fullmatch(path))]
     return {

@@ -35,6 +35,8 @@ _SHARED = (
     "curves.png",
     "discriminants.json",
     SEARCH_FILE,
+    "measured.json",
+    "card.yaml",
     "modules.json",  # these of sentence-transformers
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
@@ -42,6 +44,7 @@ _SHARED = (
 _RESULTS = ("probe", "few_labels", "low_data", "go", "retrieve", "explain", "finetune")
 _RESULTS += ("windows", "families", "information")
 _IMAGE = re.compile(r"!\[[^\]\n]*\]\(([^()\s:]+\.(?:png|jpe?g|svg|gif))\)")
+_EXAMPLE = re.compile(r"^```python\n.*?^```", re.DOTALL | re.MULTILINE)
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 # Of a recipe, what names places of the machine that it ran on.
 _PLACES = ("output", "token_cache")
@@ -216,7 +219,7 @@ def _operations(contents: dict[str, Path | bytes], name: str) -> list[CommitOper
     contents = dict(contents)
     card = contents.pop("README.md", None)
     if card is not None:
-        text = Path(card).read_text(encoding="utf-8")
+        text = card.decode() if isinstance(card, bytes) else card.read_text(encoding="utf-8")
         contents["README.md"] = loading_from(text, name).encode()
     return [CommitOperationAdd(path, content) for path, content in contents.items()]
 
@@ -226,7 +229,7 @@ def loading_from(card: str, name: str) -> str:
     title = re.search(r"^# (.+)$", card, re.MULTILINE)
     if title is None:
         return card
-    return card.replace(f'from_pretrained("{title[1]}"', f'from_pretrained("{name}"')
+    return _EXAMPLE.sub(lambda found: found[0].replace(f'"{title[1]}"', f'"{name}"'), card)
 
 
 def public_recipe(path: Path) -> bytes:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modeling_isoclr import IsoCLRConfig
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -16,6 +18,10 @@ class CardFacts:
         encoder_prefix: of the names of the encoder's weights, beside which there may be heads.
         recipe_keys: that the card shows: those that decide the weights.
         architecture: what the card shows of the configuration.
+        language: of the sequences, as the Hub's search knows it: rna or protein; None: none.
+        embedding: numbers of an embedding; None: it gives none.
+        longest: what limits the input, in words; None: nothing is said.
+        citation: BibTeX of the paper whose method it is; None: none.
         template: name of a Jinja template that extends `card_template.md` of `isoclr.hub` and fills
             its blocks (summary, usage, input, intended, limits, objective_text, held_out, data and
             more); None: that template as it is.
@@ -28,6 +34,47 @@ class CardFacts:
     encoder_prefix: str = "model."
     recipe_keys: Sequence[str] = ("steps", "batch_size", "learning_rate", "weight_decay", "seed")
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    language: str | None = None
+    embedding: int | None = None
+    longest: str | None = None
+    citation: str | None = None
     template: str | None = None
     template_folder: Path | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sequence_card_facts(
+    config: IsoCLRConfig,
+    shown: Sequence[str],
+    *,
+    tags: Sequence[str],
+    recipe_keys: Sequence[str],
+    citation: str,
+    template_folder: Path,
+    variables: Mapping[str, Any],
+) -> CardFacts:
+    """Return the facts of an encoder of sequences, RNA or protein.
+
+    Args:
+        config: of the encoder.
+        shown: keys of it that the card shows, where they have a value.
+        tags: see `CardFacts`, as for what follows.
+        recipe_keys: see there.
+        citation: see there.
+        template_folder: of its `card.md`.
+        variables: of the template, which also gets `config`.
+    """
+    return CardFacts(
+        tags=tags,
+        pipeline_tag="feature-extraction",
+        encoder_prefix="isoclr.",
+        recipe_keys=recipe_keys,
+        architecture={key: v for key in shown if (v := getattr(config, key)) is not None},
+        language=config.alphabet,
+        embedding=config.pooled_size,
+        longest="any length; memory grows with it",
+        citation=citation,
+        template="card.md",
+        template_folder=template_folder,
+        variables={"config": config, **variables},
+    )

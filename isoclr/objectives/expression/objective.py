@@ -25,6 +25,16 @@ from modeling_isoclr import ExpressionForPreTraining, contrastive_loss
 from modeling_isoclr.modeling_expression import ExpressionBatchNorm
 
 _MOST_HELD_OUT = 2048
+_CITATION = """\
+@article{dradjat2025expression,
+  title = {Self-supervised learning on gene expression data},
+  author = {Dradjat, Kevin and Hamidi, Massinissa and Bartet, Pierre and Hanczar, Blaise},
+  journal = {Bioinformatics},
+  volume = {41},
+  number = {11},
+  pages = {btaf533},
+  year = {2025}
+}"""
 _COLLAPSED = 2.0  # an effective rank below this is a line or a point
 _HELD_OUT_STEP = 1 << 40  # no step of training: its draws are those of evaluation
 
@@ -139,6 +149,9 @@ class ExpressionObjective(Objective):
             tags=("expression", "rna-seq", "biology", "self-supervised"),
             pipeline_tag="feature-extraction",
             encoder_prefix="expression.",
+            embedding=read_json(folder / "config.json", ("hidden_size",), "a model")["hidden_size"],
+            longest="the genes of its processor; others are left out",
+            citation=_CITATION,
             recipe_keys=(*keys, "batch_size", "optimizer", "learning_rate", "seed"),
             template="card.md",
             template_folder=Path(__file__).parent,

@@ -5,11 +5,18 @@ from pathlib import Path
 from markupsafe import Markup
 
 from data_builders.text import read_json
-from isoclr.objectives.card import CardFacts
+from isoclr.objectives.card import CardFacts, sequence_card_facts
 from isoclr.pretrained import read_config
 
 _ARCHITECTURE = ("alphabet", "filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
 _ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "critic", "critic_bands")
+_CITATION = """\
+@article{lu2020evolution,
+  title = {Evolution Is All You Need: Phylogenetic Augmentation for Contrastive Learning},
+  author = {Lu, Amy X. and Lu, Alex X. and Moses, Alan},
+  journal = {arXiv:2012.13475},
+  year = {2020}
+}"""
 # Of the recipe, what decides the weights.
 _RECIPE = ("loss", "encoder", "critic", "positives", "bands", "tell_bands", "homologs", "negatives")
 _RECIPE += ("length_matched", "window", "windows", "drop_unknown", "mask_fraction", "mask_span")
@@ -32,16 +39,14 @@ def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
     config = read_config(folder / "config.json")
     sources = [Path(source["path"]) / "report.json" for source in recipe.get("data", [])]
     report = "the report of isoclr build-homologs"
-    return CardFacts(
+    return sequence_card_facts(
+        config,
+        _ARCHITECTURE,
         tags=(config.alphabet, "biology", "contrastive-learning", "homology"),
-        pipeline_tag="feature-extraction",
-        encoder_prefix="isoclr.",
         recipe_keys=_RECIPE,
-        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
-        template="card.md",
+        citation=_CITATION,
         template_folder=Path(__file__).parent,
         variables={
-            "config": config,
             "protein": config.alphabet == "protein",
             "reports": [read_json(path, _REPORT, report) for path in sources if path.is_file()],
             "results": [

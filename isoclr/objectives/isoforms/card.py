@@ -3,11 +3,18 @@
 from pathlib import Path
 
 from data_builders.groups.report import read_report
-from isoclr.objectives.card import CardFacts
+from isoclr.objectives.card import CardFacts, sequence_card_facts
 from isoclr.pretrained import read_config
 
 _ARCHITECTURE = ("filters", "blocks", "dilations", "kernel_size", "stem_kernel_size")
 _ARCHITECTURE += ("stem_filters", "n_tracks", "norm", "pooling", "discriminants")
+_CITATION = """\
+@article{fradkin2023splicing,
+  title = {Splicing Up Your Predictions with RNA Contrastive Learning},
+  author = {Fradkin, Philip and Shi, Ruian and Wang, Bo and Frey, Brendan and Lee, Leo J.},
+  journal = {arXiv:2310.08738},
+  year = {2023}
+}"""
 # Of the recipe, what decides the weights and is not said elsewhere in the card.
 _RECIPE = ("steps", "batch_size", "learning_rate", "weight_decay", "warmup_steps")
 _RECIPE += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens", "seed")
@@ -26,16 +33,14 @@ def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
     """
     config = read_config(folder / "config.json")
     reports = _read_reports(recipe.get("data"))
-    return CardFacts(
+    return sequence_card_facts(
+        config,
+        _ARCHITECTURE,
         tags=("rna", "biology", "contrastive-learning"),
-        pipeline_tag="feature-extraction",
-        encoder_prefix="isoclr.",
         recipe_keys=_RECIPE,
-        architecture={k: v for k in _ARCHITECTURE if (v := getattr(config, k)) is not None},
-        template="card.md",
+        citation=_CITATION,
         template_folder=Path(__file__).parent,
         variables={
-            "config": config,
             "reports": reports,
             "species": sorted({name for r in reports for name in r["dataset"]["species"]}),
             "held_out": next((r for r in reversed(log) if "held_out_loss" in r), None),

@@ -12,6 +12,7 @@ from data_builders.labels.base import MULTILABEL, REGRESSION
 from data_builders.records import InputError
 from isoclr.evaluation.scores import METRICS
 from isoclr.hub.card import count_parameters, write_card
+from isoclr.hub.measure import measure
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 
 
@@ -82,9 +83,10 @@ def test_what_no_file_says_is_left_out(bare, folder, tmp_path):
         "How to use it",
         "Input",
         "Intended use and limits",
+        "Citation",
     ]
     assert "N is 0 in each" in text and "first base of each codon" not in text
-    for trace in ("| None", "{{", "{%", "curves.png", "Transcripts over", "It has", "model-index"):
+    for trace in ("| None", "{{ ", "{%", "curves.png", "Transcripts over", "It has", "model-index"):
         assert trace not in text
     recipe = folder / "recipe.yaml"
     recipe.write_text(re.sub("path: .*", f"path: {tmp_path}/gone", recipe.read_text()))
@@ -207,3 +209,60 @@ def test_heads_in_the_folder_are_in_the_card(folder, tmp_path):
     (head / "head.json").write_text("{}")
     with pytest.raises(InputError, match="head.json: no name in it, wanted the head.json of"):
         write_card(folder)
+
+
+def test_what_a_person_says_is_in_the_card(folder):
+    (folder / "card.yaml").write_text(
+        "developer: A. Person\nsource: https://example.org\ndatasets: [someone/groups]\n"
+        "siblings: {other: of another size}\n"
+    )
+    path = write_card(folder, datasets=["another/groups"])
+    text = path.read_text()
+    for row in ("developed by | A. Person", "sibling | `other`: of another size"):
+        assert f"| {row} |" in text
+    assert ModelCard.load(path).data.datasets == ["another/groups", "someone/groups"]
+    assert ModelCard.load(path).data.language == "rna"
+    assert "author = {{A. Person}}" in text and "Splicing Up Your Predictions" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("developr: me", "card.yaml: developr: unknown key; did you mean developer?"),
+        ("[a]", "card.yaml: got list, wanted keys and values"),
+        ("datasets: 7", "card.yaml: datasets: Input should be a valid list"),
+        ("a: &x b", "card.yaml: "),
+    ],
+)
+def test_bad_details_are_one_line(folder, content, message):
+    (folder / "card.yaml").write_text(content)
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        write_card(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_speed_and_memory_are_measured_and_shown(folder):
+    found = measure(folder, lengths=(64,))
+    (row,) = found["rows"]
+    assert found["unit"] == "letters" and row["length"] == 64 and row["batch"] == 750
+    # A process with torch in it takes more than this; a laptop has less than that.
+    assert row["per_second"] > 1000 and 5e7 < row["peak_bytes"] < 2**36
+    text = text_of(folder)
+    assert (
+        f"| 64 | 750 | {round(row['per_second']):,} | {round(row['peak_bytes'] / 2**20):,} MiB"
+        in text
+    )
+    (folder / "measured.json").write_text('{"device": "x"}')
+    with pytest.raises(
+        InputError, match="no threads|no torch in it, wanted the file of isoclr card"
+    ):
+        write_card(folder)
+
+
+def test_what_cannot_be_measured_is_one_line(folder):
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(
+        InputError, match="model_type: got 'bert', wanted one of isoclr, expression"
+    ):
+        measure(folder)

@@ -185,15 +185,16 @@ def test_a_snapshot_is_the_folder(hub, pushed, tmp_path):
 def test_the_card_names_its_repository_and_its_code_runs(hub, pushed, folder, tmp_path):
     card = pushed.at("main").files["README.md"].data.decode()
     written = (folder / "README.md").read_text()
-    own = f'from_pretrained("{folder.name}"'
-    assert own in written
-    assert card == written.replace(own, f'from_pretrained("{pushed.name}"')
+    quoted = f'"{folder.name}"'
+    assert written.count(quoted) == 4  # tokenizer, model, head and pipeline
+    assert card == written.replace(quoted, f'"{pushed.name}"')
     data = ModelCard(card).data
     assert data.model_name == folder.name
     assert [result.metric_type for result in data.eval_results] == ["pearsonr", "spearmanr", "mse"]
-    (code,) = re.findall("^```python\n(.*?)^```", card, re.DOTALL | re.MULTILINE)
-    done = run_client(hub, ALONE + code + "print(tuple(embeddings.shape))")
-    assert done.stdout == "(2, 10)\n"
+    code = "\n".join(re.findall("^```python\n(.*?)^```", card, re.DOTALL | re.MULTILINE))
+    shown = "print(tuple(embeddings.shape), vectors.shape, loss.isfinite().item())"
+    done = run_client(hub, ALONE + code + shown)
+    assert done.stdout == "(2, 10) (2, 10) True\n"
 
 
 @pytest.mark.slow

@@ -1,0 +1,59 @@
+"""Cards of the released models: whole, as `isoclr card` writes them, and their code runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from isoclr.hub.card import write_card
+
+CARDS = Path(__file__).resolve().parents[3] / "model_cards"
+FOLDERS = sorted(path.parent for path in CARDS.glob("*/config.json"))
+# None of our packages can be imported after this.
+ALONE = "import sys; sys.modules.update(isoclr=None, modeling_isoclr=None, data_builders=None)\n"
+
+
+def examples(card: str) -> str:
+    """The Python of a card's usage, as one program."""
+    usage = card.split("\n## How to use it\n")[1].split("\n## ")[0]
+    return "\n".join(re.findall("^```python\n(.*?)^```", usage, re.DOTALL | re.MULTILINE))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_card_is_the_one_that_its_folder_gives(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    assert write_card(copy).read_text() == (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_card_says_who_made_what(folder):
+    text = (folder / "README.md").read_text()
+    data = ModelCard(text).data
+    assert data.license == "apache-2.0" and data.library_name == "transformers"
+    assert data.model_name == folder.name and data.eval_results
+    for row in ("developed by", "license", "source", "embedding", "longest input", "sibling"):
+        assert f"\n| {row} | " in text
+    for head in ("## Speed and memory", "## Citation", "## Training", "## Evaluation"):
+        assert f"\n{head}\n" in text
+    siblings = re.findall(r"^\| sibling \| `([\w.-]+)`", text, re.MULTILINE)
+    assert folder.name not in siblings
+    assert all((CARDS / name / "config.json").exists() for name in siblings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_the_code_of_a_card_runs_by_transformers_alone(folder, tmp_path):
+    (tmp_path / folder.name).symlink_to(folder)
+    program = ALONE + examples((folder / "README.md").read_text())
+    program += "\nprint(tuple(embeddings.shape), loss.isfinite().item())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    width = ModelCard((folder / "README.md").read_text()).text
+    width = int(re.search(r"\| embedding \| ([\d,]+) numbers", width)[1].replace(",", ""))
+    assert re.fullmatch(rf"\(\d+, {width}\) True\n", done.stdout)
