@@ -49,7 +49,7 @@ RESIDUE_TOKENS = {letter: i if i < N_BASE else i + 4 for i, letter in enumerate(
 RESIDUE_TOKENS |= {"B": 24, "Z": 25, "J": 26, "U": 27, "O": 28, "X": N_BASE}
 # What a letter may stand for; U and O count as the amino acids that they are made from.
 AMBIGUOUS_RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL", "U": "C", "O": "K"}
-# The longest sequence that tests and cards embed; convolutions themselves have no longest one.
+# A number for clients that ask for one; a convolution has no longest input.
 LONGEST = 1 << 20
 _TRACKS = {"rna": BASES + 2, "protein": len(AMINO_ACIDS)}
 
@@ -277,7 +277,7 @@ class IsoCLRConfig(PretrainedConfig):
 
     @property
     def max_position_embeddings(self) -> int:
-        """Letters of the longest sequence, for clients that need a number."""
+        """A number for clients that ask for one; longer sequences are not refused."""
         return LONGEST
 
     @property

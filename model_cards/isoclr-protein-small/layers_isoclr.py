@@ -263,7 +263,8 @@ class IsoCLRBlock(nn.Module):
     """conv → ReLU → norm → ReLU → dropout → conv → ReLU → norm → + residual → ReLU.
 
     Each ReLU is a module of its own: DeepLIFT hooks modules, and one used twice would mix its two
-    inputs up.
+    inputs up. The last ReLU comes before the mask: where its result itself enters a max-pool,
+    DeepLIFT takes the gradient from before the rule of the pool.
     """
 
     def __init__(self, channels_in: int, channels: int, dilation: int, config: IsoCLRConfig):
@@ -286,7 +287,7 @@ class IsoCLRBlock(nn.Module):
         x = self.norm1(self.relu1(self.conv1(x)), valid)
         x = self.dropout(self.relu2(x * valid))
         x = self.norm2(self.relu3(self.conv2(x)), valid)
-        return self.relu4((x + residual) * valid)
+        return self.relu4(x + residual) * valid
 
 
 @contextmanager

@@ -167,8 +167,18 @@ def check_finite(model, source):
 
 
 def valid_positions(input_ids, attention_mask, inputs_embeds):
-    """Where inputs are valid, as bool (batch, length); see `IsoCLRModel.forward`."""
+    """Where inputs are valid, as bool (batch, length); see `IsoCLRModel.forward`.
+
+    Raises:
+        ValueError: on a mask of another length than the inputs.
+    """
     if attention_mask is not None:
+        inputs = inputs_embeds if input_ids is None else input_ids
+        if inputs is not None and attention_mask.shape[1] != inputs.shape[1]:
+            raise ValueError(
+                f"attention_mask: got a length of {attention_mask.shape[1]}, wanted "
+                f"{inputs.shape[1]} as of the inputs"
+            )
         return attention_mask.bool()
     if input_ids is not None:
         return input_ids != PAD_BASE
@@ -180,7 +190,7 @@ def first_valid(mask):
     return mask.int().argmax(1, keepdim=True)
 
 
-def shift_left(x, positions):
+def shift_left(x, positions, length=None):
     """Move rows of (batch, length) or (batch, length, width) to the left, what leaves to the end.
 
     Positions must not depend on padding, or pools would fall elsewhere than they do for the
@@ -189,12 +199,16 @@ def shift_left(x, positions):
     Args:
         x: (batch, length) or (batch, length, width).
         positions: of each row, (batch, 1); negative ones move to the right.
+        length: how many of `x`'s positions there are, from the first; None: all.
 
     Returns:
-        As `x`.
+        As `x`, of that length.
     """
-    length = x.shape[1]
-    index = (torch.arange(length, device=x.device) + positions) % length
+    length = x.shape[1] if length is None else length
+    # Not by a remainder, which exporters cannot take of a length that varies.
+    index = torch.arange(length, device=x.device) + positions
+    index = torch.where(index >= length, index - length, index)
+    index = torch.where(index < 0, index + length, index)
     if x.ndim == 3:
         index = index.unsqueeze(2).expand(-1, -1, x.shape[2])
     return x.gather(1, index)
@@ -203,6 +217,13 @@ def shift_left(x, positions):
 def _positions(length, step):
     """ceil(length / step), as exporters divide: positive integers alone."""
     return (length + step - 1) // step
+
+
+def _trimmed(stages, length):
+    """What of each stage, (batch, positions, channels), stands for the first `length` letters."""
+    return tuple(
+        stage[:, : _positions(length, 2 ** (number + 2))] for number, stage in enumerate(stages)
+    )
 
 
 class IsoCLRModel(IsoCLRPreTrainedModel):
@@ -295,15 +316,11 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
                 at_least_float32(x).dtype,
             )
         pooled = self._pool(x, mask, stem, stages, segments, learned_only)
-        hidden = [
-            stage.squeeze(2).transpose(1, 2)[:, : _positions(length, 2 ** (number + 2))]
-            for number, (stage, _) in enumerate(stages)
-        ]
-        output = BaseModelOutputWithPooling(
-            last_hidden_state=hidden[-1],
-            pooler_output=pooled,
-            hidden_states=tuple(hidden) if self._wants_hidden(output_hidden_states) else None,
-        )
+        hidden = [stage.squeeze(2).transpose(1, 2) for stage, _ in stages]
+        # The last stage has as many positions as the length asks for, others perhaps more.
+        output = BaseModelOutputWithPooling(last_hidden_state=hidden[-1], pooler_output=pooled)
+        if self._wants_hidden(output_hidden_states):
+            output.hidden_states = _trimmed(hidden, length)
         return self._result(output, return_dict)
 
     def _activation_dtype(self):
@@ -634,18 +651,27 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
         Returns:
             `loss`, and `logits` of (batch, length, num_labels; masked nucleotides: 32).
         """
+        mask = valid_positions(input_ids, attention_mask, inputs_embeds)
+        length, step = mask.shape[1], self.config.downsampling
+        whole = _positions(length, step) * step  # in which all stages end together
+        if input_ids is not None:
+            input_ids = nn.functional.pad(input_ids, (0, whole - length), value=PAD_BASE)
+        if inputs_embeds is not None:
+            inputs_embeds = nn.functional.pad(inputs_embeds, (0, 0, 0, whole - length))
         output = self.isoclr(
             input_ids,
-            attention_mask,
+            nn.functional.pad(mask.long(), (0, whole - length)),
             inputs_embeds,
             output_hidden_states=True,
             return_dict=True,
             **ignored,
         )
-        mask = valid_positions(input_ids, attention_mask, inputs_embeds)
-        logits = self.head(output.hidden_states, mask.shape[1])
-        logits = shift_left(logits, -first_valid(mask))  # each where its nucleotide was given
-        hidden = output.hidden_states if self._wants_hidden(output_hidden_states) else None
+        logits = self.head(output.hidden_states, whole)
+        # Each where its nucleotide was given.
+        logits = shift_left(logits, -first_valid(mask), length)
+        hidden = None
+        if self._wants_hidden(output_hidden_states):
+            hidden = _trimmed(output.hidden_states, length)
         result = self.output_class(
             loss=None if labels is None else supervised_loss(logits, labels, self.problem_type),
             logits=logits,
