@@ -138,11 +138,11 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
 
         last = step == steps
         evaluated = last or step % recipe.evaluate_every == 0
-        evaluation_model = whole_model(model, device) if evaluated else None
+        evaluation_model = whole_model(model, device) if evaluated else model
         speed.did(batch.sizes)
         record = {name: float(value) for name, value in record.items()}
         record |= {"step": step, "lr": rate, "gradient_norm": norm.item()}
-        if main_process:
+        if log is not None:
             progress.set_postfix(shown(record, objective) | speed.shown())
             if evaluated:
                 record |= objective.evaluate(evaluation_model)
@@ -153,7 +153,7 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         signal = stop.agreed(device)
         if last or signal or step % recipe.checkpoint_every == 0:
             saved, optimizer_state = whole_model(model, device), whole_state(optimizer)
-            if main_process:
+            if log is not None:
                 log.sync()
                 save_checkpoint(
                     output / "checkpoints",
@@ -174,13 +174,15 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
             sys.exit(128 + signal)
 
     trained = whole_model(model, device)
-    if main_process:
+    if log is not None:
         write_model(objective, trained, log, speed)
         print_summary(objective, log.records, speed)
     accelerator.wait_for_everyone()
     loss_module = accelerator.free_memory(loss_module)  # before the processes part
     accelerator.end_training()
-    if main_process and sharing:  # last, as no other process should wait for the Hub
+    if (
+        main_process and sharing and recipe.push_to_hub
+    ):  # last, as no other process should wait for the Hub
         sharing.finish(patience=10 * TIMEOUT)
         print(push(output, recipe.push_to_hub))
 
@@ -207,7 +209,7 @@ def build_accelerator(recipe: Recipe) -> Accelerator:
     )
     if accelerator.distributed_type == DistributedType.FSDP:
         plugin = accelerator.state.fsdp_plugin
-        if plugin.fsdp_version != 2:
+        if plugin is None or plugin.fsdp_version != 2:
             raise InputError("accelerate launch: got --use_fsdp, wanted --fsdp_version 2 with it")
         if plugin.auto_wrap_policy is not None or plugin.activation_checkpointing:
             raise InputError(
@@ -235,6 +237,8 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
     """Return the probe that a recipe asks for; it is imported lazily."""
     from isoclr.evaluation.label_probe import LabelProbe
 
+    if recipe.probe is None:
+        raise InputError("probe: got none, wanted labels")
     if objective.processor is None:
         raise InputError(f"probe: got one, wanted none: {recipe.objective} has no tokenizer")
     return LabelProbe(objective.processor, **recipe.probe.model_dump())
@@ -278,7 +282,7 @@ def check_same_run(checkpoint: Path, objective: Objective) -> int:
     """
     state, recipe = read_state(checkpoint), objective.recipe
     began, now = check_recipe(state["recipe"], type(recipe), checkpoint), recipe.model_dump()
-    for key, before in began.model_dump(exclude=recipe.changeable | SCHEDULE_KEYS).items():
+    for key, before in began.model_dump(exclude={*recipe.changeable, *SCHEDULE_KEYS}).items():
         if now[key] != before:
             raise InputError(
                 f"{checkpoint}: {key}: got {now[key]!r}, wanted {before!r} as the run began; "

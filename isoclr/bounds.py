@@ -43,7 +43,7 @@ class Estimate:
         return f"{self.mean:.3f} ± {self.standard_error:.3f}"
 
 
-def estimate(batch_means: Sequence[float]) -> Estimate:
+def estimate(batch_means: Sequence[float] | np.ndarray) -> Estimate:
     """Return the mean of batches, each of the same size, and its standard error."""
     values = np.asarray(batch_means, float)
     spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan

@@ -46,9 +46,9 @@ def corrected_gain(
         Mean difference and half-width as `corrected_mean` gives them, and the two-sided p of the
         corrected resampled t-test; 1 where no split differs.
     """
-    difference = np.subtract(values, reference)
+    difference = np.subtract(values, reference).tolist()
     mean, half_width = corrected_mean(difference, test_to_train)
-    if half_width is None:
+    if mean is None or half_width is None:
         return mean, None, None
     error = _corrected_error(difference, test_to_train)
     if error == 0:

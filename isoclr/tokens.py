@@ -33,7 +33,7 @@ def tokenize(
     except ValueError:
         pass
     # Again, with all that an error shows, which is looked up only now.
-    cds = cds and tuple(map(int, cds))
+    cds = None if cds is None else (int(cds[0]), int(cds[1]))
     junctions = None if exon_junctions is None else [int(junction) for junction in exon_junctions]
     try:
         return tokenizer.tokenize_transcript(sequence, cds, junctions, name())

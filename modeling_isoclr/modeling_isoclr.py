@@ -616,6 +616,7 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
     """What the models at nucleotide resolution share; each has a head and knows its problem."""
 
     output_class = TokenClassifierOutput
+    isoclr: "IsoCLRModel"
 
     def _freeze_unused(self):
         """Keep the pooling, for other heads, as it is.

@@ -49,7 +49,7 @@ def similar_rnas(sequences: Sequence[str]) -> np.ndarray:
     """
     long = np.array([len(sequence) > LONG for sequence in sequences], bool)
     short = np.flatnonzero(~long)
-    a, b = _links([sequences[row] for row in short], SHORT_RNA)
+    a, b = _links([sequences[int(row)] for row in short], SHORT_RNA)
     c, d = _links(sequences, LONG_RNA)
     either = long[c] | long[d]
     links = np.concatenate([short[a], c[either]]), np.concatenate([short[b], d[either]])

@@ -89,15 +89,16 @@ def _read_table(path: Path) -> pl.DataFrame:
         kind: next((name for name in names if name in table.columns), None)
         for kind, names in _NAMES.items()
     }
-    if None in chosen.values():
+    rna, protein = chosen["rna"], chosen["protein"]
+    if rna is None or protein is None:
         raise InputError(
             f"{path}: columns: got {names_of_columns(table)}, wanted rna_id and protein_id, the "
             "columns of RNAInter, or lines of a protein, an RNA and 1 or 0"
         )
     source = next((name for name in ("source", "kind") if name in table.columns), None)
     return _frame(
-        rna=[[name] for name in filled(table, chosen["rna"], path)],
-        protein=[[name] for name in filled(table, chosen["protein"], path)],
+        rna=[[name] for name in filled(table, rna, path)],
+        protein=[[name] for name in filled(table, protein, path)],
         label=_labels(table, path),
         where=_rows(path, table.height),
         source=_stem(path) if source is None else filled(table, source, path),

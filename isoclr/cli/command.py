@@ -157,7 +157,7 @@ def usage_message(error: typer.TyperException) -> str:
 def _given(error: typer.TyperException, parameter: str) -> str:
     """Return the value of the parameter that an error is about, as it was typed."""
     context = getattr(error, "ctx", None)
-    order = context.meta.get(_ORDER, ()) if context else ()
+    order: list[tuple[str, object]] = context.meta.get(_ORDER, []) if context else []
     return next((repr(value) for name, value in reversed(order) if name == parameter), "nothing")
 
 

@@ -77,7 +77,8 @@ def interact(
     queries = Queries(rnas=rnas, proteins=proteins, pairs=chosen)
     pair = None if explain is None else _place(explain, rnas, proteins)
     loaded = PairModel(model)
-    files = {"rna": rna_vectors, "protein": protein_vectors}
+    given = {"rna": rna_vectors, "protein": protein_vectors}
+    files = {name: file for name, file in given.items() if file is not None}
     with ExitStack() as stack:
         folder = cache or stack.enter_context(TemporaryDirectory())
         scorer = Scorer(loaded, queries, cache=folder, files=files)

@@ -116,7 +116,7 @@ def _rendered(
         eval_results=[r for probe in probes for r in _eval_results(probe)] or None,
     )
     templates = environment([Path(__file__).parent, *filter(None, [facts.template_folder])])
-    templates.globals["interval"] = lambda found, sign="": plus_minus(*found[:2], sign)
+    templates.globals["interval"] = lambda found, sign="": plus_minus(found[0], found[1], sign)
     text = templates.get_template(facts.template or _TEMPLATE).render(
         card_data=Markup(data.to_yaml()),
         repository=folder.resolve().name,

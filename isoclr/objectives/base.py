@@ -8,7 +8,7 @@ for every objective. `tests/helpers/toy_objective.py` is the smallest one.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import nn
@@ -29,9 +29,12 @@ class Batch(Protocol):
             positions that are computed, padding included, against the largest other count.
     """
 
-    sizes: dict[str, int]
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Counts."""
+        ...
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> Self:
         """Move it to a device."""
         ...
 
@@ -43,13 +46,20 @@ class Batches(Protocol):
     so a run resumes exactly, and worker processes change nothing.
     """
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int, /) -> Batch:
         """Return the batch of a step."""
         ...
 
 
-class Objective(ABC):
+R = TypeVar("R", bound=Recipe)
+B = TypeVar("B", bound=Batches)
+M = TypeVar("M", bound=PreTrainedModel)
+
+
+class Objective(ABC, Generic[R, B, M]):
     """What is learned, from which data, and how it is evaluated.
+
+    Its types are those of the recipe, of `batches` and of the model.
 
     Args:
         recipe: of `recipe_class`.
@@ -75,24 +85,24 @@ class Objective(ABC):
         Panel("loss", (("loss", "training batches"), ("held_out_loss", "held-out data"))),
     )
 
-    batches: Batches
+    batches: B
     steps_per_epoch: int
     processor: Any = None
     hub_datasets: Sequence[str] = ()
     fingerprint: Sequence[tuple[str, str]] = ()
 
-    def __init__(self, recipe: Recipe, rank: int, world_size: int):
+    def __init__(self, recipe: R, rank: int, world_size: int):
         self.recipe, self.rank, self.world_size = recipe, rank, world_size
 
     @abstractmethod
-    def build_model(self) -> PreTrainedModel:
+    def build_model(self) -> M:
         """Build a new model on the CPU; the engine has seeded torch.
 
         All that is learned must be among its parameters: checkpoints hold these.
         """
 
     @abstractmethod
-    def loss_module(self, model: PreTrainedModel) -> nn.Module:
+    def loss_module(self, model: M) -> nn.Module:
         """Return the module that accelerate prepares: `forward(batch) -> (loss, record)`.
 
         Before each call the engine seeds torch with the seed, the step and the rank, so dropout
@@ -105,13 +115,13 @@ class Objective(ABC):
         its keys. Loss arithmetic stays in float32 under autocast.
         """
 
-    def after_step(self, model: PreTrainedModel) -> None:  # noqa: B027  most have nothing to do
+    def after_step(self, model: M) -> None:  # noqa: B027  most have nothing to do
         """Change what is not learned by gradients, such as a moving average of weights.
 
         Called on every process after each step, with the same model; it must not communicate.
         """
 
-    def evaluate(self, model: PreTrainedModel) -> dict[str, float]:
+    def evaluate(self, model: M) -> dict[str, float]:
         """Score the model on data that is never trained on, without labels.
 
         Called on the main process alone, so it must not communicate. The model has all its weights,
@@ -123,7 +133,7 @@ class Objective(ABC):
         """Name what is in the batch of a step, for the report of a loss that is not finite."""
         return []
 
-    def save(self, model: PreTrainedModel, folder: Path) -> None:
+    def save(self, model: M, folder: Path) -> None:
         """Write the model and its processor, with the code that loads them."""
         write_model_folder(model, self.processor, folder)
 

@@ -111,8 +111,9 @@ def newest_checkpoint(
             f"{folder}: got {len(damaged)} checkpoint{'s' * (len(damaged) > 1)}, wanted a whole "
             f"one: {damaged[0]}; to begin anew, move the folder away or choose another output"
         )
-    for line in damaged:
-        tell(f"{folder}: {line}; going back to {found.name}")
+    if found is not None:
+        for line in damaged:
+            tell(f"{folder}: {line}; going back to {found.name}")
     return found
 
 
@@ -124,7 +125,9 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
     """
     try:
         weights, now = load_file(path / _FILES[0]), model.state_dict()
-        model.load_state_dict({n: shard_like(t, now.get(n)) for n, t in weights.items()})
+        model.load_state_dict(
+            {n: shard_like(t, now[n]) if n in now else t for n, t in weights.items()}
+        )
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state = optimizer.state_dict()
         state["state"] = {}

@@ -1,11 +1,12 @@
 """Optimizers by name."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
-OPTIMIZERS = ("adamw", "adam", "rmsprop", "sgd")
+Optimizer = Literal["adamw", "adam", "rmsprop", "sgd"]
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 WITH_MOMENTUM = ("rmsprop", "sgd")
 
 

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from data_builders.records import InputError
-from isoclr.training.optimizers import OPTIMIZERS, WITH_MOMENTUM
-from isoclr.training.schedule import SCHEDULES
+from isoclr.training.optimizers import WITH_MOMENTUM, Optimizer
+from isoclr.training.schedule import Schedule
 from isoclr.training.yaml_file import parse_yaml, read_yaml
 
 _SHOWN = 80  # characters of a value that an error shows
@@ -129,10 +129,10 @@ class Recipe(Options):
     output: Place
     steps: Annotated[int | str, BeforeValidator(_checked_total)]
     batch_size: Annotated[int, Field(ge=1)] = 768
-    optimizer: Literal[OPTIMIZERS] = "adamw"
+    optimizer: Optimizer = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Annotated[float, Field(gt=0)] = 0.005
-    schedule: Literal[SCHEDULES] = "cosine"
+    schedule: Schedule = "cosine"
     warmup_steps: Duration = 0
     cooldown_steps: Duration = 0
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
@@ -217,10 +217,10 @@ def duration(recipe: Recipe, name: str, steps_per_epoch: int) -> int:
         name: of the attribute.
         steps_per_epoch: of its data.
     """
-    number, unit = _parsed_duration(getattr(recipe, name))
+    number, unit = _parsed_duration(getattr(recipe, name)) or (0, "steps")
     if unit == "%":
         return round(number * duration(recipe, "steps", steps_per_epoch) / 100)
-    return round(number * steps_per_epoch) if unit == "epochs" else number
+    return round(number * steps_per_epoch) if unit == "epochs" else int(number)
 
 
 def make_config(make: Callable[..., C], arguments: Mapping[str, Any], known: Iterable[str]) -> C:

@@ -1,8 +1,10 @@
 """Learning rates over steps."""
 
 import math
+from typing import Literal, get_args
 
-SCHEDULES = ("cosine", "inverse_sqrt", "constant")
+Schedule = Literal["cosine", "inverse_sqrt", "constant"]
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
 _FINAL_RATE = 1e-8
 
 

@@ -18,7 +18,8 @@ def whole_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel
     """Return the model or, where its weights are sharded, a copy on `device` with full ones."""
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model
-    copy = type(model)(model.config).to(device).train()
+    copy = type(model)(model.config).train()
+    copy.to(device=device)
     copy.load_state_dict({name: whole(tensor) for name, tensor in model.state_dict().items()})
     return copy
 

@@ -13,7 +13,8 @@ class Speed:
     """Counts what was trained on from the first batch to the last."""
 
     def __init__(self):
-        self.began = self.ended = None
+        self.began: float | None = None
+        self.ended: float | None = None
         self.waited = 0.0
         self.totals = Counter()
 
@@ -38,7 +39,7 @@ class Speed:
 
     def rates(self) -> dict[str, float]:
         """Return rates per second over all processes, and the shares of padding and waiting."""
-        if self.ended is None:
+        if self.began is None or self.ended is None:
             return {}
         seconds = self.ended - self.began
         useful = {name: total for name, total in self.totals.items() if name != _PADDED}

@@ -5,6 +5,7 @@ convolution kernels of CPUs and GPUs want. Padding never leaks: padded positions
 every convolution, never win a maximum, and take no part in means or in the statistics of a norm.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -65,6 +66,8 @@ def look_up_table(config: IsoCLRConfig) -> torch.Tensor:
 
 class IsoCLRTrackEmbedding(nn.Module):
     """Looks the tracks of each token up; nothing in it is learned."""
+
+    table: torch.Tensor
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
@@ -138,11 +141,14 @@ class IsoCLRConv(nn.Conv1d):
 class IsoCLRBatchNorm(nn.Module):
     """Batch normalisation whose statistics see valid positions only."""
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, channels: int, config: IsoCLRConfig):
         super().__init__()
         self.eps, self.momentum = config.norm_eps, config.norm_momentum
         self.update_statistics = True
-        self.over_processes = None  # a sum over processes, where statistics are shared
+        self.over_processes: Callable | None = None  # a sum, where processes share statistics
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))

@@ -37,6 +37,9 @@ class IsoCLRRandomFeatures(nn.Module):
         variance: of a feature before the tanh, where those of the numbers are 1.
     """
 
+    directions: torch.Tensor
+    offsets: torch.Tensor
+
     def __init__(self, inputs: int, size: int, variance: float):
         super().__init__()
         self.variance = variance

@@ -1,6 +1,7 @@
 """Profiles to batches of two views: a function of the seed and the step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ class ExpressionBatch:
             for name, value in vars(self).items()
             if isinstance(value, torch.Tensor)
         }
-        return ExpressionBatch(**vars(self) | moved)
+        return replace(self, **moved)
 
 
 class ExpressionBatches:
@@ -184,6 +185,8 @@ def gene_modules(z: np.ndarray, n: int, seed: int) -> np.ndarray:
     from sklearn.cluster import MiniBatchKMeans
 
     profiles = z.T / np.maximum(np.linalg.norm(z.T, axis=1, keepdims=True), 1e-6)
-    means = MiniBatchKMeans(min(n, len(profiles)), random_state=seed, n_init=3)
+    # Its default for `n_init` is text, so a type checker takes it for text alone.
+    starts: Any = 3
+    means = MiniBatchKMeans(min(n, len(profiles)), random_state=seed, n_init=starts)
     _, which = np.unique(means.fit_predict(profiles), return_inverse=True)
     return which

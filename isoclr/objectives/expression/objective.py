@@ -39,7 +39,7 @@ _COLLAPSED = 2.0  # an effective rank below this is a line or a point
 _HELD_OUT_STEP = 1 << 40  # no step of training: its draws are those of evaluation
 
 
-class ExpressionObjective(Objective):
+class ExpressionObjective(Objective[ExpressionRecipe, ExpressionBatches, ExpressionForPreTraining]):
     """Views of one sample attract each other, or restore it; see `Objective`."""
 
     recipe_class = ExpressionRecipe

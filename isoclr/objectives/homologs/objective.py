@@ -27,7 +27,7 @@ from modeling_isoclr import IsoCLRForMaskedLM, IsoCLRForPreTraining, IsoCLRToken
 _EVALUATIONS = 4  # draws of the held-out families
 
 
-class HomologObjective(Objective):
+class HomologObjective(Objective[HomologRecipe, HomologBatches, PreTrainedModel]):
     """Homologs attract each other; other families of the batch repel.
 
     See `Objective` for arguments and attributes.

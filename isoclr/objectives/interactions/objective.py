@@ -39,7 +39,7 @@ _MOLECULES = ("rna", "protein")
 _SIDES = ("train", "validation", "test")
 
 
-class InteractionObjective(Objective):
+class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSequenceClassification]):
     """Binary cross-entropy of pairs; the weights that are kept are the best on validation.
 
     See `Objective` for arguments and attributes.

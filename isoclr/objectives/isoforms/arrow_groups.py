@@ -87,7 +87,9 @@ class ArrowGroups:
     def group_id(self, row: int) -> str:
         """Return the name of a row."""
         chunk = int(np.searchsorted(self._row_bounds, row, "right")) - 1
-        return self._chunks[chunk].group_ids[int(row - self._row_bounds[chunk])].as_py()
+        names = self._chunks[chunk].group_ids
+        assert names is not None  # whoever asks for names has read them
+        return names[int(row - self._row_bounds[chunk])].as_py()
 
     def transcript_id(self, transcript: int) -> str:
         """Return the name of a transcript."""

@@ -91,7 +91,7 @@ class PairEncoder(nn.Module):
             add_statistics(segment_ids)
             pooled.append(embeddings)
             masked_lm.append(loss)
-        return torch.stack(pooled), sum(masked_lm)
+        return torch.stack(pooled), sum(masked_lm, start=pooled[0].new_zeros(()))
 
     def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Embed a micro-batch and compute its loss; the same whenever it is called."""
@@ -111,6 +111,7 @@ class PairEncoder(nn.Module):
         pooled = output.pooler_output
         if labels is None:
             return pooled, pooled.new_zeros(())
+        assert self.model.lm_head is not None  # there are labels with a masked_lm_weight alone
         logits = self.model.lm_head(output.hidden_states, labels.shape[1])
         mean = supervised_loss(logits, labels, "single_label_classification")
         return pooled, mean * (labels != -100).sum()

@@ -11,7 +11,7 @@ from isoclr.objectives.card import CardFacts
 from isoclr.objectives.isoforms.card import card_facts
 from isoclr.objectives.isoforms.held_out import evaluate
 from isoclr.objectives.isoforms.microbatches import PairEncoder
-from isoclr.objectives.isoforms.pairs import PairBatch
+from isoclr.objectives.isoforms.pairs import PairBatch, PairBatches
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.objectives.isoforms.sources import build_batches
 from isoclr.objectives.sequences import share_statistics
@@ -21,7 +21,7 @@ from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer, transcript_co
 from modeling_isoclr.pooling_isoclr import at_least_float32
 
 
-class IsoformObjective(Objective):
+class IsoformObjective(Objective[IsoformRecipe, PairBatches, IsoCLRForPreTraining]):
     """Views of transcripts of one group attract each other; all others of the batch repel.
 
     See `Objective` for arguments and attributes.
@@ -132,5 +132,6 @@ class IsoformLoss(nn.Module):
             loss = share * masked_lm + (1 - share) * contrastive
         total = loss.detach()
         if masked_lm is not None:  # of which this process has its own part alone
+            share = model.config.masked_lm_weight
             total = share * record["masked_lm_loss"] + (1 - share) * record["contrastive_loss"]
         return loss, {"loss": total, "accuracy": accuracy} | record

@@ -88,7 +88,6 @@ class PairSampler:
                 if name not in PAIR_TYPES:
                     raise InputError(f"type_weights: got {name!r}, wanted {', '.join(PAIR_TYPES)}")
             _check_weights("type_weights", type_weights)
-            type_weights = np.array([type_weights.get(name, 0.0) for name in PAIR_TYPES])
         if species_weights is not None:
             _check_weights("species_weights", species_weights)
         if (distances is None) != (distance_band is None):
@@ -96,9 +95,12 @@ class PairSampler:
         if distance_band is not None:
             if len(distance_band) != 2 or not 0 <= distance_band[0] <= distance_band[1]:
                 raise InputError(f"distance_band: got {distance_band}, wanted 0 <= least <= most")
-            distances = read_species_distances(distances)
-        self.seed, self.type_weights, self.species_weights = seed, type_weights, species_weights
-        self.distances, self.distance_band = distances, distance_band
+        self.seed, self.species_weights = seed, species_weights
+        self.type_weights = None
+        if type_weights is not None:
+            self.type_weights = np.array([type_weights.get(name, 0.0) for name in PAIR_TYPES])
+        self.distances = None if distances is None else read_species_distances(distances)
+        self.distance_band = distance_band
         self.graft, self.max_length = graft, math.inf if max_length is None else max_length
 
     def draw(
@@ -148,8 +150,9 @@ class PairSampler:
         types = _pair_types(members, first, candidates)
         weights = np.ones(len(candidates))
         if self.species_weights is not None:
-            weights *= self._weight_of_species(members)[members.species[candidates]]
-        if self.distance_band is not None:
+            species = self._weight_of_species(members, self.species_weights)
+            weights *= species[members.species[candidates]]
+        if self.distances is not None and self.distance_band is not None:
             low, high = self.distance_band
             between = self.distances.between(members.species_names)
             distance = between[members.species[first], members.species[candidates]]
@@ -162,11 +165,12 @@ class PairSampler:
         shares = np.divide(weights, total, out=weights, where=total > 0)
         return self.type_weights[types] * shares
 
-    def _weight_of_species(self, members) -> np.ndarray:
+    @staticmethod
+    def _weight_of_species(members, weights: Mapping[str, float]) -> np.ndarray:
         for name in members.species_names:
-            if name not in self.species_weights:
+            if name not in weights:
                 raise InputError(f"species_weights: got no {name!r}, wanted all of the data")
-        return np.array([self.species_weights[name] for name in members.species_names])
+        return np.array([weights[name] for name in members.species_names])
 
     def _pairs(self, members, first, second) -> Pairs:
         types = _pair_types(members, first, second)
