@@ -26,7 +26,7 @@ LENGTHS = (1000, 4000, 12000)
 _LETTERS = 48_000  # of a batch, so that batches of all lengths do as much work
 _PROFILES = 256  # a batch of a model without a length
 _PASSES = 5
-_UNITS = {"isoclr": "letters", "expression": "samples"}
+_UNITS = {"isoclr": "letters", "isoclr_expression": "samples"}
 
 
 def measure(folder: str | os.PathLike, lengths: tuple[int, ...] = LENGTHS) -> dict:

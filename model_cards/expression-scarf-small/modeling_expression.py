@@ -4,6 +4,7 @@ SCARF, VIME and BYOL follow Dradjat et al. (Bioinformatics 41(11), btaf533), wit
 its code; denoising and halves (SubTab, arXiv 2110.04361) stand beside them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,10 @@ class ExpressionBatchNorm(nn.BatchNorm1d):
     a PyTorch SyncBatchNorm would refuse the CPU.
     """
 
-    over_processes = None
+    over_processes: Callable | None = None
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
 
     def forward(self, x):
         """(batch, channels) to the same."""

@@ -263,6 +263,6 @@ def test_speed_and_memory_are_measured_and_shown(folder):
 def test_what_cannot_be_measured_is_one_line(folder):
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(
-        InputError, match="model_type: got 'bert', wanted one of isoclr, expression"
+        InputError, match="model_type: got 'bert', wanted one of isoclr, isoclr_expression"
     ):
         measure(folder)
