@@ -7,14 +7,15 @@ from data_builders.homology.alignments import read_rows
 from data_builders.homology.alphabets import PROTEIN, RNA, Alphabet, guess_alphabet, without_gaps
 from data_builders.interactions.dataset import Molecule
 from data_builders.labels.label_set import filled
-from data_builders.records import InputError
+from data_builders.records import AMBIGUOUS, InputError
 from data_builders.tables import names_of_columns, read_table
 from data_builders.text import Tally, numbered_lines
 
 _IDS = {RNA.name: ("id", "rna_id"), PROTEIN.name: ("id", "protein_id")}
 _SHOWN = 40
-_SHORT_SHARE = 0.5
-"""Of a sequence too short to be told by its letters, so many must be nucleotides to be an RNA."""
+_LONG, _LONG_SHARE, _SHORT_SHARE = 30, 0.9, 0.5
+"""Of so many letters or more, more than the first share must be nucleotides; of fewer, which tell
+less, more than the second."""
 
 
 def read_molecules(
@@ -131,11 +132,18 @@ def checked_sequence(raw: str, alphabet: Alphabet, where: str, tally: Tally) -> 
     if not raw.isascii() or not all(letter.isalpha() or letter in "-.~_?" for letter in raw):
         odd = next(c for c in raw if not (c.isascii() and (c.isalpha() or c in "-.~_?")))
         raise InputError(f"{where}: got {odd!r}, wanted nucleotides")
-    known = [letter for letter in raw.upper() if letter.isalpha() and letter not in "NX"]
-    share = sum(letter in "ACGTU" for letter in known) / max(len(known), 1)
-    if guessed == PROTEIN.name or (guessed is None and known and share < _SHORT_SHARE):
+    if _is_protein(raw.upper()):
         raise InputError(f"{where}: got a protein, wanted nucleotides")
     unknown = letters.count("N") + letters.count("\0") - raw.upper().count("N")
     if unknown:
         tally.adjusted["letter that is no nucleotide read as N"] += unknown
     return letters.replace("\0", "N")
+
+
+def _is_protein(letters: str) -> bool:
+    """Say whether too few letters are nucleotides; codes of several of them count as neither."""
+    said = [letter for letter in letters if letter.isalpha() and letter not in "NX"]
+    known = [letter for letter in said if letter not in AMBIGUOUS]
+    share = sum(letter in "ACGTU" for letter in known) / max(len(known), 1)
+    least = _LONG_SHARE if len(known) >= _LONG else _SHORT_SHARE
+    return bool(said) and share <= least

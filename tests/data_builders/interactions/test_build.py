@@ -243,6 +243,13 @@ def test_modified_nucleotides_are_read_as_n(tmp_path):
     assert report.sequences["rnas"].adjusted == {"letter that is no nucleotide read as N": 3}
 
 
+def test_codes_of_several_nucleotides_make_no_protein(tmp_path):
+    rnas = ">r1\n" + "ACGTR" * 8 + "\n"
+    interactions, report = read_set(written(tmp_path, "p1 r1 1\n", rnas))
+    assert interactions.rnas[0].sequence == "ACGTN" * 8
+    assert report.sequences["rnas"].adjusted == {"letter that is no nucleotide read as N": 8}
+
+
 @pytest.mark.parametrize(
     ("name", "unique", "positives", "contradictory"),
     [("RPI369", 668, 299, 0), ("RPI1807", 1010, 629, 22), ("RPI2241", 4268, 2027, 0)],
