@@ -6,6 +6,7 @@ ValueError, whose text the endpoint returns.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +35,10 @@ class EndpointHandler:
         family = AutoConfig.from_pretrained(**load).model_type
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if family == "isoclr":
-            made = {"task": "isoform-embedding", "model": str(path), "device": self.device}
-            self.embed = pipeline(**made, trust_remote_code=True)
+            task: Any = "isoform-embedding"  # of the repository: not in the types of transformers
+            self.embed: Any = pipeline(
+                task, model=str(path), trust_remote_code=True, device=self.device
+            )
             self.heads = self._read_heads()
             self.answer = self._transcripts
             return
