@@ -44,6 +44,7 @@ def toy(groups_folder, tmp_path):
         "precision": "float32",
         "compile": "false",
         "model.filters": [8, 8, 8, 8],
+        "model.stem_filters": 8,
         "model.blocks": [1, 1, 1, 1],
         "model.projector_sizes": [16, 16, 8],
         "model.decoder_size": 4,
