@@ -445,9 +445,10 @@ def explain_pair(model: PairModel, queries: Queries, scorer: Scorer, pair: tuple
     contributions, words = {}, {}
     for name, embed, gradient in zip(MOLECULES, embeds, gradients, strict=True):
         product = (embed * gradient)[0].detach().cpu().numpy()
-        embedder = model.processor.embedder(name)
-        if hasattr(embedder, "names"):
-            contributions[name], words[name] = product[0], embedder.names()
+        # Encoders have no words, and are not to be loaded for their names: the vectors are there.
+        if getattr(model.processor, f"{name}_embedder").get("kind") == "kmers":
+            words[name] = model.processor.embedder(name).names()
+            contributions[name] = product[0]
         else:
             contributions[name] = product.sum(1)
     attention = output.attentions[0][0].mean(0).detach().cpu().numpy() if attends else None
