@@ -16,7 +16,7 @@ ALLOWED = {
     "labels": {"groups", "homology"},
     "interactions": {"annotation", "genomes", "groups", "homology", "labels"},
     "expression": {"annotation", "genomes", "groups", "homology", "labels"},
-    "simulate": {"homology"},
+    "simulate": {"homology", "interactions"},
 }
 FORBIDDEN = {"torch", "isoclr", "modeling_isoclr"}
 
