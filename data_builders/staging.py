@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data_builders.storage import LOCK, one_writer
+
 Shard = tuple[int, int]
 """(i, n): the i-th, from 0, of n parts of a dataset that are built apart."""
 
@@ -29,6 +31,28 @@ _COMPLETE = ".complete"
 def shard_name(shard: Shard) -> str:
     """Return a shard's name in file names: 00003-of-00010."""
     return f"{shard[0]:05d}-of-{shard[1]:05d}"
+
+
+@contextmanager
+def one_builder(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator[None]:
+    """Hold a folder, so that no other process builds a dataset in it, or the same shard.
+
+    Args:
+        folder: made if absent, and removed again if the block leaves nothing in it.
+        shard: what is built; None: all of the dataset.
+
+    Raises:
+        InputError: another process holds the folder, or a lock cannot be made in it.
+    """
+    folder = Path(folder)
+    made = not folder.exists()
+    try:
+        with one_writer(folder, "a build", f"{LOCK}{_suffix(shard)}"):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):  # it has a dataset, or another shard is at work in it
+                folder.rmdir()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,7 @@ from data_builders.staging import (
     MAX_SHARDS,
     Shard,
     finish,
+    one_builder,
     replacing,
     shard_name,
 )
@@ -72,8 +74,8 @@ def build(
 
     Raises:
         InputError: no source, a shard that does not exist, a missing file, a dataset in the output
-            folder already, nothing left to write, a homology that knows no gene of a species that
-            it has, or what the readers raise.
+            folder already, another process that builds in it, nothing left to write, a homology
+            that knows no gene of a species that it has, or what the readers raise.
     """
     output = Path(output)
     grouping = Grouping() if grouping is None else grouping
@@ -83,20 +85,18 @@ def build(
         )
     if not sources:
         raise InputError(f"{output}: got no source, wanted a genome, transcripts or a table")
-    finish(output, shard)
     crossing = homology is not None and grouping.merge == "across"
     all_sources = sources
     sources, share = _dealt(sources, crossing, shard)
     tables = [] if homology is None else homology_tables(homology)
     _check_inputs(sources, tables)
-    _check_output(output, shard, overwrite)
     tallies = [Tally(strict=strict) for _ in sources]
     homology_tally, counts = Tally(strict=strict), GroupCounts(Tally(strict=strict))
-    known = None if homology is None else read_homology(tables, homology_tally)
-    matches = None if known is None else MatchCounter(known)
-    names = GeneNames(homology=known, selection=grouping.select)
     summary = Summary()
-    with replacing(output, shard) as partial:
+    with _writing(output, shard, overwrite) as partial:
+        known = None if homology is None else read_homology(tables, homology_tally)
+        matches = None if known is None else MatchCounter(known)
+        names = GeneNames(homology=known, selection=grouping.select)
         with TemporaryDirectory(prefix="spill-", dir=partial) as workspace:
             grouped = group_tables(
                 _transcripts(sources, tallies, names),
@@ -229,6 +229,16 @@ def _check_inputs(sources: Sequence[Source], tables: Sequence[HomologyTable]) ->
     for path in paths:
         if not Path(path).is_file():
             raise InputError(f"{path}: got no such file, wanted an input")
+
+
+@contextmanager
+def _writing(output: Path, shard: Shard | None, overwrite: bool) -> Iterator[Path]:
+    """Yield a folder whose content replaces the dataset, or the shard; no other process does."""
+    with one_builder(output, shard):
+        finish(output, shard)
+        _check_output(output, shard, overwrite)
+        with replacing(output, shard) as partial:
+            yield partial
 
 
 def _check_output(output: Path, shard: Shard | None, overwrite: bool) -> None:

@@ -37,6 +37,7 @@ from data_builders.homology.phylogeny import (
 )
 from data_builders.homology.sources import HomologSource, Member, RawFamily, raw_families
 from data_builders.records import InputError
+from data_builders.staging import one_builder
 from data_builders.text import Tally
 
 MASH, NONE = "mash", "none"
@@ -166,16 +167,18 @@ def build_homologs(
         The report.
 
     Raises:
-        InputError: a source that cannot be read, no family at the end, or a dataset that is there.
+        InputError: a source that cannot be read, no family at the end, a dataset that is there, or
+            another process that builds in the folder.
     """
     options = options or HomologOptions()
     _check_options(options)
     folder = Path(output)
-    if (folder / "data").exists() and not overwrite:
-        raise InputError(f"{folder}: got a dataset in it, wanted none, or --overwrite")
     report = HomologReport(tally=Tally(strict=options.strict))
-    write_families(read_homologs(sources, options, report), folder)
-    report.save(folder / "report")
+    with one_builder(folder):
+        if (folder / "data").exists() and not overwrite:
+            raise InputError(f"{folder}: got a dataset in it, wanted none, or --overwrite")
+        write_families(read_homologs(sources, options, report), folder)
+        report.save(folder / "report")
     return report
 
 

@@ -19,6 +19,7 @@ from data_builders.interactions.pfam import is_profile_file, scan_families
 from data_builders.interactions.report import draw_report
 from data_builders.interactions.sequences import read_molecules
 from data_builders.records import InputError
+from data_builders.staging import one_builder
 from data_builders.text import Tally
 
 _SHOWN = 20
@@ -182,16 +183,17 @@ def build_interactions(
         overwrite: replace a set that is there.
 
     Raises:
-        InputError: as `read_set`, or a set that is there.
+        InputError: as `read_set`, a set that is there, or another process that builds in it.
     """
     folder = Path(output)
-    if (folder / "pairs.parquet").exists() and not overwrite:
-        raise InputError(f"{folder}: got a set of pairs in it, wanted none, or --overwrite")
-    interactions, report = read_set(files, options)
-    write_interactions(interactions, folder, report.as_dict())
-    draw_report(
-        interactions, report.steps, report.categories, (folder / REPORT).with_suffix(".png")
-    )
+    with one_builder(folder):
+        if (folder / "pairs.parquet").exists() and not overwrite:
+            raise InputError(f"{folder}: got a set of pairs in it, wanted none, or --overwrite")
+        interactions, report = read_set(files, options)
+        write_interactions(interactions, folder, report.as_dict())
+        draw_report(
+            interactions, report.steps, report.categories, (folder / REPORT).with_suffix(".png")
+        )
     return report
 
 

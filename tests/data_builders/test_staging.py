@@ -1,10 +1,17 @@
 import shutil
+import subprocess
+import sys
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from data_builders.staging import finish, replacing, unfinished
+from data_builders.groups.build import TableSource, build
+from data_builders.homology.homologs import HomologOptions, build_homologs
+from data_builders.homology.sources import HomologSource
+from data_builders.interactions.build import InteractionFiles, build_interactions
+from data_builders.records import InputError
+from data_builders.staging import finish, one_builder, replacing, unfinished
 
 SHARD = (3, 10)
 OTHER = "train-00004-of-00010-part-0000-of-0001.parquet"
@@ -143,3 +150,69 @@ def test_between_the_renames_the_next_build_goes_on(tmp_path):
     with pytest.raises(Interruption), replacing(tmp_path):
         raise Interruption
     assert files(tmp_path) == NEW
+
+
+# Builds in a folder until its standard input ends.
+HOLD = """
+import sys
+from data_builders.staging import one_builder
+shard = tuple(map(int, sys.argv[2:])) or None
+with one_builder(sys.argv[1], shard):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+INPUTS = Path(__file__).parent / "malformed"
+PAIRS = InteractionFiles(
+    pairs=[INPUTS / "pairs.txt"], rnas=[INPUTS / "rnas.fa"], proteins=[INPUTS / "proteins.fa"]
+)
+BUILDS = {
+    "groups": lambda folder: build([TableSource(INPUTS / "ok.tsv")], folder),
+    "homologs": lambda folder: build_homologs(
+        [HomologSource(INPUTS / "family.fa")], folder, HomologOptions(alphabet="protein")
+    ),
+    "interactions": lambda folder: build_interactions(PAIRS, folder),
+}
+
+
+def holding(folder, *shard):
+    words = [sys.executable, "-c", HOLD, str(folder), *map(str, shard)]
+    held = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert held.stdout.readline() == "held\n"
+    return held
+
+
+def test_two_processes_do_not_build_in_one_folder(tmp_path):
+    folder = tmp_path / "built"
+    with holding(folder) as held:
+        message = rf"built: got a build of process {held.pid} on .*, wanted one at a time"
+        for name, call in BUILDS.items():
+            with pytest.raises(InputError, match=message):
+                call(folder)
+            assert [path.name for path in folder.iterdir()] == [".lock"], name
+        held.stdin.close()
+        held.wait()
+    for call in BUILDS.values():
+        call(folder)
+        assert not list(folder.glob(".*"))
+        shutil.rmtree(folder)
+
+
+def test_shards_are_built_at_once_each_by_one_process(tmp_path):
+    with holding(tmp_path, 1, 3) as held:
+        with (
+            pytest.raises(InputError, match="got a build of process"),
+            one_builder(tmp_path, (1, 3)),
+        ):
+            pass
+        with one_builder(tmp_path, (2, 3)):
+            pass
+        held.stdin.close()
+    with one_builder(tmp_path, (1, 3)):
+        pass
+
+
+def test_a_build_that_fails_leaves_no_folder(tmp_path):
+    (tmp_path / "h.tsv").write_text("group_id\tspecies\tgene_id\n")
+    with pytest.raises(InputError, match="got no "):
+        build([TableSource(INPUTS / "ok.tsv")], tmp_path / "built", homology=tmp_path / "h.tsv")
+    assert not (tmp_path / "built").exists()
