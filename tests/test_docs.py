@@ -73,6 +73,25 @@ def test_every_path_that_a_page_names_is_there(page):
         assert any(place.exists() for place in places), f"{page.name}: {name}"
 
 
+def test_every_promise_names_tests_that_are_there():
+    """Rows of promises have a last cell with a file, a class or a function of tests, all there."""
+    page = (ROOT / "docs" / "RELIABILITY.md").read_text()
+    promises, rest = page.split("## Attacks and fuzzing")
+    rows = [row.split(" | ") for row in re.findall(r"^\| (?!promise )(.+) \|$", promises, re.M)]
+    files = {path.name: path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    defined = set(
+        re.findall(r"^ *(?:def|class) (test_\w+|Test\w+)", "\n".join(files.values()), re.M)
+    )
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w./]*|test_\w+(?:\.py)?|Test\w+)`", row[-1])
+        assert len(row) == 3 and named, row[0]
+        for name in named:
+            assert name in defined | set(files) or (ROOT / name).exists(), name
+    ends = (ROOT / "tests" / "attacks" / "ends.tsv").read_text().splitlines()[1:]
+    assert f"| hostile files with an end of their own | {len(ends)} |" in rest
+
+
 def test_every_guide_is_in_the_list_of_guides():
     listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
     assert listed == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -20,7 +22,8 @@ import train
 from data_builders.records import InputError
 from data_builders.storage import one_writer
 from isoclr.hub import background
-from isoclr.objectives import OBJECTIVES
+from isoclr.objectives import OBJECTIVES, read_recipe
+from isoclr.training import processes
 
 STEPS = 8
 REAL = toy_objective.ToyObjective.__getitem__
@@ -137,7 +140,8 @@ def test_a_deleted_output_is_one_line(run, monkeypatch, tmp_path):
 RUN = """
 import sys
 import toy_objective, train
-from isoclr.objectives import OBJECTIVES
+from isoclr.objectives import OBJECTIVES, read_recipe
+from isoclr.training import processes
 OBJECTIVES["toy"] = "toy_objective:ToyObjective"
 real = toy_objective.ToyObjective.__getitem__
 def make(self, step):
@@ -194,6 +198,24 @@ def test_other_data_is_refused_by_name(run, monkeypatch):
     assert "data: got 0 datasets and files, wanted 2" in refused(run, "model", "--steps", "4")
     fingerprint("moved", "a")  # the same content in another place
     run("model", "--steps", "4")
+
+
+@pytest.mark.parametrize("theirs", ["a", "b"])
+def test_processes_with_other_data_are_refused(tmp_path, monkeypatch, theirs):
+    path = tmp_path / "toy.yaml"
+    path.write_text("{objective: toy, output: never, steps: 1, batch_size: 6, learning_rate: 1}")
+    monkeypatch.setattr(toy_objective.ToyObjective, "fingerprint", [("points", "a" * 64)])
+    monkeypatch.setattr(processes, "is_alone", lambda: False)
+    monkeypatch.setattr(processes.dist, "get_world_size", lambda: 2)
+
+    def gather(values, mine):
+        values[:] = [mine, [theirs * 64]]
+
+    monkeypatch.setattr(processes.dist, "all_gather_object", gather)
+    of_two = SimpleNamespace(main_process_first=nullcontext, process_index=0, num_processes=2)
+    message = "data: got other content in another process of the run, wanted the same"
+    with nullcontext() if theirs == "a" else pytest.raises(InputError, match=message):
+        train.build_objective(read_recipe(path), of_two)
 
 
 def test_checkpoints_that_are_all_damaged_are_no_new_start(run):
