@@ -58,11 +58,13 @@ def load_pretrained(auto_class: type, model: str | os.PathLike) -> PreTrainedMod
         model: a folder, or a repository on the Hub.
 
     Raises:
-        InputError: when it is neither, of another family, damaged, or lacks weights.
+        InputError: when it is neither, of another family, damaged, quantized, or lacks weights.
     """
     check_source(model, _WANTED, "config.json")
     if Path(model).is_dir():
-        read_config(Path(model) / "config.json")
+        path = Path(model) / "config.json"
+        if getattr(read_config(path), "quantization_config", None) is not None:
+            raise InputError(f"{path}: quantization_config: got one, wanted weights as trained")
     with one_line(model):
         loaded, info = auto_class.from_pretrained(
             model, output_loading_info=True, ignore_mismatched_sizes=True

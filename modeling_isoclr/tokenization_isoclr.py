@@ -369,7 +369,10 @@ of three
         return "".join(token.rstrip("^|") for token in tokens)
 
     def _decode(self, token_ids, skip_special_tokens=False, **kwargs):
-        ids = np.atleast_1d(np.asarray(token_ids, dtype=np.int64))
+        ids = np.atleast_1d(np.asarray(token_ids))
+        if ids.size and ids.dtype.kind not in "iu":
+            raise ValueError(f"token_ids: got {token_ids!r:.60}, wanted integers")
+        ids = ids.astype(np.int64)
         if ids.size and not 0 <= ids.min() <= ids.max() < VOCABULARY_SIZE:
             raise ValueError(
                 f"got tokens {ids.min()} to {ids.max()}, wanted 0 to {VOCABULARY_SIZE - 1}"

@@ -9,6 +9,7 @@ from data_builders.homology.rows import (
     Lines,
     OneLevel,
     Row,
+    check_columns_once,
     check_filled,
     has_columns,
 )
@@ -35,6 +36,7 @@ _GROUP = "group, species and gene"
 
 
 def _generic(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
+    check_columns_once(table.path, [name for name in fields if name in _GENERIC])
     places = [fields.index(name) for name in _GENERIC]
     for number, row in lines:
         group, species, gene = values = [row[place] for place in places]
@@ -70,6 +72,7 @@ def _mgi(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
 def _orthofinder(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     first = 1 if fields[0] == "Orthogroup" else len(_HOG)
     species = list(map(_species_of_file, fields[first:]))
+    check_columns_once(table.path, [name for name in fields[first:] if name])
     for number, row in lines:
         members = tuple(
             (name, gene.strip())

@@ -47,11 +47,22 @@ class MatchCounter:
 
     def __init__(self, homology: Homology):
         self.homology = homology
+        self._group_names = frozenset(homology.groups.values())
         self._tables: dict[str, dict[str, int]] = defaultdict(dict)  # species -> gene -> bits
 
     def group(self, species: str, gene: str, *other_names: str) -> str | None:
-        """Return the group of a gene, None when none of its names has one."""
+        """Return the group of a gene, None when none of its names has one.
+
+        Raises:
+            InputError: it has none, and its own name, `species:gene`, is that of a group.
+        """
         found = self.homology.find(species, gene, *other_names)
+        if found is None and f"{species}:{gene}" in self._group_names:
+            raise InputError(
+                f"{', '.join(self.homology.tables)}: got the group '{species}:{gene}' without gene "
+                f"'{gene}' of {species}, wanted it in the group, or another name of the group: a "
+                "gene that no table knows is the group of that name"
+            )
         genes = self._tables[species]
         genes[gene] = genes.get(gene, 0) | (found[1] if found else 0)
         return found[0] if found else None

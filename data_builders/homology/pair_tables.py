@@ -68,7 +68,9 @@ class _BiomartColumn(NamedTuple):
 
 def _biomart(table: HomologyTable, fields: list[str], lines: Lines, tally: Tally):
     if table.species is None:
-        raise InputError(f"{table.path}:1: got no species of the first gene, wanted it named")
+        raise InputError(
+            f"{table.path}:1: got no species of the first gene, wanted it named: --reference"
+        )
     own, others = _biomart_columns(table, fields, table.species)
     for number, row in lines:
         check_filled(table.path, number, [row[own]], "a gene stable ID")

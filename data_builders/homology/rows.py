@@ -1,5 +1,6 @@
 """Rows of homologous genes, which every table of homology is read as."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -90,6 +91,13 @@ def check_filled(path: str | PathLike, number: int, values: Sequence[str], wante
     """Raise an `InputError` if a field is empty."""
     if not all(values):
         raise InputError(f"{path}:{number}: got an empty field, wanted {wanted}")
+
+
+def check_columns_once(path: str | PathLike, names: Sequence[str]) -> None:
+    """Raise an `InputError` if a header has a name twice."""
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise InputError(f"{path}:1: header: got '{name}' {number} times, wanted it once")
 
 
 def check_species_named(table: HomologyTable, whose: str) -> tuple[str, str]:

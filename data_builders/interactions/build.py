@@ -1,5 +1,6 @@
 """Files of RNA–protein pairs to one data set: what `isoclr build-interactions` does."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -206,12 +207,14 @@ def read_set(
     pair with both labels is left out, and reported.
 
     Raises:
-        InputError: a file that cannot be read; unknown rules; pairs none of which is left after a
+        InputError: a file that cannot be read; clans without families of proteins; options out of
+            their bounds; pairs none of which is left after a
             step, such as finding sequences; in strict mode, the first pair that would be left out.
     """
     options = options or BuildOptions()
-    if options.negatives not in RULES:
-        raise InputError(f"negatives: got {options.negatives!r}, wanted one of {', '.join(RULES)}")
+    _check_options(options)
+    if files.clans is not None and files.protein_families is None:
+        raise InputError(f"{files.clans}: got clans without protein families, wanted both")
     report = BuildReport()
     frame = pl.concat([read_pairs(path) for path in files.pairs])
     molecules = {}
@@ -248,6 +251,19 @@ def read_set(
         "missing": missing,
     }
     return interactions, report
+
+
+def _check_options(options: BuildOptions) -> None:
+    if options.negatives not in RULES:
+        raise InputError(f"negatives: got {options.negatives!r}, wanted one of {', '.join(RULES)}")
+    if not all(name.strip() for name in options.exclude):
+        raise InputError(f"exclude: got {','.join(options.exclude)!r}, wanted names of categories")
+    if options.min_score is not None and not math.isfinite(options.min_score):
+        raise InputError(f"min_score: got {options.min_score}, wanted a finite number")
+    for name in ("max_length", "max_pairs"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise InputError(f"{name}: got {value}, wanted at least 1")
 
 
 def _with_families(

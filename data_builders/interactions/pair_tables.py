@@ -169,12 +169,14 @@ def _scores(table: pl.DataFrame, path: Path) -> list[float | None]:
         return [None] * table.height
     given = table["score"].cast(pl.String)
     scores = given.cast(pl.Float64, strict=False)
-    wrong = (scores.is_null() & ~given.fill_null("").is_in(["", "-", "NA"])).arg_true()
+    unread = scores.is_null() & ~given.fill_null("").is_in(["", "-", "NA"])
+    wrong = (unread | scores.is_infinite()).arg_true()
     if len(wrong):
         raise InputError(
-            f"{path}: row {wrong[0] + 1}: score: got {given[int(wrong[0])][:20]!r}, wanted a number"
+            f"{path}: row {wrong[0] + 1}: score: got {given[int(wrong[0])][:20]!r}, wanted a "
+            "finite number"
         )
-    return scores.to_list()
+    return scores.fill_nan(None).to_list()
 
 
 def _rows(path: Path, count: int) -> list[str]:

@@ -5,6 +5,8 @@ import sys
 import threading
 from pathlib import Path
 
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from isoclr.hub.push import push, shared_files
@@ -22,9 +24,16 @@ class BackgroundPush:
     Args:
         folder: that train.py writes.
         repo: as `push` takes it.
+
+    Raises:
+        InputError: no name of a repository.
     """
 
     def __init__(self, folder: Path, repo: str):
+        try:
+            validate_repo_id(repo)
+        except HFValidationError as error:
+            raise InputError(f"push_to_hub: {' '.join(str(error).split())}") from error
         self.folder, self.repo = folder, repo
         self._thread: threading.Thread | None = None
 

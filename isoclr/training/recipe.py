@@ -146,7 +146,7 @@ class Recipe(Options):
     probe: Annotated[ProbeSource | None, BeforeValidator(_none_if_empty)] = None
     push_to_hub: Place | None = None
     init_from: Place | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
     def _check_momentum(self) -> "Recipe":

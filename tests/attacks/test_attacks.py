@@ -5,6 +5,7 @@ are in the tests of what they attack; docs/RELIABILITY.md lists them.
 """
 
 import csv
+import json
 import re
 import shutil
 import time
@@ -12,21 +13,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModel
 
 from data_builders.genomes.registry import read_registry
+from data_builders.groups.build import GenomeSource, TableSource, build
 from data_builders.groups.report import read_report
+from data_builders.interactions.build import BuildOptions, InteractionFiles, read_set
 from data_builders.records import InputError
 from group_tables import group_table, random_groups, write_groups_table
 from isoclr.hub.card import write_card
 from isoclr.hub.dataset_card import render_dataset_card
 from isoclr.objectives import read_recipe
 from isoclr.objectives.isoforms.token_cache import build_token_cache, open_token_cache
+from isoclr.pretrained import load_pretrained
 from isoclr.training.checkpoints import newest_checkpoint, save_checkpoint
 from isoclr.training.curves import read_log
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from toys import tiny
 
 HERE = Path(__file__).parent
+INPUTS = HERE.parent / "data_builders" / "malformed"
 ENDS = {
     row["file"]: row["ends"]
     for row in csv.DictReader((HERE / "ends.tsv").open(), delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -81,6 +87,37 @@ def model_config(file, folder):
     write_card(folder)
 
 
+def model_values(file, folder):
+    """Values of a configuration, beside the others of a model whose weights are as they were."""
+    path = model_folder(folder) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | json.loads(file.read_text())))
+    load_pretrained(AutoModel, folder)
+
+
+def tokenizer(file, folder):
+    """Arguments of the tokenizer, which raises what transformers' do."""
+    try:
+        IsoCLRTokenizer()(**json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error
+
+
+def annotation(file, folder):
+    build([GenomeSource(INPUTS / "genome.fa", file, "human")], folder)
+
+
+def homology(file, folder):
+    build([TableSource(INPUTS / "ok.tsv")], folder, homology=file)
+
+
+def pairs(file, folder):
+    files = {"pairs": file, "rnas": INPUTS / "rnas.fa", "proteins": INPUTS / "proteins.fa"}
+    read_set(
+        InteractionFiles(**{name: [path] for name, path in files.items()}),
+        BuildOptions(min_score=0.5 if file.stem.startswith("score") else None),
+    )
+
+
 def probe_results(file, folder):
     laid(file, model_folder(folder) / "results" / "x", "probe.json")
     write_card(folder)
@@ -91,7 +128,8 @@ def dataset_report(file, folder):
 
 
 READERS = (checkpoint_state, log, cache_manifest, registry, recipe, model_config, probe_results)
-READERS = {reader.__name__: reader for reader in (*READERS, dataset_report)}
+READERS += (model_values, tokenizer, annotation, homology, pairs, dataset_report)
+READERS = {reader.__name__: reader for reader in READERS}
 
 
 def test_every_file_has_an_end():

@@ -275,6 +275,9 @@ def test_a_misspelt_option_of_the_tokenizer_is_refused(tmp_path):
 def test_tokens_outside_the_vocabulary_are_refused(tokenizer):
     with pytest.raises(ValueError, match="got tokens 0 to 32, wanted 0 to 31"):
         tokenizer.decode([0, 32])
+    for tokens in ([1.5], [1.0, 2.0], "abc", None, [True]):
+        with pytest.raises(ValueError, match="token_ids: got .*, wanted integers"):
+            tokenizer.decode(tokens)
     with pytest.raises(ValueError, match="got tokens -1 to 2"):
         tokenizer.decode([-1, 2])
     with pytest.raises(ValueError, match="got the token 99"):

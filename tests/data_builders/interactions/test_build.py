@@ -1,6 +1,7 @@
 """Files of pairs to a set: every layout, every rule, every pair counted."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -102,6 +103,27 @@ def test_pairs_without_a_sequence_are_counted(tmp_path):
     assert left_out(report) == {"RNA without a sequence": 1, "protein without a sequence": 1}
     with pytest.raises(InputError, match=r"pairs.txt:2: RNA without a sequence"):
         read_set(files, BuildOptions(strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_pairs": 0}, "max_pairs: got 0, wanted at least 1"),
+        ({"max_length": -1}, "max_length: got -1, wanted at least 1"),
+        ({"min_score": float("nan")}, "min_score: got nan, wanted a finite number"),
+        ({"exclude": ("mRNA", "")}, "exclude: got 'mRNA,', wanted names of categories"),
+        ({"negatives": "swap"}, "negatives: got 'swap', wanted one of"),
+    ],
+)
+def test_options_out_of_bounds_are_refused(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        read_set(written(tmp_path, "p1 r1 1\n"), BuildOptions(**options))
+
+
+def test_clans_without_families_are_refused(tmp_path):
+    files = replace(written(tmp_path, "p1 r1 1\n"), clans=tmp_path / "clans.tsv")
+    with pytest.raises(InputError, match=r"clans.tsv: got clans without protein families"):
+        read_set(files)
 
 
 def rnainter(tmp_path):

@@ -96,3 +96,9 @@ def test_a_link_is_refused_before_anything_is_copied(hub, folder, tmp_path_facto
     with pytest.raises(InputError, match="recipe.yaml: got a link"):
         BackgroundPush(folder, "o/n").start()
     assert not (folder / ".push").exists()
+
+
+@pytest.mark.parametrize("repo", ["../../x", "a/b/c", "o/n ", "-n", ""])
+def test_a_name_of_no_repository_is_refused_before_the_first_step(folder, repo):
+    with pytest.raises(InputError, match="push_to_hub: "):
+        BackgroundPush(folder, repo)
