@@ -3,6 +3,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from data_builders.groups.build import GenomeSource, build
 from data_builders.simulate.clade import simulate_clade
@@ -11,6 +12,10 @@ from loopback_hub import LoopbackHub
 # Before torch is imported, and for the processes that tests start: on few cores that others use
 # too, threads that wait for each other cost more than they bring.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# An example may take long on a machine that does other work: that is no fault of what is tested.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,6 +1,8 @@
 """What the guides say can be typed, linked and built."""
 
+import doctest
 import html
+import importlib
 import json
 import os
 import re
@@ -71,6 +73,18 @@ def test_every_path_that_a_page_names_is_there(page):
             continue
         places = (ROOT / name, page.parent / name)
         assert any(place.exists() for place in places), f"{page.name}: {name}"
+
+
+def test_the_examples_of_docstrings_give_what_they_say():
+    """Those of public modules that have some, run as their readers would."""
+    packages = ("isoclr", "data_builders", "modeling_isoclr")
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    with_examples = [path for path in paths if re.search(r"^ +>>> ", path.read_text(), re.M)]
+    assert ROOT / "modeling_isoclr" / "tokenization_isoclr.py" in with_examples
+    for path in with_examples:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        failed, tried = doctest.testmod(importlib.import_module(name))
+        assert tried and not failed, name
 
 
 def test_every_promise_names_tests_that_are_there():

@@ -4,9 +4,12 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modeling_isoclr import IsoCLRTokenizer, longest_orf
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
+from strategies import transcripts
 
 
 @pytest.fixture
@@ -381,3 +384,34 @@ def test_the_longest_orf_is_most_often_the_annotated_cds(real_data):
     rows = table.sample(min(len(table), 1000), seed=0).select("sequence", "cds_start", "cds_end")
     hits = [longest_orf(sequence) == (start, end) for sequence, start, end in rows.rows()]
     assert np.mean(hits) > 0.9
+
+
+@given(transcripts())
+def test_tokens_have_all_of_a_transcript(transcript):
+    sequence, cds, junctions = transcript
+    tokenizer = IsoCLRTokenizer()
+    ids = tokenizer(sequence, cds=cds, exon_junctions=junctions)["input_ids"]
+    assert tokenizer.decode(ids) == sequence
+    codons = [at for at, token in enumerate(ids) if token & 8]
+    assert codons == ([] if cds is None else list(range(*cds, 3)))
+    ends = [at + 1 for at, token in enumerate(ids) if token & 16]
+    assert ends == ([] if junctions is None else [*junctions, len(sequence)])
+    names = tokenizer.tokenize(sequence, cds=cds, exon_junctions=junctions)
+    assert tokenizer.convert_tokens_to_ids(names) == ids
+    assert tokenizer.convert_ids_to_tokens(ids) == names
+    assert tokenizer.convert_tokens_to_string(names) == sequence
+
+
+@given(st.lists(transcripts(), min_size=1, max_size=4), st.sampled_from(["left", "right"]))
+def test_a_row_of_a_batch_has_the_tokens_of_its_transcript_alone(batch, side):
+    tokenizer = IsoCLRTokenizer(padding_side=side)
+    sequences, cds, junctions = map(list, zip(*batch, strict=True))
+    found = tokenizer(
+        sequences, cds=cds, exon_junctions=junctions, padding=True, return_tensors="np"
+    )
+    for row, mask, transcript in zip(*found.values(), batch, strict=True):
+        alone = tokenizer(transcript[0], cds=transcript[1], exon_junctions=transcript[2])
+        assert row[mask == 1].tolist() == alone["input_ids"]
+        padded = len(row) - len(transcript[0])
+        assert mask.tolist() == sorted(mask, reverse=side == "right") and sum(mask == 0) == padded
+    assert tokenizer.batch_decode(found["input_ids"], skip_special_tokens=True) == sequences

@@ -4,6 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from data_builders.records import InputError
@@ -11,6 +13,7 @@ from group_tables import group_table, member, random_groups
 from isoclr.objectives.isoforms.members import members_of
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES, PairSampler, graft_utrs
 from modeling_isoclr import IsoCLRTokenizer
+from strategies import junctions_of, letters
 
 TREE = "((human:1,mouse:1):1,fly:6);\n"
 DISTANCE = {frozenset(["human", "mouse"]): 2, frozenset(["human", "fly"]): 8}
@@ -253,24 +256,25 @@ def test_a_view_is_not_grafted_beyond_the_greatest_length(max_length, grafted):
     assert set(found.second_lengths.tolist()) == {15 if grafted else 9}
 
 
-@pytest.mark.parametrize("base_junctions", [[2, 7], [4, 13], [], [2, 4, 5, 13, 14]])
-@pytest.mark.parametrize("five, three", [("GGGG", "TT"), ("", "TTAA"), ("GGGG", "")])
-@pytest.mark.parametrize("partner_junctions", [[4], [], [1, 8]])
-def test_a_graft_is_the_transcript_that_it_describes(
-    base_junctions, five, three, partner_junctions
-):
+@given(st.data())
+def test_a_graft_is_the_transcript_that_it_describes(data):
     tokenize = IsoCLRTokenizer().tokenize_transcript
-    cds, partner = "ATGAAATAG", "ATGCCCTTTTAA"
-    start, end = len(five), len(five) + len(cds)
-    length = end + len(three)
-    base_junctions = [j for j in base_junctions if 0 < j < length]
-    base = tokenize(five + cds + three, (start, end), base_junctions)
-    view = graft_utrs(base, (start, end), tokenize(partner, (0, 12), partner_junctions))
+    five, three = data.draw(letters(0, 8), "5' UTR"), data.draw(letters(0, 8), "3' UTR")
+    cds, partner = (3 * data.draw(st.integers(1, 5)) for _ in range(2))
+    base_cds, partner_cds = data.draw(letters(cds, cds)), data.draw(letters(partner, partner))
+    start, end = len(five), len(five) + cds
+    base_junctions = data.draw(junctions_of(end + len(three)), "junctions")
+    partner_junctions = data.draw(junctions_of(partner), "junctions of the partner")
+    base = tokenize(five + base_cds + three, (start, end), base_junctions)
+    other = tokenize(partner_cds, (0, partner), partner_junctions)
+    before = base.copy(), other.copy()
+    view = graft_utrs(base, (start, end), other)
     junctions = [j for j in base_junctions if j <= start]
     junctions += [start + j for j in partner_junctions]
-    junctions += [j + len(partner) - len(cds) for j in base_junctions if j >= end]
-    grafted = tokenize(five + partner + three, (start, start + 12), junctions)
+    junctions += [j + partner - cds for j in base_junctions if j >= end]
+    grafted = tokenize(five + partner_cds + three, (start, start + partner), junctions)
     assert view.tolist() == grafted.tolist() and view.dtype == np.uint8
+    assert all(np.array_equal(*pair) for pair in zip(before, (base, other), strict=True))
 
 
 def test_a_graft_marks_the_exon_ends_that_are_known():
