@@ -4,6 +4,7 @@
 """
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -216,6 +217,20 @@ class TransformersEmbedder:
         return states[left : len(states) - right].float().cpu().numpy()
 
 
+def _check_place(molecule, spec):
+    """Refuse the bare name of an encoder, before the Hub is asked for it.
+
+    Raises:
+        ValueError: saying how to name its place.
+    """
+    model = str(spec["model"])
+    if "/" not in model and not Path(model).is_dir():
+        raise ValueError(
+            f"{molecule}_embedder: got {model!r}, wanted a folder or OWNER/NAME on the Hub: give "
+            f"AutoProcessor.from_pretrained {molecule}_embedder={dict(spec) | {'model': 'PLACE'}}"
+        )
+
+
 def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
     """Make what turns sequences into vectors.
 
@@ -245,6 +260,7 @@ def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
     elif kind == "kmers":
         made = KmerEmbedder(molecule, size)
     elif kind == "isoclr":
+        _check_place(molecule, spec)
         made = IsoCLREmbedder(molecule, spec["model"])
     else:
         others = {key: spec[key] for key in ("layer", "strip") if key in spec}

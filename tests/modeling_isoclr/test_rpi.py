@@ -389,3 +389,9 @@ def test_inputs_of_another_shape():
         model(torch.zeros(1, 3, 4), torch.zeros(1, 3, 20), protein_mask=torch.ones(1, 2))
     with pytest.raises(ValueError, match="got 1 RNAs and 2 proteins"):
         model(torch.zeros(1, 3, 4), torch.zeros(2, 3, 20))
+
+
+def test_the_bare_name_of_an_encoder_is_refused_before_the_hub_is_asked():
+    spec = {"kind": "isoclr", "model": "isoclr-small", "size": 256}
+    with pytest.raises(ValueError, match="rna_embedder: got 'isoclr-small', wanted a folder or OW"):
+        make_embedder("rna", spec)
