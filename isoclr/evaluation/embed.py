@@ -102,7 +102,7 @@ def embed_to_file(
         "transcripts": _input_digest(transcripts, rows),
         "options": [per_position, tokens_per_batch, tokens_per_part, model.device.type],
     }
-    metadata = {b"model": model.name_or_path.encode(), _ABOUT: json.dumps(about).encode()}
+    metadata = {b"model": _name_of(model).encode(), _ABOUT: json.dumps(about).encode()}
     complete = not overwrite and os.path.lexists(path)
     if complete:
         _check_same(Path(path), about, "another --output, or --overwrite")
@@ -180,6 +180,12 @@ def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Itera
 
 def _bar(total: int, done: int, show: bool) -> Progress:
     return progress_bar(description="embedding", total=total, initial=done, unit="nt", show=show)
+
+
+def _name_of(model) -> str:
+    """A repository, or the last part of a folder: the file may go to others, our paths do not."""
+    place = model.name_or_path
+    return Path(place).resolve().name if Path(place).is_dir() else place
 
 
 def _model_digest(model: IsoCLRModel) -> str:

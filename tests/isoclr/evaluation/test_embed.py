@@ -74,7 +74,7 @@ def test_the_file_holds_ids_and_vectors_in_order_and_the_models_name(model_folde
     model, tokenizer = load_model(model_folder)
     rows, path = transcripts(*LENGTHS), tmp_path / "new" / "e.parquet"
     to_file(path, model, rows)
-    assert pq.read_schema(path).metadata[b"model"] == str(model_folder).encode()
+    assert pq.read_schema(path).metadata[b"model"] == model_folder.name.encode()
     table = pl.read_parquet(path)
     for name in ("transcript_id", "gene_id", "species"):
         assert table[name].to_list() == [getattr(row, name) for row in rows]
