@@ -95,7 +95,7 @@ def test_options_of_a_group_come_in_the_order_of_the_command_line():
         (["nothing"], "isoclr nothing: No such command 'nothing'"),
         (["biuld"], "Did you mean 'build'?"),
         (["labels", "half-lif"], "isoclr labels: wanted FILE"),
-        (["push", "folder"], "isoclr push: wanted REPO"),
+        (["push", "folder"], "isoclr push: wanted FOLDER and REPO, or --space OWNER/NAME"),
         (["embed"], "isoclr embed: wanted --output FILE"),
         (["go", "--max-share", "x"], "isoclr go: --max-share: got 'x', wanted a number"),
         (["go", "--aspect", "X"], "--aspect: got 'X', wanted one of 'F', 'P', 'C'"),

@@ -220,7 +220,9 @@ push(folder, "again")
         for old, new in ((first, second), (second, third))
     ]
     assert changed == [{"README.md"}, {"log.jsonl"}]
-    assert first.files["README.md"].data.startswith(b"---\nlibrary_name: transformers\n")
+    assert first.files["README.md"].data.startswith(
+        b"---\nlanguage: rna\nlibrary_name: transformers\n"
+    )
     # By hand it was written, and so it stays, though the folder has none any more.
     assert third.files["README.md"].data.decode().endswith("\nWritten by hand, é.\n")
     assert not (folder / "README.md").exists()
