@@ -6,6 +6,7 @@ GFF3 writes `name=value;`, and some of its writers put values in quotes too.
 """
 
 import re
+from collections.abc import Iterator
 
 _GTF = re.compile(
     rb'\s*([^\s";=]+)[ \t]+'
@@ -29,7 +30,10 @@ def gtf_attributes(attributes: bytes) -> dict[bytes, tuple[bytes, int]]:
     Of a name that is there twice the first value counts. Text that is no attribute is passed over
     up to the next semicolon.
     """
-    return _parse(_GTF, attributes, _gtf_value)
+    found: dict[bytes, tuple[bytes, int]] = {}
+    for name, value in _parse(_GTF, attributes, _gtf_value):
+        found.setdefault(name, value)
+    return found
 
 
 def gtf_value(name: bytes, attributes: bytes) -> bytes | None:
@@ -41,22 +45,32 @@ def gtf_value(name: bytes, attributes: bytes) -> bytes | None:
 
 
 def gff3_values(name: bytes, attributes: bytes) -> tuple[bytes, ...]:
-    """Return the values of one attribute of a GFF3, as its commas part them; still escaped."""
+    """Return the values of one attribute of a GFF3, as its commas part them; still escaped.
+
+    Those of an attribute that is there twice are the values of both.
+    """
     if name not in attributes:
         return ()
     if b'"' not in attributes:
-        found = _plain_gff3_value(name, attributes)
-        values = found.split(b",") if found else ()
+        values = [v for whole in _plain_gff3_values(name, attributes) for v in whole.split(b",")]
     else:
-        values = _parse(_GFF3, attributes, _gff3_values).get(name, ((), 0))[0]
+        pairs = _parse(_GFF3, attributes, _gff3_values)
+        values = [v for found, (of_one, _) in pairs if found == name for v in of_one]
     return tuple(value for value in map(bytes.strip, values) if value)
 
 
 def gff3_value(name: bytes, attributes: bytes) -> bytes | None:
-    """Return one attribute of a GFF3 as a whole, without quotes around it; None without it."""
+    """Return one attribute of a GFF3 as a whole, without quotes around it; None without it.
+
+    Of one that is there twice the first value counts.
+    """
+    if name not in attributes:
+        return None
     if b'"' not in attributes:
-        return _plain_gff3_value(name, attributes)
-    return b",".join(gff3_values(name, attributes)) or None
+        return next(_plain_gff3_values(name, attributes), None) or None
+    pairs = _parse(_GFF3, attributes, _gff3_values)
+    values = next((of_one for found, (of_one, _) in pairs if found == name), ())
+    return b",".join(value for value in map(bytes.strip, values) if value) or None
 
 
 def bare_id(attributes: bytes) -> bytes | None:
@@ -67,8 +81,7 @@ def bare_id(attributes: bytes) -> bytes | None:
     return only
 
 
-def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> dict[bytes, tuple]:
-    found: dict[bytes, tuple] = {}
+def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> Iterator[tuple[bytes, tuple]]:
     at, end = 0, len(attributes.rstrip())
     while at < end:
         match = pattern.match(attributes, at)
@@ -76,9 +89,8 @@ def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> dict[bytes, tupl
             semicolon = attributes.find(b";", at)
             at = end if semicolon < 0 else semicolon + 1
             continue
-        found.setdefault(match[1], value_of(match))
+        yield match[1], value_of(match)
         at = max(match.end(), at + 1)
-    return found
 
 
 def _gtf_value(match: re.Match) -> tuple[bytes, int]:
@@ -95,13 +107,12 @@ def _gff3_values(match: re.Match) -> tuple[tuple[bytes, ...], int]:
     return tuple(match[3].split(b",")), match.end(3)
 
 
-def _plain_gff3_value(name: bytes, attributes: bytes) -> bytes | None:
-    """Return the value of an attribute where no quotes are."""
+def _plain_gff3_values(name: bytes, attributes: bytes) -> Iterator[bytes]:
+    """Yield the value of each attribute of a name where no quotes are."""
     at = -1
     while (at := attributes.find(name, at + 1)) >= 0:
         after = at + len(name)
         begins = at == 0 or attributes[:at].rstrip(b" \t")[-1:] in (b";", b"")
         if begins and attributes[after : after + 1] == b"=":
             end = attributes.find(b";", at)
-            return attributes[after + 1 : None if end < 0 else end].strip() or None
-    return None
+            yield attributes[after + 1 : None if end < 0 else end].strip()

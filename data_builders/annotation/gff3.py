@@ -41,6 +41,7 @@ _GENE_DATABASES += (b"Xenbase:", b"SGD:", b"Ensembl:")
 _EXONS_OF_GENE = "exons of a gene given to its only transcript"
 _ONLY_TRANSCRIPT = "CDS of a gene given to its only transcript"
 _FITTING_TRANSCRIPT = "CDS of a gene given to the only transcript that it fits"
+_SEVERAL_GENES = "transcript of several genes given to the first"
 _SEVERAL_IDS = "CDS in pieces of several IDs read as one"
 _SEVERAL_CDS = "CDS of a gene that has several read as a transcript"
 _AMBIGUOUS = "CDS of a gene with several transcripts: whose is unclear"
@@ -146,6 +147,8 @@ class _Tree:
                 continue
             self._describe(key, draft, node)
             name = draft.gene = self._gene_of(key)
+            if len(node.parents) > 1 and self._has_several_genes(node):
+                draft.changes += (_SEVERAL_GENES,)
             gene = self.nodes.get(name)
             if gene and gene.is_gene:
                 if gene.label:
@@ -349,6 +352,10 @@ class _Tree:
         for line in lines:
             self._add_part(key, line)
         self.drafts[key].changes += changes
+
+    def _has_several_genes(self, node: _Node) -> bool:
+        parents = filter(None, map(self.nodes.get, set(node.parents)))
+        return sum(parent.is_gene for parent in parents) > 1
 
     def _gene_of(self, key: bytes) -> bytes:
         """Return the nearest gene above, else the last ancestor named."""

@@ -224,6 +224,9 @@ def _counted(tables: Iterable[pa.Table], summary: Summary) -> Iterator[pa.Table]
 
 
 def _check_inputs(sources: Sequence[Source], tables: Sequence[HomologyTable]) -> None:
+    for species in (source.species for source in sources):
+        if species is not None and not (species.strip() and species.isprintable()):
+            raise InputError(f"species: got {species!r}, wanted a name")
     paths = [path for source in sources for path in files_of(source).values()]
     paths += [path for table in tables for path in (table.path, table.genes) if path is not None]
     for path in paths:

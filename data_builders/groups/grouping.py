@@ -73,6 +73,9 @@ class Grouping:
         if self.select not in (None, *SELECTIONS):
             wanted = ", ".join(SELECTIONS)
             raise InputError(f"select: got '{self.select}', wanted one of {wanted}")
+        for name in ("max_length", "rows_per_file"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: got {getattr(self, name)}, wanted at least 1")
 
 
 @dataclass(slots=True)

@@ -217,8 +217,8 @@ def read_homologs(
 def _check_options(options: HomologOptions) -> None:
     if options.alphabet not in (None, *ALPHABETS):
         raise InputError(f"alphabet: got {options.alphabet!r}, wanted {' or '.join(ALPHABETS)}")
-    for name in ("min_members", "min_length"):
-        if getattr(options, name) < 1:
+    for name in ("min_members", "min_length", "mash_k"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise InputError(f"{name}: got {getattr(options, name)}, wanted at least 1")
     if options.coding and (options.translate or options.alphabet == "protein"):
         raise InputError("coding: got it with proteins, wanted nucleotide sequences")

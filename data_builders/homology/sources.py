@@ -67,7 +67,10 @@ def column_names(text: str | None) -> dict[str, str]:
                 f"columns: got {text!r}, wanted names such as family=gene_id, of "
                 f"{', '.join(COLUMNS)}"
             )
-    return {meaning: column for meaning, _, column in pairs}
+    named = {meaning: column for meaning, _, column in pairs}
+    if len(named) < len(pairs):
+        raise InputError(f"columns: got {text!r}, wanted each meaning once")
+    return named
 
 
 class Member(NamedTuple):

@@ -39,6 +39,8 @@ def test_build_homologs_says_what_it_made_and_left_out(folder, tmp_path, capsys)
     assert "row of gaps alone" in capsys.readouterr().err
     assert run(*words, "--columns", "gene_id") == 2
     assert "columns: got 'gene_id', wanted names such as family=gene_id" in capsys.readouterr().err
+    assert run(*words, "--columns", "family=a,family=b") == 2
+    assert "columns: got 'family=a,family=b', wanted each meaning once" in capsys.readouterr().err
 
 
 def test_information_of_a_model(tmp_path, capsys):

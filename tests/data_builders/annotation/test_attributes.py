@@ -55,6 +55,7 @@ def test_gtf_says_where_a_value_ends():
     ("attributes", "name", "expected"),
     [
         ("ID=a;Parent=b,c", "Parent", ("b", "c")),
+        ("Note=Parent=x;Parent=b", "Parent", ("b",)),
         ('ID="a";Parent="b"', "Parent", ("b",)),
         ('ID="a";Parent="b","c"', "Parent", ("b", "c")),
         ('ID="a";Parent="b, c"', "Parent", ("b, c",)),
@@ -91,3 +92,16 @@ def test_gff3(attributes, name, expected):
 )
 def test_bare_ids(attributes, expected):
     assert bare_id(attributes) == expected
+
+
+@pytest.mark.parametrize(
+    ("attributes", "values"),
+    [
+        (b"Parent=b;ID=a;Parent=c,d", (b"b", b"c", b"d")),
+        (b'Parent="b";Parent=c', (b"b", b"c")),
+        (b"Note=Parent=x;Parent=b;Parent=", (b"b",)),
+    ],
+)
+def test_all_values_of_an_attribute_that_is_there_twice(attributes, values):
+    assert gff3_values(b"Parent", attributes) == values
+    assert gff3_value(b"Parent", attributes) == b"b"

@@ -354,3 +354,29 @@ def test_details_of_a_gff3(tmp_path):
     )
     assert annotation.preferences == {"NM_1.1": {"MANE Select"}}
     assert annotation.gene_names == {"G": ("NP_1.1",)}
+
+
+def test_an_exon_whose_parents_stand_apart_is_of_both(tmp_path):
+    annotation = read(
+        tmp_path,
+        line("gene", 101, 900, "ID=g"),
+        line("mRNA", 101, 900, "ID=a;Parent=g"),
+        line("mRNA", 101, 900, "ID=b;Parent=g"),
+        line("exon", 101, 300, "Parent=a;Parent=b"),
+        line("exon", 501, 900, "Parent=b"),
+    )
+    found = {model.transcript_id: model.exons for model in annotation.transcripts}
+    assert found == {"a": ((100, 300),), "b": ((100, 300), (500, 900))}
+
+
+def test_a_transcript_of_two_genes_is_counted(tmp_path):
+    annotation = read(
+        tmp_path,
+        line("gene", 101, 900, "ID=g"),
+        line("gene", 101, 900, "ID=h"),
+        line("mRNA", 101, 900, "ID=a;Parent=g,h"),
+        line("exon", 101, 300, "Parent=a"),
+    )
+    (model,) = annotation.transcripts
+    assert model.gene_id == "g"
+    assert annotation.tally.adjusted == {"transcript of several genes given to the first": 1}

@@ -422,3 +422,16 @@ def test_shards_of_real_data(real_data, tmp_path, merge):
         build(found, tmp_path / "parts", how, homology=homology, shard=(number, 4))
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert len(rows(tmp_path / "whole")) == whole["dataset"]["groups"] > 400
+
+
+@pytest.mark.parametrize("species", ["", " ", "a\nb", "\x1b[2J"])
+def test_a_species_without_a_name_is_refused(inputs, species):
+    with pytest.raises(InputError, match="species: got .*, wanted a name"):
+        build([FastaSource(inputs / "t.fa", species)], inputs / "out")
+    assert not (inputs / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{"max_length": 0}, {"rows_per_file": -1}])
+def test_sizes_below_one_are_refused(options):
+    with pytest.raises(InputError, match="wanted at least 1"):
+        Grouping(**options)

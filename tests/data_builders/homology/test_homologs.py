@@ -203,6 +203,7 @@ def test_distances_are_of_one_kind_in_a_dataset(tmp_path):
         ([("a", PROTEIN), ("b", OTHER)], {"distances": "nowhere.nwk"}, "got 'nowhere.nwk'"),
         ([("a", PROTEIN), ("b", OTHER)], {"alphabet": "dna"}, "alphabet: got 'dna'"),
         ([("a", PROTEIN), ("b", OTHER)], {"min_members": 0}, "min_members: got 0"),
+        ([("a", PROTEIN), ("b", OTHER)], {"mash_k": 0}, "mash_k: got 0, wanted at least 1"),
         ([("a|g", PROTEIN), ("A|g", OTHER)], {}, None),
     ],
 )
