@@ -52,10 +52,11 @@ def gff3_values(name: bytes, attributes: bytes) -> tuple[bytes, ...]:
     if name not in attributes:
         return ()
     if b'"' not in attributes:
-        values = [v for whole in _plain_gff3_values(name, attributes) for v in whole.split(b",")]
+        found = _plain_gff3_values(name, attributes)
+        values = b",".join(found).split(b",") if found else []
     else:
         pairs = _parse(_GFF3, attributes, _gff3_values)
-        values = [v for found, (of_one, _) in pairs if found == name for v in of_one]
+        values = [value for key, (of_one, _) in pairs if key == name for value in of_one]
     return tuple(value for value in map(bytes.strip, values) if value)
 
 
@@ -64,12 +65,10 @@ def gff3_value(name: bytes, attributes: bytes) -> bytes | None:
 
     Of one that is there twice the first value counts.
     """
-    if name not in attributes:
-        return None
     if b'"' not in attributes:
-        return next(_plain_gff3_values(name, attributes), None) or None
+        return _plain_gff3_value(name, attributes)
     pairs = _parse(_GFF3, attributes, _gff3_values)
-    values = next((of_one for found, (of_one, _) in pairs if found == name), ())
+    values = next((of_one for key, (of_one, _) in pairs if key == name), ())
     return b",".join(value for value in map(bytes.strip, values) if value) or None
 
 
@@ -107,12 +106,22 @@ def _gff3_values(match: re.Match) -> tuple[tuple[bytes, ...], int]:
     return tuple(match[3].split(b",")), match.end(3)
 
 
-def _plain_gff3_values(name: bytes, attributes: bytes) -> Iterator[bytes]:
-    """Yield the value of each attribute of a name where no quotes are."""
+def _plain_gff3_values(name: bytes, attributes: bytes) -> list[bytes]:
+    """Return the value of each attribute of a name where no quotes are."""
+    if attributes.count(name + b"=") < 2:  # as nearly always
+        value = _plain_gff3_value(name, attributes)
+        return [] if value is None else [value]
+    pairs = (attribute.partition(b"=") for attribute in attributes.split(b";"))
+    return [value for key, _, value in pairs if key.strip(b" \t") == name]
+
+
+def _plain_gff3_value(name: bytes, attributes: bytes) -> bytes | None:
+    """Return the value of the first attribute of a name where no quotes are."""
     at = -1
     while (at := attributes.find(name, at + 1)) >= 0:
         after = at + len(name)
         begins = at == 0 or attributes[:at].rstrip(b" \t")[-1:] in (b";", b"")
         if begins and attributes[after : after + 1] == b"=":
             end = attributes.find(b";", at)
-            yield attributes[after + 1 : None if end < 0 else end].strip()
+            return attributes[after + 1 : None if end < 0 else end].strip() or None
+    return None
