@@ -311,17 +311,14 @@ def _genepred(columns: list[bytes], where: str) -> _Row:
     name, chromosome, strand, *numbers = columns[:8]
     fields = ("txStart", "txEnd", "cdsStart", "cdsEnd", "exonCount")
     first, last, cds_start, cds_end, count = map(_integer, numbers, fields, [where] * 5)
-    starts, ends = (
-        [_integer(value, field, where) for value in _list(values, count, field, where)]
-        for values, field in zip(columns[8:10], ("exonStarts", "exonEnds"), strict=True)
-    )
+    exons = _pairs(columns[8:10], ("exonStarts", "exonEnds"), count, where)
     return _Row(
         name=name,
         chromosome=chromosome,
         strand=strand,
         span=(first, last),
         cds=(cds_start, cds_end),
-        exons=list(zip(starts, ends, strict=True)),
+        exons=exons,
     )
 
 
@@ -341,18 +338,26 @@ def _bed12(columns: list[bytes], where: str) -> _Row:
     fields = ("chromStart", "chromEnd", "thickStart", "thickEnd", "blockCount")
     numbers = (start, end, thick_start, thick_end, count)
     first, last, cds_start, cds_end, count = map(_integer, numbers, fields, [where] * 5)
-    sizes, starts = (
-        [_integer(value, field, where) for value in _list(values, count, field, where)]
-        for values, field in zip(columns[10:12], ("blockSizes", "blockStarts"), strict=True)
-    )
+    blocks = _pairs(columns[10:12], ("blockSizes", "blockStarts"), count, where)
     return _Row(
         name=name,
         chromosome=chromosome,
         strand=strand,
         span=(first, last),
         cds=(cds_start, cds_end),
-        exons=[(first + at, first + at + size) for size, at in zip(sizes, starts, strict=True)],
+        exons=[(first + at, first + at + size) for size, at in blocks],
     )
+
+
+def _pairs(
+    columns: list[bytes], fields: tuple[str, str], count: int, where: str
+) -> list[tuple[int, int]]:
+    """Return two columns of lists, of `count` integers each, as pairs."""
+    first, second = (
+        [_integer(value, field, where) for value in _list(values, count, field, where)]
+        for values, field in zip(columns, fields, strict=True)
+    )
+    return list(zip(first, second, strict=True))
 
 
 def _integer(value: bytes, field: str, where: str) -> int:
