@@ -9,7 +9,7 @@ import polars as pl
 
 from data_builders.codec import TRANSCRIPT_SCHEMA
 from data_builders.records import AMBIGUOUS, STOP_CODONS, InputError, Transcript
-from data_builders.text import Tally, decode, numbered_lines
+from data_builders.text import Tally, begins_with, decode, numbered_lines
 
 _REQUIRED = ("transcript_id", "gene_id", "sequence")
 _INT = pl.Int64  # wide enough to see numbers that are too large
@@ -89,6 +89,15 @@ def read_names(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, list[
     return symbols, transcripts
 
 
+def is_parquet(path: str | os.PathLike) -> bool:
+    """Say whether a file is Parquet, by its content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return begins_with(path, b"PAR1")
+
+
 def read_table(path: str | os.PathLike) -> pl.DataFrame:
     """Read Parquet, known by its content, or text with a header as strings, plain or gzip.
 
@@ -100,9 +109,8 @@ def read_table(path: str | os.PathLike) -> pl.DataFrame:
             columns than the header.
     """
     try:
-        with open(path, "rb") as file:
-            if file.read(4) == b"PAR1":
-                return pl.read_parquet(Path(path))
+        if is_parquet(path):
+            return pl.read_parquet(Path(path))
         separator = _separator(path)
         quote = None if separator == "\t" else '"'
         return pl.read_csv(Path(path), separator=separator, quote_char=quote, infer_schema=False)

@@ -202,6 +202,19 @@ def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
     return text
 
 
+def begins_with(path: str | os.PathLike, start: bytes) -> bool:
+    """Say whether the first bytes of a file are these.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError as error:
+        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
+
+
 def sha256_of(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a file, in hexadecimal.
 

@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from data_builders.interactions.sequences import is_parquet
 from data_builders.labels.label_set import filled
 from data_builders.records import InputError
-from data_builders.tables import names_of_columns, read_table
+from data_builders.tables import is_parquet, names_of_columns, read_table
 from data_builders.text import decode, numbered_lines
 
 _NO_CLAN = "No_clan"

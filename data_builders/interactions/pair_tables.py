@@ -5,10 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data_builders.interactions.sequences import is_parquet
 from data_builders.labels.label_set import filled
 from data_builders.records import InputError
-from data_builders.tables import names_of_columns, read_table
+from data_builders.tables import is_parquet, names_of_columns, read_table
 from data_builders.text import decode, numbered_lines
 
 COLUMNS = {

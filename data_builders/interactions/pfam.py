@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from data_builders.interactions.dataset import Molecule
 from data_builders.progress import progress
 from data_builders.records import InputError
+from data_builders.text import begins_with
 
 
 def is_profile_file(path: str | os.PathLike) -> bool:
@@ -14,11 +15,7 @@ def is_profile_file(path: str | os.PathLike) -> bool:
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(7) == b"HMMER3/"
-    except OSError as error:
-        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
+    return begins_with(path, b"HMMER3/")
 
 
 def scan_families(path: str | os.PathLike, molecules: Mapping[str, Molecule]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from data_builders.homology.alphabets import PROTEIN, RNA, Alphabet, guess_alpha
 from data_builders.interactions.dataset import Molecule
 from data_builders.labels.label_set import filled
 from data_builders.records import AMBIGUOUS, InputError
-from data_builders.tables import names_of_columns, read_table
+from data_builders.tables import is_parquet, names_of_columns, read_table
 from data_builders.text import Tally, numbered_lines
 
 _IDS = {RNA.name: ("id", "rna_id"), PROTEIN.name: ("id", "protein_id")}
@@ -53,19 +53,6 @@ def read_molecules(
                 molecule.id, sequence, molecule.family, None, molecule.category
             )
     return found
-
-
-def is_parquet(path: str | os.PathLike) -> bool:
-    """Say whether a file is Parquet, by its content.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError as error:
-        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
 
 
 def _is_fasta(path) -> bool:

@@ -23,7 +23,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.compare import Results, RunLog
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embeddings import model_names
-from isoclr.evaluation.features import codon_frequencies, kmer_frequencies
+from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, word_frequencies
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.probe import fingerprint, probe, write_probe
 from isoclr.evaluation.terms import frequent_terms
@@ -229,13 +229,8 @@ def _words(proteins: Sequence[str], k: int) -> np.ndarray:
     """Frequencies of the words of k amino acids, (n, 20**k)."""
     place = np.full(256, 255, np.uint8)
     place[np.frombuffer(AMINO_ACIDS.encode(), np.uint8)] = np.arange(len(AMINO_ACIDS))
-    powers = len(AMINO_ACIDS) ** np.arange(k)[::-1]
     found = np.zeros((len(proteins), len(AMINO_ACIDS) ** k), np.float32)
     for row, protein in zip(found, progress(proteins, f"{k}-mers", unit="protein"), strict=True):
         codes = place[np.frombuffer(protein.encode(), np.uint8)]
-        if len(codes) < k:
-            continue
-        words = np.lib.stride_tricks.sliding_window_view(codes, k)
-        words = words[(words != 255).all(1)].astype(np.int64) @ powers
-        row[:] = np.bincount(words, minlength=len(row)) / max(len(words), 1)
+        row[:] = word_frequencies(codes, k, letters=len(AMINO_ACIDS))
     return found

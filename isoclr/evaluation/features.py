@@ -23,7 +23,7 @@ STRUCTURE_FEATURES = (
 )
 CODONS = tuple(map("".join, product("ACGT", repeat=3)))
 
-_N, _INVALID = 4, 255
+_INVALID = 255
 _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
 
@@ -69,7 +69,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
     rows = progress(transcripts, "k-mers", unit="transcript")
     for row, transcript in zip(frequencies, rows, strict=True):
         codes = _base_codes(transcript)
-        row[:] = np.concatenate([_word_frequencies(codes, k, step=1) for k in sizes])
+        row[:] = np.concatenate([word_frequencies(codes, k) for k in sizes])
     return frequencies
 
 
@@ -98,7 +98,7 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
     for row, transcript in zip(frequencies, transcripts, strict=True):
         if transcript.cds_start >= 0:
             cds = _base_codes(transcript)[transcript.cds_start : transcript.cds_end]
-            row[:] = _word_frequencies(cds, 3, step=3)
+            row[:] = word_frequencies(cds, 3, step=3)
     return frequencies
 
 
@@ -142,14 +142,21 @@ def _base_codes(transcript: Transcript) -> np.ndarray:
     return codes
 
 
-def _word_frequencies(codes: np.ndarray, k: int, step: int) -> np.ndarray:
-    """Relative frequencies of the words of k bases without N, one every `step` bases: (4**k,)."""
+def word_frequencies(codes: np.ndarray, k: int, *, step: int = 1, letters: int = 4) -> np.ndarray:
+    """Return relative frequencies of the words of k known letters, (letters**k,).
+
+    Args:
+        codes: of letters, (length,); those from `letters` on are unknown.
+        k: letters of a word.
+        step: positions between the beginnings of words.
+        letters: of the alphabet.
+    """
     count = max((len(codes) - k) // step + 1, 0)
     words = np.zeros(count, np.int64)
     whole = np.ones(count, bool)
     for offset in range(k):
-        letters = codes[offset::step][:count]
-        words = 4 * words + letters
-        whole &= letters < _N
+        here = codes[offset::step][:count]
+        words = letters * words + here
+        whole &= here < letters
     words = words[whole]
-    return np.bincount(words, minlength=4**k) / max(len(words), 1)
+    return np.bincount(words, minlength=letters**k) / max(len(words), 1)

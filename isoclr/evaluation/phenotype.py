@@ -357,24 +357,24 @@ def phenotype_predictors(
         head, linear, on_components = "logistic", Linear, ON_COMPONENTS
     values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
     ranks = ExpressionProcessor(transform="ranks")._transform(values).astype(np.float32)
-    pca = TrainSide(values, principal_components)
+    pca = fitted_to_train(values, principal_components)
     predictors: dict[str, Predictor] = {
         f"PCA-{COMPONENTS} + {head}": OnFeatures(pca, on_components),
         f"ranks + PCA-{COMPONENTS} + {head}": OnFeatures(
-            TrainSide(ranks, principal_components), on_components
+            fitted_to_train(ranks, principal_components), on_components
         ),
         f"{VARIABLE_GENES:,} most variable genes + {head}": OnFeatures(
-            TrainSide(values, most_variable), linear
+            fitted_to_train(values, most_variable), linear
         ),
         f"random projection to {COMPONENTS} + {head}": OnFeatures(
-            TrainSide(values, random_projection), linear
+            fitted_to_train(values, random_projection), linear
         ),
     }
     if options.controls and task != SURVIVAL:
         predictors["boosting"] = OnFeatures(pca, Boosting)
         predictors["nearest neighbours"] = OnFeatures(pca, Neighbours)
     processed = Processed(matrix, values, options)
-    predictors[f"untrained encoder + {head}"] = OnFeatures(Encoded(processed, None), linear)
+    predictors[f"untrained encoder + {head}"] = OnFeatures(encoded(processed, None), linear)
     if task != SURVIVAL:
         predictors[FROM_SCRATCH] = FineTuned(processed, None)
     encoders: dict[str, Callable[[Fold], Path]] = {
@@ -385,35 +385,44 @@ def phenotype_predictors(
         encoders[given.resolve().name] = lambda fold: given
     for method, pretrained in encoders.items():
         predictors[f"{method}, frozen + {head}"] = OnFeatures(
-            Encoded(processed, pretrained), linear
+            encoded(processed, pretrained), linear
         )
         if task != SURVIVAL:
             predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
     return predictors
 
 
-class TrainSide:
-    """Features of all rows, fitted to the train side of a fold; some folds' are kept.
+class PerFold:
+    """Features of all rows that depend on the fold; some folds' are kept.
 
     A comparison comes back to every fold with each number of labels.
 
     Args:
-        values: (n, genes).
-        make: from values, row numbers of the train side and a seed to features (n, width).
+        make: from a fold to features (n, width).
     """
 
-    def __init__(self, values: np.ndarray, make: Callable):
-        self.values, self.make, self._kept = values, make, {}
+    def __init__(self, make: Callable[[Fold], np.ndarray]):
+        self.make, self._kept = make, {}
 
     def __call__(self, fold: Fold) -> np.ndarray:
         """Features, (n, width)."""
         key = (fold.seed, fold.test.tobytes())
         if key not in self._kept:
-            found = self.make(self.values, train_side(fold, len(self.values)), fold.seed)
+            found = self.make(fold)
             while self._kept and (len(self._kept) + 1) * found.nbytes > _KEPT_BYTES:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[key] = found
         return self._kept[key]
+
+
+def fitted_to_train(values: np.ndarray, make: Callable) -> PerFold:
+    """Return features fitted to the train side of a fold.
+
+    Args:
+        values: (n, genes).
+        make: from values, row numbers of the train side and a seed to features (n, width).
+    """
+    return PerFold(lambda fold: make(values, train_side(fold, len(values)), fold.seed))
 
 
 def train_side(fold: Fold, n: int) -> np.ndarray:
@@ -473,7 +482,7 @@ class Processed:
 
     def __init__(self, matrix: ExpressionMatrix, values: np.ndarray, options: PhenotypeOptions):
         self.matrix, self.values, self.options = matrix, values, options
-        self.features = TrainSide(values, self._make)
+        self.features = fitted_to_train(values, self._make)
 
     def processor(self, side: np.ndarray) -> ExpressionProcessor:
         """Fitted to some rows."""
@@ -550,29 +559,21 @@ class Pretrained:
         return output
 
 
-class Encoded:
-    """Embeddings by an encoder, pre-trained or with random weights."""
+def encoded(processed: Processed, pretrained: Callable[[Fold], Path] | None) -> PerFold:
+    """Return embeddings by an encoder, float32 (n, hidden), pre-trained or with random weights."""
 
-    def __init__(self, processed: Processed, pretrained: Callable[[Fold], Path] | None):
-        self.processed, self.pretrained, self._kept = processed, pretrained, (None, None)
-
-    def __call__(self, fold: Fold) -> np.ndarray:
-        """Embeddings of all rows, float32 (n, hidden)."""
-        key = (fold.seed, fold.test.tobytes())
-        if self._kept[0] != key:
-            self._kept = key, self._embed(fold)
-        return self._kept[1]
-
-    def _embed(self, fold: Fold) -> np.ndarray:
-        if self.pretrained is None:
-            features = self.processed.features(fold)
+    def embed(fold: Fold) -> np.ndarray:
+        if pretrained is None:
+            features = processed.features(fold)
             model = seeded(lambda: ExpressionModel(_config(features)), fold.seed).eval()
         else:
-            folder = self.pretrained(fold)
+            folder = pretrained(fold)
             model = ExpressionModel.from_pretrained(folder).eval()
-            features = self.processed.by(folder)
+            features = processed.by(folder)
         with torch.inference_mode():
             return model(torch.from_numpy(features).to(model.device)).pooler_output.cpu().numpy()
+
+    return PerFold(embed)
 
 
 def _config(features: np.ndarray, **more) -> ExpressionConfig:

@@ -17,7 +17,7 @@ from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError
 from data_builders.staging import REPORTS
 from isoclr.hub.dataset_card import render_dataset_card
-from isoclr.hub.push import create_branch, create_repository
+from isoclr.hub.push import open_repository
 from isoclr.repositories import DEFAULT, hub_errors, prefix, reason
 
 _LOG = logging.getLogger(__name__)
@@ -74,9 +74,7 @@ def push_dataset(
     api = HfApi()
 
     def attempt() -> str:
-        url = create_repository(api, repo, "dataset", private)
-        if revision is not None and not create_pr:
-            create_branch(api, url.repo_id, "dataset", revision)
+        url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
         done = _commit(api, url.repo_id, files, reports, revision, create_pr)
         return str(done.pr_url or url)
 

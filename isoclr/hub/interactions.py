@@ -8,7 +8,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from data_builders.interactions.dataset import FILES, REPORT, read_interactions
 from data_builders.records import InputError
 from isoclr.hub.dataset import retry
-from isoclr.hub.push import create_branch, create_repository
+from isoclr.hub.push import open_repository
 from isoclr.repositories import hub_errors
 
 _FIGURE = "report.png"
@@ -59,9 +59,7 @@ def push_interactions(
     api = HfApi()
 
     def attempt() -> str:
-        url = create_repository(api, repo, "dataset", private)
-        if revision is not None and not create_pr:
-            create_branch(api, url.repo_id, "dataset", revision)
+        url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
         info = api.dataset_info(url.repo_id, revision=revision)
         stale = {file.rfilename for file in info.siblings} & {_FIGURE} - set(names)
         done = api.create_commit(

@@ -89,10 +89,8 @@ def push(
     contents = model_contents(folder)
     api = HfApi()
     with hub_errors(repo, api.endpoint):
-        url = create_repository(api, repo, "model", private)
+        url = open_repository(api, repo, "model", private, None if create_pr else revision)
         name = url.repo_id
-        if revision is not None and not create_pr:
-            create_branch(api, name, "model", revision)
         if not (folder / "README.md").exists() and not api.file_exists(name, "README.md"):
             contents["README.md"] = write_card(folder)
         # upload_folder may split what it uploads over several commits.
@@ -106,10 +104,21 @@ def push(
     return str(done.pr_url or url)
 
 
-def create_repository(
-    api: HfApi, repo: str, kind: Literal["model", "dataset", "space"], private: bool
+def open_repository(
+    api: HfApi,
+    repo: str,
+    kind: Literal["model", "dataset", "space"],
+    private: bool,
+    branch: str | None,
 ) -> RepoUrl:
-    """Make a repository where there is none.
+    """Make a repository where there is none, and a branch of it from main.
+
+    Args:
+        api: of the Hub.
+        repo: `owner/name`, or `name` of the user who is logged in.
+        kind: of repository.
+        private: a new one is seen by its owner alone; an existing one must be private.
+        branch: to make unless it is there; None: no branch is asked for.
 
     Raises:
         InputError: it is there and public, and a private one was asked for.
@@ -124,17 +133,12 @@ def create_repository(
     )
     if private and not api.repo_info(url.repo_id, repo_type=kind).private:
         raise InputError(f"{url.repo_id}: is public on {api.endpoint}, wanted a private repository")
+    if branch is not None:
+        try:
+            api.repo_info(url.repo_id, repo_type=kind, revision=branch)
+        except RevisionNotFoundError:
+            api.create_branch(url.repo_id, repo_type=kind, branch=branch)
     return url
-
-
-def create_branch(
-    api: HfApi, name: str, kind: Literal["model", "dataset", "space"], branch: str
-) -> None:
-    """Make a branch of a repository from main, unless it is there."""
-    try:
-        api.repo_info(name, repo_type=kind, revision=branch)
-    except RevisionNotFoundError:
-        api.create_branch(name, repo_type=kind, branch=branch)
 
 
 def _check_weights(folder: Path) -> None:

@@ -11,7 +11,7 @@ from packaging.version import Version
 import data_builders
 import modeling_isoclr
 from data_builders.records import InputError
-from isoclr.hub.push import create_branch, create_repository, model_contents
+from isoclr.hub.push import model_contents, open_repository
 from isoclr.repositories import hub_errors
 from isoclr.shipped import DEFAULT_MODEL, resolve_model, shipped_of_family
 
@@ -132,9 +132,7 @@ def push_space(
     files = space_files(model)
     api = HfApi()
     with hub_errors(repo, api.endpoint):
-        url = create_repository(api, repo, "space", private)
-        if revision is not None and not create_pr:
-            create_branch(api, url.repo_id, "space", revision)
+        url = open_repository(api, repo, "space", private, None if create_pr else revision)
         done = api.create_commit(
             url.repo_id,
             [CommitOperationAdd(path, content) for path, content in files.items()],
