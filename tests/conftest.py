@@ -12,6 +12,9 @@ from loopback_hub import LoopbackHub
 # Before torch is imported, and for the processes that tests start: on few cores that others use
 # too, threads that wait for each other cost more than they bring.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Nor does `load_dataset` tell a server which kind of file it opens: a closed network may let it
+# wait for an answer each time.
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 
 # An example may take long on a machine that does other work: that is no fault of what is tested.
 settings.register_profile("without a deadline", deadline=None)

@@ -15,7 +15,10 @@ import pytest
 def test_killed_runs_end_in_the_same_bits(request, objective, kills):
     script = request.config.rootpath / "tests" / "torture.py"
     done = subprocess.run(
-        [sys.executable, script, str(kills), objective], capture_output=True, text=True
+        [sys.executable, script, str(kills), objective],
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for line, processes in zip(done.stdout.splitlines(), (1, 2), strict=True):

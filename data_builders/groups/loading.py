@@ -8,15 +8,15 @@ checksum of its rows beside it.
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset, load_dataset
 from datasets import config as datasets_config
-from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HTTPError
 
@@ -59,18 +59,15 @@ def load_groups(source: str | os.PathLike, config: str | None = None) -> LoadedG
             not what was written.
     """
     if not Path(source).is_dir():
-        table = _loaded(str(source), str(source), name=config)
+        table = _loaded(str(source), lambda: load_dataset(str(source), config, split="train"))
         return LoadedGroups(table.to_batches(), len(table), content_checksum(table.to_batches()))
     if config is not None:
         raise InputError(f"{source}: got the configuration '{config}' of a folder, wanted none")
     files = dataset_files(source)
     cache = Path(datasets_config.HF_DATASETS_CACHE) / f"isoclr-{checksum_of_files(files)[:32]}"
-    table = _loaded(
-        str(source),
-        "parquet",
-        data_files={"train": [str(path) for path in files]},
-        cache_dir=str(cache),
-    )
+    # `load_dataset("parquet", ...)` would tell a server of Hugging Face, or wait for it in vain.
+    paths = [str(path) for path in files]
+    table = _loaded(str(source), lambda: Dataset.from_parquet(paths, cache_dir=str(cache)))
     checksum = content_checksum(table.to_batches())
     _compare(cache / _CONTENT, checksum)
     return LoadedGroups(table.to_batches(), len(table), checksum)
@@ -124,14 +121,14 @@ def _numbers(array: pa.Array) -> np.ndarray:
     return np.ascontiguousarray(array.cast(pa.int64()).fill_null(_NULL).to_numpy())
 
 
-def _loaded(source: str, *arguments: str, **keywords) -> pa.Table:
+def _loaded(source: str, load: Callable[[], Dataset]) -> pa.Table:
     """The table that `datasets` loads.
 
     Raises:
         InputError: it does not, or gives other columns.
     """
     try:
-        table = load_dataset(*arguments, split="train", **keywords).data.table
+        table = load().data.table
     except (HTTPError, OSError, ValueError, DatasetsError, pa.ArrowException) as error:
         cause = error.__cause__ if isinstance(error, DatasetsError) and error.__cause__ else error
         raise InputError(f"{source}: cannot be loaded: {reason_of(cause)[:300]}") from error

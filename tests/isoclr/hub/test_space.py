@@ -79,13 +79,13 @@ def test_the_space_runs_from_its_own_files(folder, free_port, tmp_path):
                 time.sleep(0.5)
                 assert server.poll() is None, (tmp_path / "log").read_text()
                 try:
-                    with urlopen(f"{address}/config") as answer:
+                    with urlopen(f"{address}/config", timeout=60) as answer:
                         config = json.load(answer)
                     break
-                except URLError:
+                except (URLError, TimeoutError):
                     pass
         finally:
-            server.terminate()
+            server.kill()
             server.wait()
     assert "half-life-human" in json.dumps(config)
 
