@@ -165,6 +165,9 @@ class LoopbackHub:
             "HF_TOKEN": "hf_loopback",
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            # `datasets` looks for a viewer's host beside the Hub's, which is nowhere.
+            "RES_OPTIONS": "timeout:1 attempts:1",
         }
 
     def answer(self, request: Request) -> Response:
