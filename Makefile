@@ -34,9 +34,10 @@ test-fast: .venv/.installed ## the tests that take seconds
 torture: .venv/.installed ## 200 kills of training runs at random moments, about ten minutes
 	$(BIN)/python tests/torture.py 200
 
-lint: .venv/.installed ## style
+lint: .venv/.installed ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
 
 code: .venv/.installed ## the model's code into the folders of model_cards, after it has changed
 	$(BIN)/python -m isoclr.model_folder model_cards/*/

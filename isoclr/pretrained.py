@@ -5,9 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from data_builders.records import InputError
@@ -22,6 +23,7 @@ NEW_KEYS = {"alphabet": "rna", "critic": None, "critic_bands": 1}
 # Of these the oldest models lack all; those that have them name them in their digest.
 _OLDER_KEYS = {"discriminants", "discriminant_size"}
 _REASON = 300  # letters of a foreign error that are shown
+_Model = TypeVar("_Model", bound=torch.nn.Module)
 
 
 def load_model(
@@ -38,7 +40,7 @@ def load_model(
             shipped with this installation.
     """
     model = resolve_model(model)
-    encoder = load_pretrained(AutoModel, model)
+    encoder: IsoCLRModel = load_pretrained(AutoModel, model)
     with one_line(model):
         tokenizer = AutoTokenizer.from_pretrained(model)
     if type(tokenizer).__name__ != IsoCLRTokenizer.__name__:
@@ -46,12 +48,18 @@ def load_model(
     wanted, got = encoder.config.alphabet, tokenizer.alphabet
     if got != wanted:
         raise InputError(f"{model}: got a tokenizer of {got} and a model of {wanted}, wanted one")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return encoder.eval().to(device), tokenizer
+    return on_device(encoder.eval()), tokenizer
 
 
-def load_pretrained(auto_class: type, model: str | os.PathLike) -> PreTrainedModel:
+def on_device(model: _Model, device: torch.device | None = None) -> _Model:
+    """Move a model to a device; None: to the GPU if there is one."""
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def load_pretrained(auto_class: type, model: str | os.PathLike) -> Any:
     """Call `auto_class.from_pretrained` on a model of the IsoCLR family.
+
+    What comes is of the class that `auto_class` has for this family.
 
     Args:
         auto_class: an Auto class of transformers.

@@ -141,8 +141,8 @@ def _compared(old: Path, new: Path) -> Iterator[Comparison]:
         if not again.exists():
             found.missing.append("the file")
         elif path.suffix == ".json":
-            values = (read_json(p, (), "results of isoclr") for p in (path, again))
-            _compare(*values, (), found)
+            before, after = (read_json(p, (), "results of isoclr") for p in (path, again))
+            _compare(before, after, (), found)
             found.missing = list(dict.fromkeys(found.missing))
         elif _same_pixels(path, again):
             found.same = 1

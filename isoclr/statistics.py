@@ -60,7 +60,9 @@ def _corrected_error(values: Sequence[float], test_to_train: float) -> float:
     return float(np.sqrt((1 / len(values) + test_to_train) * np.var(values, ddof=1)))
 
 
-def cluster_weights(clusters: Sequence[Sequence], resamples: int, seed: int = 0) -> np.ndarray:
+def cluster_weights(
+    clusters: Sequence[Sequence | np.ndarray], resamples: int, seed: int = 0
+) -> np.ndarray:
     """Return how often each row is in each resample of a bootstrap over clusters.
 
     Clusters are drawn with replacement, as many as there are. Of rows that belong to a cluster in

@@ -4,6 +4,8 @@ Needs torch, transformers and numpy only. Importing it registers the Auto classe
 `isoform-embedding`.
 """
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -46,44 +48,46 @@ from .processing_expression import ExpressionProcessor, GeneReport
 from .processing_rpi import RPIProcessor
 from .tokenization_isoclr import IsoCLRTokenizer, longest_orf
 
-AutoConfig.register("isoclr", IsoCLRConfig)
-AutoTokenizer.register(IsoCLRConfig, slow_tokenizer_class=IsoCLRTokenizer)
 
-# What is saved carries its own code, so that it loads where this package is not installed.
-IsoCLRConfig.register_for_auto_class()
-IsoCLRTokenizer.register_for_auto_class("AutoTokenizer")
-for _auto_class, _model_class in (
+def _register(config: Any, *classes: tuple[Any, Any]) -> None:
+    """Register a configuration and its models, each at its Auto class.
+
+    What is saved carries its own code, so that it loads where this package is not installed.
+    """
+    AutoConfig.register(config.model_type, config)
+    config.register_for_auto_class()
+    for auto_class, model_class in classes:
+        auto_class.register(config, model_class)
+        model_class.register_for_auto_class(auto_class.__name__)
+
+
+_register(
+    IsoCLRConfig,
     (AutoModel, IsoCLRModel),
     (AutoModelForPreTraining, IsoCLRForPreTraining),
     (AutoModelForMaskedLM, IsoCLRForMaskedLM),
     (AutoModelForSequenceClassification, IsoCLRForSequenceClassification),
     (AutoModelForTokenClassification, IsoCLRForTokenClassification),
-):
-    _auto_class.register(IsoCLRConfig, _model_class)
-    _model_class.register_for_auto_class(_auto_class.__name__)
+)
+AutoTokenizer.register(IsoCLRConfig, slow_tokenizer_class=IsoCLRTokenizer)
+IsoCLRTokenizer.register_for_auto_class("AutoTokenizer")
 
-AutoConfig.register(ExpressionConfig.model_type, ExpressionConfig)
-AutoProcessor.register(ExpressionConfig, ExpressionProcessor)
-ExpressionConfig.register_for_auto_class()
-ExpressionProcessor.register_for_auto_class("AutoProcessor")
-for _auto_class, _model_class in (
+_register(
+    ExpressionConfig,
     (AutoModel, ExpressionModel),
     (AutoModelForPreTraining, ExpressionForPreTraining),
     (AutoModelForSequenceClassification, ExpressionForSequenceClassification),
-):
-    _auto_class.register(ExpressionConfig, _model_class)
-    _model_class.register_for_auto_class(_auto_class.__name__)
+)
+AutoProcessor.register(ExpressionConfig, ExpressionProcessor)
+ExpressionProcessor.register_for_auto_class("AutoProcessor")
 
-AutoConfig.register(RPIConfig.model_type, RPIConfig)
-AutoProcessor.register(RPIConfig, RPIProcessor)
-RPIConfig.register_for_auto_class()
-RPIProcessor.register_for_auto_class("AutoProcessor")
-for _auto_class, _model_class in (
+_register(
+    RPIConfig,
     (AutoModel, RPIModel),
     (AutoModelForSequenceClassification, RPIForSequenceClassification),
-):
-    _auto_class.register(RPIConfig, _model_class)
-    _model_class.register_for_auto_class(_auto_class.__name__)
+)
+AutoProcessor.register(RPIConfig, RPIProcessor)
+RPIProcessor.register_for_auto_class("AutoProcessor")
 
 PIPELINE_REGISTRY.register_pipeline(
     "isoform-embedding", pipeline_class=IsoformEmbeddingPipeline, pt_model=AutoModel, type="text"

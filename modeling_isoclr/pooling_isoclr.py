@@ -80,6 +80,9 @@ class IsoCLRDiscriminants(nn.Module):
     The axes are found after training (`isoclr discriminants`), until then they are at random.
     """
 
+    centre: torch.Tensor
+    axes: torch.Tensor
+
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
         width = config.layout_size + CODONS + REGIONS * config.stem_channels

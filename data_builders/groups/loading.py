@@ -66,7 +66,7 @@ def load_groups(source: str | os.PathLike, config: str | None = None) -> LoadedG
     files = dataset_files(source)
     cache = Path(datasets_config.HF_DATASETS_CACHE) / f"isoclr-{checksum_of_files(files)[:32]}"
     # `load_dataset("parquet", ...)` would tell a server of Hugging Face, or wait for it in vain.
-    paths = [str(path) for path in files]
+    paths: list[str | bytes | os.PathLike] = [str(path) for path in files]
     table = _loaded(str(source), lambda: Dataset.from_parquet(paths, cache_dir=str(cache)))
     checksum = content_checksum(table.to_batches())
     _compare(cache / _CONTENT, checksum)

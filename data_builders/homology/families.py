@@ -78,13 +78,7 @@ def write_families(
 ) -> list[Path]:
     """Write families to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
 
-    Args:
-        families: at least one.
-        folder: made if absent; its `data` is replaced once all is written (`staging`).
-        rows_per_file: families a file.
-
-    Returns:
-        The files, in order.
+    Arguments and result are as those of `write_groups`, a family in place of a group.
 
     Raises:
         InputError: no families.

@@ -49,16 +49,23 @@ def scan_families(path: str | os.PathLike, molecules: Mapping[str, Molecule]) ->
             for name, molecule in molecules.items()
         ],
     )
+    profiles: list[plan7.HMM] = []
     try:
         with plan7.HMMFile(os.fspath(path)) as file:
-            profiles = list(file)
+            profiles.extend(file)
     except (ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: got '{reason}', wanted profiles of HMMER3") from error
     gathered = all(profile.cutoffs.gathering_available() for profile in profiles)
-    options = {"bit_cutoffs": "gathering"} if gathered else {}
+    cutoffs = "gathering" if gathered else None
     best: dict[str, tuple[float, str]] = {}
-    hits = hmmsearch(profiles, sequences, cpus=1, Z=len(profiles), **options)
+    hits = hmmsearch(
+        profiles,
+        sequences,  # pyright: ignore[reportArgumentType] its types want no alphabet in particular
+        cpus=1,
+        Z=len(profiles),
+        bit_cutoffs=cutoffs,
+    )
     for profile, found in zip(profiles, progress(hits, "Pfam", unit="family"), strict=True):
         family = _text(profile.accession or profile.name).partition(".")[0]
         for hit in found.included:

@@ -306,7 +306,11 @@ def _mixed(words: np.ndarray) -> np.ndarray:
 
 
 def group_folds(
-    groups: Sequence[str], classes: Sequence, folds: int, seed: int, validation: float = 0.15
+    groups: Sequence[str],
+    classes: Sequence | np.ndarray,
+    folds: int,
+    seed: int,
+    validation: float = 0.15,
 ) -> list[Split]:
     """Cut rows into folds that keep groups, such as donors, on one side and classes in proportion.
 
@@ -337,7 +341,7 @@ def group_folds(
 def transfer_splits(
     sides: tuple[np.ndarray, np.ndarray],
     groups: Sequence[str],
-    classes: Sequence,
+    classes: Sequence | np.ndarray,
     seeds: Sequence[int],
     validation: float = 0.15,
 ) -> list[Split]:

@@ -55,9 +55,12 @@ def evaluate(
         read_strangers,
     )
 
-    chosen = {} if splits is None else {"kinds": tuple(splits.split(","))}
     options = InteractionOptions(
-        negatives=negatives, folds=folds, seeds=seeds(n_seeds), trees=trees, **chosen
+        kinds=InteractionOptions.kinds if splits is None else tuple(splits.split(",")),
+        negatives=negatives,
+        folds=folds,
+        seeds=seeds(n_seeds),
+        trees=trees,
     )
     pairs = None if strangers is None else read_strangers(strangers)
     for name, interactions in named_sets(sets or [], published):

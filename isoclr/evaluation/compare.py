@@ -77,6 +77,14 @@ class Prediction:
     choices: dict[str, float] = field(default_factory=dict)
 
 
+class Indexed(Protocol):
+    """What an array of row numbers indexes, such as features (n, width) or `Lazy` ones."""
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray:
+        """Return those rows."""
+        ...
+
+
 class Predictor(Protocol):
     """Learns from the train rows of a fold, and predicts its test rows.
 
@@ -90,6 +98,7 @@ class Predictor(Protocol):
 
     def __call__(self, fold: Fold) -> Prediction | np.ndarray:
         """Return a `Prediction`, or its `test` alone."""
+        ...
 
 
 class RunLog:

@@ -17,7 +17,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.hub.card import write_card
 from isoclr.model_folder import write_model_folder
-from isoclr.pretrained import load_model
+from isoclr.pretrained import load_model, on_device
 from isoclr.statistics import standardised
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.pooling_isoclr import CODONS
@@ -166,7 +166,7 @@ def fit_discriminants(
     weights["pooling.discriminants.centre"] = torch.from_numpy(centre)
     weights["pooling.discriminants.axes"] = torch.from_numpy(axes)
     fitted.load_state_dict(weights)
-    return fitted.to(model.device), about
+    return on_device(fitted, model.device), about
 
 
 def add_discriminants(

@@ -207,7 +207,7 @@ def _input_digest(transcripts: Sequence[Transcript], rows: Sequence[np.ndarray])
     for transcript, row in zip(transcripts, rows, strict=True):
         names = transcript.transcript_id, transcript.gene_id, transcript.species, len(row)
         digest.update(f"{names}".encode())
-        digest.update(row)
+        digest.update(row.data)
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoProcessor
 from data_builders.expression.matrix import ExpressionMatrix
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
+from isoclr.pretrained import on_device
 from isoclr.progress import progress
 from isoclr.repositories import check_source
 from modeling_isoclr import ExpressionModel, ExpressionProcessor, GeneReport
@@ -41,8 +42,7 @@ def load_expression_model(
         raise InputError(
             f"{model}: got a model of type {encoder.config.model_type}, wanted isoclr_expression"
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return encoder.eval().to(device), AutoProcessor.from_pretrained(model)
+    return on_device(encoder.eval()), AutoProcessor.from_pretrained(model)
 
 
 def embed_expression(
@@ -138,9 +138,8 @@ def plot_embeddings(
         axes.scatter(*scores[rest].T, s=10, c="#cccccc", linewidths=0, label="others")
     for place, number in enumerate(sorted(coloured)):
         colour = [[*_colour(place)]]
-        axes.scatter(
-            *scores[which == number].T, s=14, c=colour, linewidths=0, label=plain(names[number], 30)
-        )
+        name = plain(str(names[number]), 30)
+        axes.scatter(*scores[which == number].T, s=14, c=colour, linewidths=0, label=name)
     for number, axis in enumerate((axes.xaxis, axes.yaxis)):
         axis.set_label_text(f"component {number + 1} ({shares[number]:.0%} of the variance)")
     axes.spines[["top", "right"]].set_visible(False)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,14 +53,14 @@ def write_embeddings(parquet: str | os.PathLike, path: str | os.PathLike, name: 
         path: of the new file, there whole or not at all.
         name: "h5ad", "npz" or "tsv".
     """
-    table = pl.from_arrow(pq.read_table(parquet, columns=["transcript_id", "gene_id", "species"]))
+    table = pl.DataFrame(pq.read_table(parquet, columns=["transcript_id", "gene_id", "species"]))
     vectors = pq.read_table(parquet, columns=["embedding"])["embedding"].combine_chunks()
     embedding = vectors.flatten().to_numpy().reshape(len(table), -1)
     partial = Path(f"{path}.partial")
     if name == "npz":
-        names = {column: table[column].to_numpy().astype(str) for column in table.columns}
+        arrays: dict[str, Any] = {name: table[name].to_numpy().astype(str) for name in _NAMES}
         with partial.open("wb") as file:
-            np.savez_compressed(file, embedding=embedding, **names)
+            np.savez_compressed(file, embedding=embedding, **arrays)
     elif name == "tsv":
         columns = {f"e{i}": column for i, column in enumerate(embedding.T)}
         safe_table(table).hstack(pl.DataFrame(columns)).write_csv(partial, separator="\t")
@@ -120,7 +121,7 @@ def _read_h5ad(path) -> tuple[pl.DataFrame, np.ndarray]:
 
     made = read_h5ad(path)
     table = pl.DataFrame({name: made.obs[name].astype(str).tolist() for name in _NAMES})
-    return table, made.obsm[REPRESENTATION]
+    return table, np.asarray(made.obsm[REPRESENTATION])
 
 
 _READERS = {"parquet": _read_parquet, "tsv": _read_tsv, "npz": _read_npz, "h5ad": _read_h5ad}

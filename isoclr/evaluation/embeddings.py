@@ -123,7 +123,7 @@ def _mean_state(encoder, ids: list[int], around: tuple[list, list], limit: int) 
     first, last = around
     positions = getattr(encoder.config, "max_position_embeddings", None) or limit
     window = max(min(limit, positions) - len(first) - len(last), 1)
-    total: np.ndarray | float = 0.0
+    total = np.zeros(())
     for start in range(0, len(ids), window):
         part = ids[start : start + window]
         inputs = torch.tensor([[*first, *part, *last]], device=encoder.device)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -23,18 +24,19 @@ from isoclr.evaluation.figures_explain import plot_explanation
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
-from isoclr.pretrained import load_model, load_pretrained
+from isoclr.pretrained import load_model, load_pretrained, on_device
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
 from isoclr.shipped import resolve_model
 from isoclr.statistics import aligned
-from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
+from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import BASES, CODON_START_BIT, EXON_END_BIT
 from modeling_isoclr.tokenization_isoclr import padded_length
 
 REGIONS = ("5'UTR", "CDS", "3'UTR")
 _NO_CDS = "no CDS"
 _BASE = 7  # the bits of a token that are not marks
+_Network = TypeVar("_Network", bound=PreTrainedModel)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Score:
     """
 
     name: str
-    network: nn.Module
+    network: PreTrainedModel
     read: Callable[..., torch.Tensor]
     quality: dict[str, float] = field(default_factory=dict)
     learned_from: frozenset[str] = frozenset()
@@ -119,18 +121,19 @@ def _linear_layer(model: LinearModel) -> nn.Linear:
     return layer
 
 
-def head_score(network: PreTrainedModel, class_name: str | None = None) -> Score:
+def head_score(network: IsoCLRForSequenceClassification, class_name: str | None = None) -> Score:
     """Score what a fine-tuned network predicts: a number in the label's units, or a class's logit.
 
     Args:
-        network: an `IsoCLRForSequenceClassification`.
+        network: a fine-tuned one.
         class_name: one of its labels; None when it has one.
 
     Raises:
         InputError: a class that is not there.
     """
     names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
-    column = _column(class_name, names if len(names) > 1 else (), names[0])
+    only = names[0]
+    column = _column(class_name, names if len(names) > 1 else (), only)
     return Score(
         f"fine-tuned prediction of {names[column]}",
         _in_full_precision(network),
@@ -191,12 +194,12 @@ def mutate(
         float64 (length, 4), for A C G T: score with that base minus score as it is. 0 for the base
         that is there; NaN at other positions, and where N is.
     """
-    positions = np.arange(len(tokens)) if positions is None else np.asarray(positions)
-    positions = positions[(tokens & _BASE)[positions] < BASES]
+    chosen = np.arange(len(tokens)) if positions is None else np.asarray(positions)
+    chosen = chosen[(tokens & _BASE)[chosen] < BASES]
     effects = np.full((len(tokens), BASES), np.nan)
-    effects[positions] = 0
-    where = np.repeat(positions, BASES)
-    bases = np.tile(np.arange(BASES, dtype=np.uint8), len(positions))
+    effects[chosen] = 0
+    where = np.repeat(chosen, BASES)
+    bases = np.tile(np.arange(BASES, dtype=np.uint8), len(chosen))
     other = bases != tokens[where] & _BASE
     where, bases = where[other], bases[other]
     with _bar(len(where), progress) as bar:
@@ -378,7 +381,9 @@ class Explanation:
                 f"gradient and mutation agree by r {found['agreement']:.3f} over "
                 f"{found['mutated_positions']:,} positions"
             )
-        lines = [("region", "nt", "by gradient", "by mutation", "exon ends", "they add")]
+        lines: list[tuple[str, ...]] = [
+            ("region", "nt", "by gradient", "by mutation", "exon ends", "they add")
+        ]
         for name, region in found["regions"].items():
             sizes = (region["gradient"], region["mutation"])
             cells = ["" if size is None else f"{size:.3g}" for size in sizes]
@@ -519,20 +524,20 @@ def explain_model(
                 "model, labels for a probe, or a transcript to be similar to"
             )
         network = load_pretrained(AutoModelForSequenceClassification, resolve_model(model))
-        score = head_score(network.eval().to(encoder.device), class_name)
+        score = head_score(on_device(network.eval(), encoder.device), class_name)
     explanation = explain(score, tokenizer, transcript, **options)
     explanation.write(output)
     return explanation
 
 
-def _tracks(network: nn.Module, tokens: np.ndarray) -> torch.Tensor:
+def _tracks(network: PreTrainedModel, tokens: np.ndarray) -> torch.Tensor:
     """Tracks of one transcript, (1, length, n_tracks), not part of any graph."""
     device = next(network.parameters()).device
     with torch.no_grad():
         return network.get_input_embeddings()(torch.from_numpy(tokens)[None].to(device))
 
 
-def _in_full_precision(network: PreTrainedModel) -> PreTrainedModel:
+def _in_full_precision(network: _Network) -> _Network:
     """The network itself, or a copy in float32: half precision rounds one base's effect away."""
     if all(parameter.dtype.itemsize >= 4 for parameter in network.parameters()):
         return network

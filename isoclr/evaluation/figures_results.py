@@ -23,12 +23,15 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
         path: the image to write; its suffix names the format.
     """
     results = results.at(results.label_counts[-1])
-    names = sorted(results.predictors, key=lambda name: results.mean(name)[0])
+    means = {
+        name: mean for name in results.predictors if (mean := results.mean(name)[0]) is not None
+    }
+    names = sorted(means, key=lambda name: means[name])
     figure = new_figure(7, 1.4 + 0.45 * len(names))
     axes = figure.subplots()
     for y, name in enumerate(names):
         values = results.values(name)
-        mean, half_width = results.mean(name)
+        mean, half_width = means[name], results.mean(name)[1]
         heights = y + np.linspace(-0.18, 0.18, len(values))
         axes.scatter(values, heights, s=14, c=_SPLIT_COLOUR, linewidths=0)
         axes.errorbar(mean, y, xerr=half_width, fmt="o", ms=6, capsize=4, c=_MEAN_COLOUR)
@@ -59,14 +62,15 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
     names = results.predictors
     every = []
     for i, name in enumerate(names):
-        means = [results.mean(name, labels=labels) for labels in counts]
-        known = [j for j, (mean, _) in enumerate(means) if mean is not None]
-        every += [means[j][0] for j in known]
+        of_counts = [results.mean(name, labels=labels)[0] for labels in counts]
+        known = [j for j, mean in enumerate(of_counts) if mean is not None]
+        means = [mean for mean in of_counts if mean is not None]
+        every += means
         # Side by side, so that intervals don't hide each other.
         apart = 1.02 ** (i - (len(names) - 1) / 2)
         axes.errorbar(
             sizes[known] * apart,
-            [means[j][0] for j in known],
+            means,
             yerr=[_half_width(results, name, counts[j]) for j in known],
             marker="o",
             ms=4,

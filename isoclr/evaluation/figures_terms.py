@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import color_sequences
 
 from data_builders.figures import new_figure, plain, save_figure
 from isoclr.evaluation.terms import MEASURES, Separation
@@ -29,8 +29,9 @@ def plot_terms(
     """
     names = list(separation.scores)[::-1]  # the first on top
     figure = new_figure(11, 6.2 + 0.3 * len(names))
-    above, below = figure.subfigures(2, 1, height_ratios=(5.2, 1 + 0.3 * len(names)))
-    colours = colormaps["tab10" if len(separation.terms) <= 10 else "tab20"].colors
+    ratios = (5.2, 1 + 0.3 * len(names))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=ratios)[:, 0]
+    colours = color_sequences["tab10" if len(separation.terms) <= 10 else "tab20"]
     panels = above.subplots(1, len(maps), squeeze=False)[0]
     for axes, (name, points) in zip(panels, maps.items(), strict=True):
         for i in range(len(separation.terms)):
@@ -48,7 +49,8 @@ def plot_terms(
     ]
     above.legend(points, labels, loc="outside right upper", fontsize=8, frameon=False)
     y = np.arange(len(names))
-    for axes, measure in zip(below.subplots(1, 2, sharey=True), MEASURES, strict=True):
+    plots = below.subplots(1, 2, sharey=True)
+    for axes, measure in zip(plots, MEASURES, strict=True):
         found = [separation.scores[name][measure] for name in names]
         low, high = np.array([each["shuffled"] for each in found]).T
         axes.barh(y, high - low, 0.5, low, color=_SHUFFLED_COLOUR, label="shuffled terms, 95 %")
@@ -59,7 +61,7 @@ def plot_terms(
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    handles = axes.get_legend_handles_labels()
+    handles = plots[-1].get_legend_handles_labels()
     below.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     save_figure(figure, f"{separation.title()}; maps by t-SNE", path)
 

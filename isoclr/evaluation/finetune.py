@@ -15,7 +15,7 @@ from data_builders.labels.label_set import LabelSet
 from data_builders.labels.source import LabelSource
 from data_builders.labels.splits import make_splits
 from data_builders.records import InputError
-from isoclr.evaluation.compare import Fold, Prediction, Results, compare
+from isoclr.evaluation.compare import Fold, Indexed, Prediction, Results, compare
 from isoclr.evaluation.fit import (
     PROBLEM_TYPES,
     Evaluation,
@@ -30,7 +30,7 @@ from isoclr.evaluation.settings import DEFAULTS, FitSettings, Settings, Training
 from isoclr.hub.card import write_card
 from isoclr.hub.markdown import code
 from isoclr.model_folder import write_model_folder
-from isoclr.pretrained import load_model
+from isoclr.pretrained import load_model, on_device
 from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 
@@ -60,7 +60,7 @@ class FineTuned:
         self,
         encoder: IsoCLRModel,
         rows: Sequence[np.ndarray],
-        embeddings: np.ndarray | None,
+        embeddings: Indexed | None,
         settings: Settings = DEFAULTS,
         progress: bool = True,
     ):
@@ -117,7 +117,7 @@ class Saluki:
         return predict_fold(network, self.rows, fold, self.settings.tokens_per_batch)
 
 
-def frozen_head(embeddings: np.ndarray, fold: Fold) -> Head:
+def frozen_head(embeddings: Indexed, fold: Fold) -> Head:
     """Return the linear probe as a head: it predicts the standardised number, or logits of classes.
 
     Args:
@@ -204,10 +204,12 @@ def finetune(
         make_splits(labels, options.split, options.seeds),
         progress=options.progress,
     )
+    first = networks[FINE_TUNED].first
+    assert first is not None  # there is a split
     return FineTuning(
         results=replace(results, about=about_training(options, cropped)),
         evaluations={name: networks[name].evaluations for name in (FINE_TUNED, SCRATCH)},
-        network=network_to_save(networks[FINE_TUNED].first, labels),
+        network=network_to_save(first, labels),
     )
 
 
@@ -283,7 +285,7 @@ def network_to_save(network: Network, labels: LabelSet) -> IsoCLRForSequenceClas
     model = IsoCLRForSequenceClassification(config)
     model.isoclr.load_state_dict(network.encoder.state_dict())
     model.classifier.load_state_dict(network.head.on_raw_features())
-    return model.eval().to(network.encoder.device)
+    return on_device(model.eval(), network.encoder.device)
 
 
 def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ Rows = Sequence[np.ndarray] | np.ndarray
 
 _LARGEST_GRADIENT = 1.0
 _ROWS_FOR_STATISTICS = 512
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Evaluation:
 
 
 def fit(
-    model: nn.Module, rows: Rows, fold: Fold, settings: FitSettings, *, progress: bool = True
-) -> tuple[nn.Module, list[Evaluation]]:
+    model: _Model, rows: Rows, fold: Fold, settings: FitSettings, *, progress: bool = True
+) -> tuple[_Model, list[Evaluation]]:
     """Train a network on labels, stop early, and keep its best weights by the validation loss.
 
     The weights it began with are among them, unless its last layer began with weights of 0.
@@ -86,10 +88,11 @@ def fit(
         evaluations = training.run(bar)
     if fold.task == REGRESSION:
         centre, scale = standardisation(fold)
+        last = _last_layer(model)
         with torch.no_grad():
-            model.classifier.weight *= torch.tensor(scale, device=training.device)
-            model.classifier.bias.mul_(torch.tensor(scale, device=training.device))
-            model.classifier.bias += torch.tensor(centre, device=training.device)
+            last.weight *= torch.tensor(scale, device=training.device)
+            last.bias.mul_(torch.tensor(scale, device=training.device))
+            last.bias.add_(torch.tensor(centre, device=training.device))
     return model.eval(), evaluations
 
 
@@ -175,7 +178,7 @@ class _Training:
         evaluations = [Evaluation(0, None, self._validation_loss())]
         best, best_weights = 0, deepcopy(self.model.state_dict())
         # A head of zeros predicts the mean: from scratch, that is no result to stop at.
-        begun = bool(self.model.classifier.weight.any())
+        begun = bool(_last_layer(self.model).weight.any())
         queue: list[np.ndarray] = []
         for number in range(1, self.settings.evaluations + 1):
             losses = []
@@ -247,6 +250,12 @@ class _Training:
         if task == MULTICLASS:
             return found
         return found.float().reshape(len(found), -1)
+
+
+def _last_layer(model: nn.Module) -> nn.Linear:
+    layer = model.classifier
+    assert isinstance(layer, nn.Linear)  # `fit` asks for it
+    return layer
 
 
 def _taken(rows: Rows, chosen: np.ndarray) -> Rows:

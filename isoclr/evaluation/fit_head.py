@@ -30,7 +30,7 @@ from isoclr.evaluation.linear import Linear
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
-from isoclr.statistics import corrected_mean
+from isoclr.statistics import Interval, corrected_mean
 
 _RANGE = (0.005, 0.995)
 _FAR = 0.995
@@ -172,7 +172,7 @@ class _WithIntervals:
         return {str(level): float(errors[rank - 1]) for level, rank in ranks.items()}
 
 
-def _held_out(results: Results, name: str) -> dict[str, tuple[float, float]]:
+def _held_out(results: Results, name: str) -> dict[str, Interval]:
     """Every metric and the coverage of intervals: mean over splits and half-width."""
     found = {metric: results.mean(name, metric) for metric in results.metrics}
     runs = list(results.of(name).values())

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from data_builders.text import read_json
 from isoclr.model_folder import HEAD_FILES, HEADS
 from isoclr.repositories import hub_errors
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
-from isoclr.statistics import aligned, plus_minus
+from isoclr.statistics import Interval, aligned, plus_minus
 from modeling_isoclr import IsoCLRConfig, IsoCLRForSequenceClassification, IsoCLRModel
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -91,7 +92,7 @@ class Head:
     alpha: float
     training: Training
     half_widths: dict[str, float] = field(default_factory=dict)
-    held_out: dict[str, tuple[float, float]] = field(default_factory=dict)
+    held_out: dict[str, Interval] = field(default_factory=dict)
     weights: np.ndarray
     intercept: np.ndarray
     centre: np.ndarray
@@ -142,10 +143,11 @@ class Head:
         if "known exons" in self.training.always and transcript.exon_junctions is None:
             found.append("exons unknown, known of all of training")
         for part, size in sizes.items():
-            low, high = self.training.ranges.get(part, (None, None))
-            if low is None:
+            if part not in self.training.ranges:
                 found.append(f"a {part}, none of training has one")
-            elif not low <= size <= high:
+                continue
+            low, high = self.training.ranges[part]
+            if not low <= size <= high:
                 found.append(f"{part} of {size} nt, 99 % of training have {low} to {high}")
         if distance > self.training.farthest:
             found.append(
@@ -223,7 +225,8 @@ def read_head(folder: str | os.PathLike) -> Head:
         facts["half_widths"] = {key: float(value) for key, value in facts["half_widths"].items()}
         facts["held_out"] = {key: (a, b) for key, (a, b) in facts["held_out"].items()}
         found = load_file(arrays)
-        head = Head(**facts, **{name: found[name] for name in _SHAPES})
+        shaped: dict[str, Any] = {name: found[name] for name in _SHAPES}
+        head = Head(**facts, **shaped)
     except (TypeError, ValueError, LookupError, AttributeError, SafetensorError) as error:
         raise InputError(f"{folder}: got '{' '.join(str(error).split())}', wanted {_HEAD}") from (
             error

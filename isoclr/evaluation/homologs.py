@@ -165,7 +165,7 @@ def retrieve_windows(
     asked = recipe.test_families or recipe.held_out_families
     held = np.flatnonzero(held_out(families.ids, asked, recipe.seed))
     features = feature_sets(folder)
-    tasks = [Task("disjoint"), *(Task("overlapping", tuple(band)) for band in bands)]
+    tasks = [Task("disjoint"), *(Task("overlapping", (low, high)) for low, high in bands)]
     found: list[Retrieved] = []
     for task in tasks:
         found += retrieve(families, held, task, features, (window, draws, seed))
@@ -289,7 +289,7 @@ def rank_draw(
     for name, feature in features.items():
         rows = feature(queries + candidates)
         scores = rows[: len(queries)] @ rows[len(queries) :].T
-        scores = scores.toarray() if hasattr(scores, "toarray") else scores
+        scores = scores if isinstance(scores, np.ndarray) else scores.toarray()
         own = scores[np.arange(len(queries)), asked]
         # A tie counts as half of a loss, so that features without a word say nothing.
         ahead = (scores > own[:, None]).sum(1) + ((scores == own[:, None]).sum(1) - 1) / 2

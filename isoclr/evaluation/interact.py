@@ -22,7 +22,7 @@ from data_builders.tables import names_of_columns, read_table
 from isoclr.objectives.interactions.batches import padded
 from isoclr.objectives.interactions.known import FILE, Known
 from isoclr.objectives.interactions.vectors import MoleculeVectors
-from isoclr.pretrained import one_line
+from isoclr.pretrained import on_device, one_line
 from isoclr.progress import progress
 from isoclr.repositories import check_source
 from isoclr.shipped import resolve_model
@@ -77,8 +77,7 @@ class PairModel:
             raise InputError(f"{model}: got a model of type {kind}, wanted rpi")
         if info["missing_keys"]:
             raise InputError(f"{model}: got no weights {sorted(info['missing_keys'])[0]}")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.network: RPIForSequenceClassification = network.eval().to(device)
+        self.network = on_device(network.eval())
         self.processor = RPIProcessor.of(network.config)
         self.known = _known(model)
 
@@ -270,7 +269,9 @@ class Scores:
             f"{self.pairs:,} pairs, {self.interacting:,} of a probability of at least "
             f"{config.threshold}"
         ]
-        sizes = dict(zip(MOLECULES, (len(queries.rnas), len(queries.proteins)), strict=True))
+        sizes: dict[str, int] = dict(
+            zip(MOLECULES, (len(queries.rnas), len(queries.proteins)), strict=True)
+        )
         done = "cut" if config.long == "cut" else "seen by windows"
         said += [
             f"{count:,} of {sizes[name]:,} {name} sequences are longer than "

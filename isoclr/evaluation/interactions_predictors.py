@@ -166,7 +166,7 @@ def boosting(seed: int) -> HistGradientBoostingClassifier:
         max_iter=200,
         max_leaf_nodes=15,
         max_features=0.2,
-        early_stopping=True,
+        early_stopping=True,  # pyright: ignore[reportArgumentType] scikit-learn has no types
         n_iter_no_change=15,
         random_state=seed,
     )

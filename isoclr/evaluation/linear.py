@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from data_builders.labels.base import MULTICLASS, REGRESSION
 from data_builders.records import InputError
-from isoclr.evaluation.compare import Fold, Prediction
+from isoclr.evaluation.compare import Fold, Indexed, Prediction
 
 # Half a decade apart. The published 1e-3 ... 10 stops short: standardised codon frequencies were
 # best at 100 and thousands of k-mers at 10,000.
@@ -45,7 +45,7 @@ class Linear:
         least_spread: of a column's unit, see `spread_of`.
     """
 
-    features: np.ndarray
+    features: Indexed
     alphas: Sequence[float] | None = None
     least_spread: float = 0.0
 
@@ -266,7 +266,7 @@ def _fit_classes(
     targets, observed = fold.train_targets, fold.validation_targets
     if one_of_several:
         constant, activation = np.full(outputs, -np.inf), partial(softmax, axis=1)
-        learnt, every = [np.unique(targets)], np.arange(outputs)
+        learnt, every, varied = [np.unique(targets)], np.arange(outputs), slice(None)
     else:
         targets, observed = targets.reshape(-1, outputs), observed.reshape(-1, outputs)
         constant, activation = logit(targets.mean(axis=0).clip(_RARE, 1 - _RARE)), expit
@@ -281,7 +281,10 @@ def _fit_classes(
             model.set_params(C=1 / alpha)
             model.fit(train, targets if one_of_several else targets[:, columns[0]])
             if one_of_several and len(columns) == 2:  # sklearn has the second's logit alone
-                weights[:, columns[1]], intercept[columns] = model.coef_[0], (0, *model.intercept_)
+                weights[:, columns[1]], intercept[columns] = (
+                    model.coef_[0],
+                    np.append(0, model.intercept_),
+                )
             else:
                 weights[:, columns], intercept[columns] = model.coef_.T, model.intercept_
     losses = []

@@ -1,6 +1,7 @@
 """Networks on labels: an encoder with a head, and a convolutional and recurrent one like Saluki."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from data_builders.records import Transcript
 from isoclr.evaluation.linear import LEAST_SPREAD, spread_of
+from isoclr.pretrained import on_device
 from isoclr.tokens import tokens_of
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 from modeling_isoclr.configuration_isoclr import PAD_BASE
@@ -15,6 +17,7 @@ from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, track_table
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, padded_length
 
 _TOKENS_AT_ONCE = 1 << 14  # more at once leaves the caches of a CPU
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 def tokenize(
@@ -44,12 +47,12 @@ def tokenize(
     return rows, len(too_long)
 
 
-def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(make: Callable[[], _Model], seed: int) -> _Model:
     """Return what `make` makes with weights drawn from `seed`, on the GPU if there is one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make()
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return on_device(model)
 
 
 def untrained(config: IsoCLRConfig, seed: int) -> IsoCLRModel:
@@ -64,6 +67,9 @@ class Head(nn.Module):
         features: of the train rows, (n, width).
         outputs: numbers to predict.
     """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, features: np.ndarray, outputs: int):
         super().__init__()
@@ -81,9 +87,9 @@ class Head(nn.Module):
     @torch.no_grad()
     def start_from(self, weights: np.ndarray, intercept: np.ndarray) -> None:
         """Take over a linear model of raw features: (width, outputs) and (outputs,)."""
-        weights, intercept = torch.from_numpy(weights.T), torch.from_numpy(intercept)
-        self.classifier.weight.copy_(weights * self.spread)
-        self.classifier.bias.copy_(intercept + weights @ self.mean.double())
+        weight, bias = torch.from_numpy(weights.T), torch.from_numpy(intercept)
+        self.classifier.weight.copy_(weight * self.spread)
+        self.classifier.bias.copy_(bias + weight @ self.mean.double())
 
     def on_raw_features(self) -> dict[str, torch.Tensor]:
         """Return weight and bias of a linear layer that does the same."""
@@ -150,26 +156,28 @@ class SalukiLike(nn.Module):
         blocks: that halve the length.
     """
 
+    table: torch.Tensor
+
     def __init__(self, outputs: int = 1, dropout: float = 0.0, filters: int = 64, blocks: int = 6):
         super().__init__()
         self.register_buffer("table", track_table(n_tracks=6, unknown_value=0.25))
         self.stem = nn.Conv2d(6, filters, (1, 5), padding=(0, 2))
         self.norms = nn.ModuleList(_ChannelNorm(filters) for _ in range(blocks + 1))
-        self.convs = nn.ModuleList(
-            nn.Conv2d(filters, filters, (1, 5), padding=(0, 2)) for _ in range(blocks)
-        )
+        convs = [nn.Conv2d(filters, filters, (1, 5), padding=(0, 2)) for _ in range(blocks)]
+        self.convs = nn.ModuleList(convs)
         self.gru = nn.GRU(filters, filters, batch_first=True)
         # Without momentum statistics are means over all batches, which `fit` begins anew.
         self.head_norms = nn.ModuleList(nn.BatchNorm1d(filters, momentum=None) for _ in range(2))
         self.dense = nn.Linear(filters, filters)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(filters, outputs)
-        for layer in (self.stem, *self.convs, self.dense):
+        for layer in (self.stem, *convs, self.dense):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        for gates in self.gru.weight_ih_l0.chunk(3):
-            nn.init.xavier_uniform_(gates)
-        for gates in self.gru.weight_hh_l0.chunk(3):
-            nn.init.orthogonal_(gates)
+        gates = dict(self.gru.named_parameters())
+        for part in gates["weight_ih_l0"].chunk(3):
+            nn.init.xavier_uniform_(part)
+        for part in gates["weight_hh_l0"].chunk(3):
+            nn.init.orthogonal_(part)
         nn.init.zeros_(self.classifier.weight)  # the first prediction is the mean
         for name, parameter in self.named_parameters():
             if "bias" in name:

@@ -15,7 +15,9 @@ from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 
-_COLUMNS = dict.fromkeys(("transcript_id", "gene_id", "species", "head", "output"), pl.String)
+_COLUMNS: dict[str, type[pl.DataType]] = dict.fromkeys(
+    ("transcript_id", "gene_id", "species", "head", "output"), pl.String
+)
 _COLUMNS |= dict.fromkeys(("prediction", "lower", "upper"), pl.Float64) | {"warning": pl.String}
 
 

@@ -7,7 +7,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from data_builders.labels.base import MULTICLASS, MULTILABEL, REGRESSION
-from isoclr.evaluation.compare import Fold, Prediction
+from isoclr.evaluation.compare import Fold, Indexed, Prediction
 from isoclr.evaluation.scores import METRICS, score
 
 # Small steps and trees, for a few thousand rows; the validation rows say when to stop.
@@ -30,7 +30,7 @@ class Boosting:
         features: (n, width), or anything that an array of row numbers indexes to such rows.
     """
 
-    features: np.ndarray
+    features: Indexed
 
     def __call__(self, fold: Fold) -> Prediction:
         """Fit to a fold and predict it."""
@@ -67,7 +67,7 @@ class Neighbours:
         sizes: numbers of neighbours to choose from by the first metric on the validation rows.
     """
 
-    features: np.ndarray
+    features: Indexed
     sizes: tuple[int, ...] = (1, 3, 5, 10, 20, 50)
 
     def __call__(self, fold: Fold) -> Prediction:

@@ -69,7 +69,9 @@ def probe(
                 f"labelled one of the {labels.unit}"
             )
     linear = {name: Linear(matrix) for name, matrix in features.items()}
-    return compare(linear | predictors, labels, splits, label_counts, log=log, progress=progress)
+    return compare(
+        {**linear, **predictors}, labels, splits, label_counts, log=log, progress=progress
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

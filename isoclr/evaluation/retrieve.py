@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -135,8 +135,8 @@ def draw_pairs(
     )
 
 
-def _index(folder) -> Iterator[np.ndarray]:
-    """Group, species, gene and sequence of every transcript, as numbers."""
+def _index(folder) -> np.ndarray:
+    """Group, species, gene and sequence of every transcript, as numbers: (4, transcripts)."""
     codes: tuple[dict, dict] = {}, {}
     rows = []
     for number, group in enumerate(read_groups(folder)):

@@ -89,15 +89,15 @@ def best_threshold(predicted: np.ndarray, observed: np.ndarray) -> float:
 def _score_numbers(predicted, observed, _threshold):
     varies = np.ptp(predicted) > 0  # a correlation with a constant is not defined; it says nothing
     return (
-        pearsonr(predicted, observed).statistic if varies else 0.0,
-        spearmanr(predicted, observed).statistic if varies else 0.0,
+        pearsonr(predicted, observed)[0] if varies else 0.0,
+        spearmanr(predicted, observed)[0] if varies else 0.0,
         np.mean((predicted - observed) ** 2),
     )
 
 
 def _score_binary(predicted, observed, threshold):
     called = predicted >= threshold
-    of_called: tuple[Callable, ...] = (f1_score, precision_score, recall_score)
+    of_called: list[Callable] = [f1_score, precision_score, recall_score]
     return (
         roc_auc_score(observed, predicted),
         average_precision_score(observed, predicted),
@@ -114,7 +114,13 @@ def _score_multiclass(predicted, observed, _threshold):
     return (
         np.mean([(called[observed == c] == c).mean() for c in present]),
         accuracy_score(observed, called),
-        f1_score(observed, called, labels=present, average="macro", zero_division=0),
+        f1_score(
+            observed,
+            called,
+            labels=present,
+            average="macro",
+            zero_division=0,  # pyright: ignore[reportArgumentType] scikit-learn has no types
+        ),
         np.mean(areas),
     )
 

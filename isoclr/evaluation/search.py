@@ -114,7 +114,7 @@ def fit_search_axes(
     embeddings: np.ndarray,
     groups: np.ndarray,
     size: int = 256,
-    columns: Sequence[int] | None = None,
+    columns: Sequence[int] | np.ndarray | None = None,
 ) -> SearchAxes:
     """Find the axes along which relatives are alike and others are not.
 
@@ -370,8 +370,9 @@ def _table(
     transcripts: Sequence[Transcript], found: Sequence[tuple[int, int, int, float]]
 ) -> pl.DataFrame:
     columns: dict[str, list] = {}
-    for prefix, place in (("", 0), ("neighbour_", 1)):
-        of = [transcripts[row[place]] for row in found]
+    sides = [row[0] for row in found], [row[1] for row in found]
+    for prefix, rows in zip(("", "neighbour_"), sides, strict=True):
+        of = [transcripts[row] for row in rows]
         columns[prefix.removesuffix("_") or "transcript_id"] = [t.transcript_id for t in of]
         columns[f"{prefix}gene" if prefix else "gene_id"] = [t.gene_id for t in of]
         columns[f"{prefix}species"] = [t.species for t in of]

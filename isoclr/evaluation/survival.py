@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from data_builders.records import InputError
-from isoclr.evaluation.compare import Fold, Prediction
+from isoclr.evaluation.compare import Fold, Indexed, Prediction
 from isoclr.evaluation.linear import spread_of
 
 COX_ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))
@@ -27,7 +27,7 @@ class Cox:
         least_spread: of a column's unit, see `isoclr.evaluation.linear.spread_of`.
     """
 
-    features: np.ndarray
+    features: Indexed
     alphas: Sequence[float] = COX_ALPHAS
     least_spread: float = 0.0
 
@@ -47,8 +47,9 @@ class Cox:
         scale = np.where(scale > 0, scale, np.inf)  # a constant column says nothing
         train, validation, test = ((x - centre) / scale for x in (train, validation, test))
         weights, best = np.zeros(train.shape[1]), (np.inf, 0.0, np.zeros(train.shape[1]))
+        time, event = fold.train_targets.T
         for alpha in sorted(self.alphas, reverse=True):  # each fit starts where the last ended
-            weights = fit_cox(train, *fold.train_targets.T, alpha, weights)
+            weights = fit_cox(train, time, event, alpha, weights)
             loss, _ = partial_likelihood(validation @ weights, *fold.validation_targets.T)
             if loss < best[0]:
                 best = loss, alpha, weights

@@ -50,17 +50,9 @@ def push_dataset(
     than a minute; after that, the same call goes on where it broke off: files that have arrived
     are not sent twice.
 
-    Args:
-        folders: a folder that `build` wrote, the configuration `default`; or a folder of such
-            folders, or several such, each a configuration of its folder's name (a species, a
-            clade).
-        repo: `owner/name`, or `name` of the user who is logged in.
-        private: a new repository is seen by its owner alone; an existing one must be private.
-        revision: branch that the commit goes to, made from main if absent; None: main.
-        create_pr: propose the commit as a pull request instead.
-
-    Returns:
-        The repository's URL; of a pull request, its own.
+    `folders` are a folder that `build` wrote, the configuration `default`; or a folder of such
+    folders, or several such, each a configuration of its folder's name (a species, a clade). The
+    other arguments and the result are those of `push`.
 
     Raises:
         InputError: a folder that is no such dataset, or whose report tells of another one; a link

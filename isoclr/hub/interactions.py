@@ -30,17 +30,8 @@ def push_interactions(
 ) -> str:
     """Upload a set of pairs to the Hub, as one commit; `load_dataset(repo, "pairs")` opens it.
 
-    The tables, the report, its figure and the card go; nothing else does.
-
-    Args:
-        folder: that `write_interactions` wrote.
-        repo: `owner/name`, or `name` of the user who is logged in.
-        private: a new repository is seen by its owner alone; an existing one must be private.
-        revision: branch that the commit goes to, made from main if absent; None: main.
-        create_pr: propose the commit as a pull request instead.
-
-    Returns:
-        The repository's URL; of a pull request, its own.
+    The tables, the report, its figure and the card go; nothing else does. The folder is one that
+    `write_interactions` wrote; the other arguments and the result are those of `push`.
 
     Raises:
         InputError: a folder that `read_interactions` refuses, a file that is missing or a link, a
@@ -61,7 +52,7 @@ def push_interactions(
     def attempt() -> str:
         url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
         info = api.dataset_info(url.repo_id, revision=revision)
-        stale = {file.rfilename for file in info.siblings} & {_FIGURE} - set(names)
+        stale = {file.rfilename for file in info.siblings or ()} & {_FIGURE} - set(names)
         done = api.create_commit(
             url.repo_id,
             [

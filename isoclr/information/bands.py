@@ -82,6 +82,7 @@ def bands_pay(output: Path, seeds: Iterable[int] = range(3), root: Path = Path("
     """
     probed: dict[str, list[dict[str, Estimate]]] = {"near": [], "distant": []}
     bound: dict[str, list[float]] = {"told the band": [], "not told": []}
+    data = None
     for seed in seeds:
         data = simulate(seed=seed)
         families = data.write(output / f"families-{seed}")
@@ -94,6 +95,7 @@ def bands_pay(output: Path, seeds: Iterable[int] = range(3), root: Path = Path("
             told = _RUN | _WIDE | {"bands": ALL, "tell_bands": tell, "seed": seed}
             folder = train_model(short, output / f"{name.split()[0]}-{seed}", told, root)
             bound[name].append(held_out_bound(folder))
+    assert data is not None  # there are two seeds or more
     return _summed(data, probed, bound)
 
 

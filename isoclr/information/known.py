@@ -231,6 +231,7 @@ def off_by(cell: Cell, batches: int = BATCHES) -> float:
         cell: with a published number.
         batches: that ours is a mean of.
     """
+    assert cell.published is not None
     found = cell.bounds[OPTIMAL].info_nce
     both = found.standard_error * (1 + batches / PUBLISHED_BATCHES) ** 0.5
     rounding = 0.01 / 12**0.5
@@ -263,7 +264,8 @@ def known_table(
     for sites, distance in channels:
         channel = Channel(process, distance, np.ones(sites))
         named = {OPTIMAL: channel.scores, **(critics(channel) if critics else {})}
-        published = dict(zip(BATCH_SIZES, PUBLISHED.get((sites, distance), ()), strict=False))
+        of_channel = PUBLISHED.get((sites, distance), ())
+        published: dict[int, float] = dict(zip(BATCH_SIZES, of_channel, strict=False))
         for batch_size in batch_sizes:
             found = measure(channel, named, batch_size, batches=batches, seed=seed)
             known = published.get(batch_size) if model == "jc69" else None

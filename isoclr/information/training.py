@@ -13,6 +13,7 @@ from data_builders.records import InputError
 from data_builders.simulate.homologs import Channel, simulate_families, spelled, star
 from isoclr.information.known import Critic
 from isoclr.information.trained import load_critic, site_critic
+from isoclr.objectives.homologs.site_model import SiteModel
 
 TRAINED = ((8, 0.5), (20, 1.0), (100, 2.0))
 """Sites and distance of the channels that a critic is trained on: those below log N by far."""
@@ -76,7 +77,9 @@ def train_critic(
     data = folder.parent / "families"
     if not (data / "data").exists():
         write_simulated(data, channel, _FAMILIES, _LEAVES, seed=1)
-    return site_critic(load_critic(train_model(data, folder, changes or {}, root)))
+    model = load_critic(train_model(data, folder, changes or {}, root))
+    assert isinstance(model, SiteModel)  # by the recipe
+    return site_critic(model)
 
 
 def train_model(data: Path, output: Path, changes: dict, root: Path = Path(".")) -> Path:

@@ -145,5 +145,8 @@ class Objective(ABC, Generic[R, B, M]):
             folder: of the model.
             recipe: as it was written; empty where there is none.
             log: records of the run.
+
+        Raises:
+            InputError: a configuration of another model, or a report that is not one.
         """
         return CardFacts()

@@ -63,7 +63,12 @@ def clusters_of(embeddings: np.ndarray, number: int | None = None, seed: int = 0
 
 
 def _k_means(rows: np.ndarray, number: int, seed: int) -> Clusters:
-    labels = KMeans(number, n_init=4, random_state=seed).fit_predict(rows)
+    k_means = KMeans(
+        number,
+        n_init=4,  # pyright: ignore[reportArgumentType] scikit-learn has no types
+        random_state=seed,
+    )
+    labels = k_means.fit_predict(rows)
     order = np.argsort(-np.bincount(labels, minlength=number), kind="stable")
     labels = np.argsort(order)[labels]
     score = None

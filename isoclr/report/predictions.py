@@ -89,7 +89,7 @@ def _prediction(head: Head, embeddings: np.ndarray, transcripts) -> Prediction:
     metric, held_out = next(iter(head.held_out.items()), (None, None))
     quality = (
         ""
-        if held_out is None
+        if metric is None or held_out is None
         else f" {METRIC_NAMES[metric]} on held-out groups: {plus_minus(*held_out)}."
     )
     source = f" {head.citation}." if head.citation else ""

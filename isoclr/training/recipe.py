@@ -1,6 +1,7 @@
 """Recipes: everything that decides a run, typed and documented, in one file."""
 
 import difflib
+import os
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -162,11 +163,11 @@ class Recipe(Options):
         path.write_text(yaml.safe_dump(self.model_dump(), sort_keys=False))
 
 
-R = TypeVar("R", bound=Recipe)
+R = TypeVar("R", bound=Options)
 C = TypeVar("C")
 
 
-def read_values(path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
+def read_values(path: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """Read keys and values of a recipe file and apply `--key value` overrides.
 
     Args:
@@ -293,7 +294,7 @@ _WANTED = {
 }
 
 
-def _message(error: ValidationError, recipe_class: type[Recipe]) -> str:
+def _message(error: ValidationError, recipe_class: type[Options]) -> str:
     """Describe the first fault of a recipe in one line; missing keys come last."""
     problems = error.errors(include_url=False)
     missing = [".".join(map(str, p["loc"])) for p in problems if p["type"] == "missing"]

@@ -8,6 +8,8 @@ import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
+from isoclr.pretrained import on_device
+
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """Return the full tensor of a shard."""
@@ -18,8 +20,7 @@ def whole_model(model: PreTrainedModel, device: torch.device) -> PreTrainedModel
     """Return the model or, where its weights are sharded, a copy on `device` with full ones."""
     if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
         return model
-    copy = type(model)(model.config).train()
-    copy.to(device=device)
+    copy = on_device(type(model)(model.config).train(), device)
     copy.load_state_dict({name: whole(tensor) for name, tensor in model.state_dict().items()})
     return copy
 

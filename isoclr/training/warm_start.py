@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from huggingface_hub.errors import HfHubHTTPError
@@ -39,7 +40,7 @@ def warm_start(model: PreTrainedModel, source: str | os.PathLike) -> str:
         if got != wanted:
             raise InputError(f"{source}: got a model of type {got!r}, wanted {wanted!r}")
         with _silent_transformers():
-            loaded, info = model_class.from_pretrained(
+            both: Any = model_class.from_pretrained(
                 source,
                 config=model.config,
                 use_safetensors=True,
@@ -47,6 +48,7 @@ def warm_start(model: PreTrainedModel, source: str | os.PathLike) -> str:
                 ignore_mismatched_sizes=True,  # told below, by name
                 output_loading_info=True,
             )
+            loaded, info = both
     except InputError as error:
         raise InputError(f"init_from: {error}") from None
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, SafetensorError) as error:

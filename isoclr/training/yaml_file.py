@@ -1,7 +1,7 @@
 """A strict YAML reader: no duplicate keys, no alias bombs, 1e-5 is a number."""
 
+import os
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ _MOST_BYTES = 1 << 20
 _MOST_ALIASES = 100
 
 
-def read_yaml(path: str | Path, what: str) -> Any:
+def read_yaml(path: str | os.PathLike, what: str) -> Any:
     """Read the value of a YAML file.
 
     Args:

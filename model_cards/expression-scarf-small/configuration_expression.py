@@ -1,5 +1,7 @@
 """Configuration of the encoders of bulk expression."""
 
+from typing import TYPE_CHECKING
+
 from transformers import PretrainedConfig
 
 AUTO_MAP = {
@@ -36,6 +38,10 @@ class ExpressionConfig(PretrainedConfig):
     """
 
     model_type = "isoclr_expression"
+
+    if TYPE_CHECKING:  # transformers 5 would make fields of annotations
+        num_labels: int
+        problem_type: str | None = None
 
     def __init__(
         self,

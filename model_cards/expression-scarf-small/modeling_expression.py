@@ -30,6 +30,7 @@ class ExpressionBatchNorm(nn.BatchNorm1d):
     running_mean: torch.Tensor
     running_var: torch.Tensor
     num_batches_tracked: torch.Tensor
+    momentum: float
 
     def forward(self, x):
         """(batch, channels) to the same."""
@@ -74,6 +75,7 @@ class ExpressionLayer(nn.Module):
 class ExpressionPreTrainedModel(PreTrainedModel):
     """Weights, loading and saving of every model of expression."""
 
+    config: ExpressionConfig
     config_class = ExpressionConfig
     base_model_prefix = "expression"
     main_input_name = "values"
@@ -84,7 +86,7 @@ class ExpressionPreTrainedModel(PreTrainedModel):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm1d):
+        elif isinstance(module, ExpressionBatchNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
             nn.init.zeros_(module.running_mean)

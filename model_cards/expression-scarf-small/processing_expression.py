@@ -189,7 +189,8 @@ class ExpressionProcessor(FeatureExtractionMixin):
             )
         z = self._z(self._transform(values))
         z = np.where(np.isnan(z), 0, z)  # a missing gene is at its mean
-        z = np.clip(z, np.float32(self.low), np.float32(self.high)).astype(np.float32)
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        z = np.clip(z, low, high).astype(np.float32)
         return BatchFeature({"values": z}, tensor_type=return_tensors)
 
     def _transform(self, values):
@@ -198,11 +199,13 @@ class ExpressionProcessor(FeatureExtractionMixin):
         ranks = _ranks(values)
         if self.transform == "ranks":
             return ranks
-        positions = np.linspace(0, 1, len(self.reference))
-        return np.where(np.isnan(ranks), np.nan, np.interp(ranks, positions, self.reference))
+        reference = np.asarray(self.reference)
+        positions = np.linspace(0, 1, len(reference))
+        return np.where(np.isnan(ranks), np.nan, np.interp(ranks, positions, reference))
 
     def _z(self, transformed):
-        z = (transformed - np.float32(self.mean)) / np.float32(self.scale)
+        mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
+        z = (transformed - mean) / scale
         return np.clip(z, -self.clip, self.clip)
 
 

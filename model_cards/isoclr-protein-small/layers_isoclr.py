@@ -96,6 +96,8 @@ class IsoCLRConv(nn.Conv1d):
         bias: whether there is one.
     """
 
+    padding: tuple[int]
+
     def __init__(
         self,
         channels_in,
@@ -289,7 +291,9 @@ class IsoCLRBlock(nn.Module):
 
     def forward(self, x, valid):
         """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
-        residual = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x), valid)
+        residual = x
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            residual = self.shortcut_norm(self.shortcut(x), valid)
         x = self.norm1(self.relu1(self.conv1(x)), valid)
         x = self.dropout(self.relu2(x * valid))
         x = self.norm2(self.relu3(self.conv2(x)), valid)
@@ -311,6 +315,8 @@ def frozen_statistics(module, frozen=True):
 
 class IsoCLREncoder(nn.Module):
     """Stem and stages; every stage and the stem halve the length."""
+
+    _gradient_checkpointing_func: Callable  # transformers sets it
 
     def __init__(self, config: IsoCLRConfig):
         super().__init__()
@@ -347,7 +353,9 @@ class IsoCLREncoder(nn.Module):
         x = halve_stem(stem, mask)
         valid = mask.to(x.dtype)
         outputs = []
-        for (first, *rest), halve in zip(self.stages, halvings, strict=True):
+        for (first, *rest), halve in zip(  # pyright: ignore[reportGeneralTypeIssues] ModuleLists
+            self.stages, halvings, strict=True
+        ):
             mask, valid = mask[..., ::2], valid[..., ::2]
             x = halve(self._through(first, x, valid))  # nothing is negative: no padding wins
             for block in rest:

@@ -79,6 +79,7 @@ class IsoformEmbeddingPipeline(Pipeline):
     caller's order. Inside, transcripts are sorted by length and batched by a token budget.
     """
 
+    tokenizer: IsoCLRTokenizer
     _load_tokenizer = None  # of a model that is given as an object there is none to load
     _load_processor = False
     _load_image_processor = False

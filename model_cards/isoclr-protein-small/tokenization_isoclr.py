@@ -193,7 +193,7 @@ class IsoCLRTokenizer(PreTrainedTokenizer):
         cds=None,
         exon_junctions=None,
         padding=False,
-        truncation=False,
+        truncation: bool | str = False,
         max_length=None,
         pad_to_multiple_of=None,
         return_tensors=None,

@@ -15,6 +15,8 @@ No matrix of similarities is ever held: they are taken tile by tile, once for th
 for their gradient, so memory grows with batch · dim.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
@@ -87,7 +89,7 @@ def contrastive_loss_and_accuracy(
     z1: torch.Tensor,
     z2: torch.Tensor,
     form: str = "dcl",
-    temperature: float = 0.1,
+    temperature: float | torch.Tensor = 0.1,
     weights: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`contrastive_loss` and, from the same similarities, `pair_accuracy`."""
@@ -170,7 +172,7 @@ class _LogSumExps(torch.autograd.Function):
 
 
 # A compiler unrolls the loop over tiles: good for a few of them, endless for hundreds.
-_uncompiled_log_sum_exps = torch.compiler.disable(_LogSumExps.apply)
+_uncompiled_log_sum_exps: Callable = torch.compiler.disable(_LogSumExps.apply)
 
 
 def _tiles(z, with_own_half):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from .critic_isoclr import IsoCLRCritic
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
+    IsoCLRBlock,
     IsoCLREncoder,
     IsoCLRNoNorm,
     IsoCLRSubPositionDecoder,
@@ -52,6 +54,7 @@ _KEYWORDS = ("input_ids", "attention_mask", "inputs_embeds", "output_hidden_stat
 class IsoCLRPreTrainedModel(PreTrainedModel):
     """Weights, loading and saving of every IsoCLR model."""
 
+    config: IsoCLRConfig
     config_class = IsoCLRConfig
     base_model_prefix = "isoclr"
     main_input_name = "input_ids"
@@ -69,7 +72,7 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
         self._freeze_unused()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs) -> Any:
         """As in `PreTrainedModel`, from safetensors alone.
 
         Raises:
@@ -87,7 +90,7 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 "write it with safetensors.torch.save_file(torch.load(..., weights_only=True), ...)"
             )
         kwargs["use_safetensors"] = True
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         check_finite(model, folder)
         model._freeze_unused()  # loading makes every weight trainable
@@ -116,8 +119,9 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 nn.init.zeros_(module.bias)
         elif isinstance(module, (IsoCLRBatchNorm, nn.LayerNorm, nn.RMSNorm)):
             nn.init.ones_(module.weight)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+            bias = getattr(module, "bias", None)
+            if bias is not None:
+                nn.init.zeros_(bias)
             if isinstance(module, IsoCLRBatchNorm):
                 nn.init.zeros_(module.running_mean)
                 nn.init.ones_(module.running_var)
@@ -229,6 +233,7 @@ def _trimmed(stages, length):
 class IsoCLRModel(IsoCLRPreTrainedModel):
     """RNA isoform encoder."""
 
+    embeddings: IsoCLRTrackEmbedding
     # A pre-training checkpoint has its heads.
     _keys_to_ignore_on_load_unexpected = [r"^projector\.", r"^lm_head\.", r"^critic\."]
 
@@ -243,7 +248,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         """The track lookup."""
         return self.embeddings
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: IsoCLRTrackEmbedding):
         """Replace the track lookup."""
         self.embeddings = value
 
@@ -293,6 +298,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
                 raise ValueError("got attention_mask beside segment_ids, wanted one of them")
             attention_mask = segment_ids > 0
         inputs = inputs_embeds if input_ids is None else input_ids
+        assert inputs is not None  # one of them is given
         mask = valid_positions(input_ids, attention_mask, inputs_embeds)
         if segment_ids is None:
             start = first_valid(mask)
@@ -445,8 +451,8 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             )
         fold(self.encoder.stem, self.encoder.stem_norm)
         self.encoder.stem_norm = IsoCLRNoNorm()
-        for block in (block for stage in self.encoder.stages for block in stage):
-            if block.shortcut is not None:
+        for block in self.encoder.modules():
+            if isinstance(block, IsoCLRBlock) and block.shortcut is not None:
                 fold(block.shortcut, block.shortcut_norm)
                 block.shortcut_norm = IsoCLRNoNorm()
         return self
@@ -579,7 +585,7 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
             logits = self.lm_head(output.hidden_states, labels.shape[1])
             logits = shift_left(logits, -first_valid(mask))
             masked_lm = supervised_loss(logits, labels, "single_label_classification")
-            if loss is not None:
+            if contrastive is not None:
                 share = self.config.masked_lm_weight
                 loss = share * masked_lm + (1 - share) * contrastive
         result = IsoCLRForPreTrainingOutput(
@@ -595,10 +601,11 @@ class IsoCLRForPreTraining(IsoCLRPreTrainedModel):
         if len(projections) % 2:
             raise ValueError(f"got {len(projections)} rows, wanted two views a pair")
         temperature = self.config.loss_temperature
-        if self.config.critic == "cosine":
+        if self.critic is not None and self.config.critic == "cosine":
             temperature = torch.exp(-self.critic.log_scale[0])
+        first, second = projections.chunk(2)
         return contrastive_loss_and_accuracy(
-            *projections.chunk(2), self.config.loss_form, temperature, weights
+            first, second, self.config.loss_form, temperature, weights
         )
 
     def positive_weights(self, pair_weights=None, pair_types=None):
@@ -617,6 +624,8 @@ class IsoCLRNucleotideModel(IsoCLRPreTrainedModel):
 
     output_class = TokenClassifierOutput
     isoclr: "IsoCLRModel"
+    head: "IsoCLRNucleotideHead"
+    problem_type: str | None
 
     def _freeze_unused(self):
         """Keep the pooling, for other heads, as it is.
@@ -740,9 +749,9 @@ class IsoCLRForSequenceClassification(IsoCLRPreTrainedModel):
         """Predict properties of transcripts.
 
         Args:
-            input_ids: (batch, length), see `IsoCLRModel`.
-            attention_mask: (batch, length).
-            inputs_embeds: (batch, length, n_tracks) instead.
+            input_ids: as of `IsoCLRModel`.
+            attention_mask: as of `IsoCLRModel`.
+            inputs_embeds: as of `IsoCLRModel`, instead.
             labels: by `config.problem_type`, values or 0/1 of (batch, num_labels), or classes of
                 (batch,). -100 and NaN do not count, so a table with holes trains.
             output_hidden_states: also return the output of every stage.

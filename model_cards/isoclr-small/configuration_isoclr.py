@@ -1,6 +1,7 @@
 """Configuration of the IsoCLR family of encoders of RNA isoforms and of proteins."""
 
 from copy import deepcopy
+from typing import TYPE_CHECKING
 
 from transformers import PretrainedConfig
 
@@ -101,6 +102,11 @@ class IsoCLRConfig(PretrainedConfig):
     """
 
     model_type = "isoclr"
+
+    if TYPE_CHECKING:  # transformers 5 would make fields of annotations
+        num_labels: int
+        id2label: dict[int, str] = {}
+        problem_type: str | None = None
 
     def __init__(
         self,

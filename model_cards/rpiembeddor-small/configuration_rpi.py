@@ -1,5 +1,7 @@
 """Configuration of the models of RNA–protein interaction."""
 
+from typing import Any
+
 from transformers import PretrainedConfig
 
 from .checks_isoclr import as_integer, as_number, one_of
@@ -99,8 +101,8 @@ class RPIConfig(PretrainedConfig):
         training=None,
         **kwargs,
     ):
-        self.rna_embedder = dict(rna_embedder or {"kind": "one_hot"})
-        self.protein_embedder = dict(protein_embedder or {"kind": "one_hot"})
+        self.rna_embedder: dict[str, Any] = dict(rna_embedder or {"kind": "one_hot"})
+        self.protein_embedder: dict[str, Any] = dict(protein_embedder or {"kind": "one_hot"})
         self.design = design
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -121,7 +123,8 @@ class RPIConfig(PretrainedConfig):
         self._check()
         kwargs["auto_map"] = dict(AUTO_MAP)  # one repository serves every Auto class
         kwargs["num_labels"] = 1
-        kwargs.pop("id2label", None), kwargs.pop("label2id", None)
+        for of_head in ("id2label", "label2id"):
+            kwargs.pop(of_head, None)
         super().__init__(**kwargs)
         self.id2label, self.label2id = {0: "interaction"}, {"interaction": 0}
 

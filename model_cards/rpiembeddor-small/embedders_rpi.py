@@ -163,7 +163,7 @@ class IsoCLREmbedder:
     def __call__(self, sequences):
         """Return float32 (positions, width) of each sequence."""
         plain = [_plain(self.molecule, sequence) for sequence in sequences]
-        found = [None] * len(plain)
+        found: list = [None] * len(plain)
         for rows in batches_of_like_length([len(each) for each in plain], self.letters):
             batch = self.tokenizer([plain[i] for i in rows], padding=True, return_tensors="pt")
             states = self.model(**batch.to(self.model.device)).last_hidden_state

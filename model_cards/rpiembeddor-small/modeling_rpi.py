@@ -184,6 +184,9 @@ class RPITower(nn.Module):
 class RPIProjection(nn.Module):
     """Principal components of the mean vector of a molecule, as `fit` found them."""
 
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, size: int, components: int):
         super().__init__()
         self.register_buffer("weight", torch.empty(components, size))
@@ -222,6 +225,7 @@ class RPIProjection(nn.Module):
 class RPIPreTrainedModel(PreTrainedModel):
     """Weights, loading and saving of every model of RNA–protein interaction."""
 
+    config: RPIConfig
     config_class = RPIConfig
     base_model_prefix = "rpi"
     main_input_name = "rna_embeds"
@@ -337,6 +341,7 @@ class RPIModel(RPIPreTrainedModel):
             _checked("rna", rna_embeds, rna_mask, config.rna_size),
             _checked("protein", protein_embeds, protein_mask, config.protein_size),
         ]
+        assert rna_embeds is not None and protein_embeds is not None  # _checked refuses that
         if len(rna_embeds) != len(protein_embeds):
             raise ValueError(
                 f"got {len(rna_embeds)} RNAs and {len(protein_embeds)} proteins, wanted pairs"

@@ -16,7 +16,7 @@ class IsoCLRClassification(evaluate.Metric):
         one = {"predictions": number, "references": present}
         many = {name: datasets.List(value) for name, value in one.items()}
         return evaluate.MetricInfo(
-            description=__doc__,
+            description=__doc__ or "",
             citation="",
             inputs_description="predictions, higher for likelier, and references, true or false: "
             "n each, or n lists of one a class",

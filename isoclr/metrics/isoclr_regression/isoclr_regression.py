@@ -14,7 +14,7 @@ class IsoCLRRegression(evaluate.Metric):
     def _info(self):
         number = datasets.Value("float64")
         return evaluate.MetricInfo(
-            description=__doc__,
+            description=__doc__ or "",
             citation="",
             inputs_description="predictions and references: n numbers each",
             features=datasets.Features({"predictions": number, "references": number}),

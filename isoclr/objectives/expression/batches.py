@@ -78,7 +78,8 @@ class ExpressionBatches:
             self.low, self.high = self.z.z.min(0), self.z.z.max(0)
         else:
             processor = self.z.processor
-            self.low, self.high = np.float32(processor.low), np.float32(processor.high)
+            self.low = np.asarray(processor.low, np.float32)
+            self.high = np.asarray(processor.high, np.float32)
         self.order = EpochOrder([len(z)], [1.0], recipe.batch_size)
         self.dropout_shape, self.dropout = dropout_shape, dropout
         self.rank, self.world_size = rank, world_size

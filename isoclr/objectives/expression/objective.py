@@ -138,7 +138,7 @@ class ExpressionObjective(Objective[ExpressionRecipe, ExpressionBatches, Express
 
     def describe(self, step: int) -> list[str]:
         """The samples of the whole batch."""
-        return [self.data.samples[row] for row in self.batches.rows(step)]
+        return [self.data.samples[int(row)] for row in self.batches.rows(step)]
 
     @classmethod
     def card_facts(cls, folder: Path, recipe: dict, log: list[dict]) -> CardFacts:

@@ -30,7 +30,7 @@ class SparseRows:
 
     def __len__(self) -> int:
         """Samples."""
-        return self.values.shape[0]
+        return self.values.indptr.size - 1
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """z-scores, float32 (rows, genes)."""
@@ -159,6 +159,7 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
     checksum, start = hashlib.sha256(), 0
     for part in read_parts(path):
         values = part.values[:, chosen]
+        assert isinstance(values, sparse.csr_array)
         for array in (values.data, values.indices, values.indptr):
             checksum.update(array.tobytes())
         held = held_out[start : start + len(part.samples)]
@@ -218,7 +219,7 @@ def _moments(path: Path, train: np.ndarray) -> tuple[Sequence[str], _Moments]:
         rows = train[start : start + len(part.samples)]
         values = sparse.csc_array(part.values[np.flatnonzero(rows)].astype(np.float64))
         start += len(part.samples)
-        if not values.shape[0]:
+        if not rows.any():
             continue
         found = [values.sum(0), values.multiply(values).sum(0)]
         ends = values.min(axis=0).toarray().ravel(), values.max(axis=0).toarray().ravel()
@@ -231,7 +232,8 @@ def _moments(path: Path, train: np.ndarray) -> tuple[Sequence[str], _Moments]:
             ]
     n = int(train.sum())
     if total is None:
-        return genes, _Moments(count=0, **dict.fromkeys(("mean", "variance", "least", "most"), 0.0))
+        none = np.zeros(len(genes))
+        return genes, _Moments(count=0, mean=none, variance=none, least=none, most=none)
     mean = total[0] / n
     variance = np.maximum(total[1] / n - mean**2, 0)
     variance[variance < 1e-12 * np.maximum(total[1] / n, 1)] = 0  # what rounding leaves

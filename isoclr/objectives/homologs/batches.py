@@ -97,7 +97,7 @@ class HomologBatches:
     def _check_bands(self) -> None:
         if not self.recipe.bands:
             return
-        counts = sum(maker.band_pairs() for maker in self.makers)
+        counts = np.sum([maker.band_pairs() for maker in self.makers], axis=0)
         empty = [band for band, n in zip(self.recipe.bands, counts, strict=True) if not n]
         if empty:
             raise InputError(f"bands: got {empty[0]}, which holds no pair, wanted one that does")
@@ -159,14 +159,14 @@ class HomologBatches:
 
     def _views(self, located: list[tuple[int, int]], step: int) -> list[Views]:
         """Views of each pair, in the order given."""
-        found: list[Views | None] = [None] * len(located)
+        found: dict[int, Views] = {}
         pairs = np.array(located).reshape(-1, 2)
         for dataset in np.unique(pairs[:, 0]):
             places = np.flatnonzero(pairs[:, 0] == dataset)
             of_dataset = self.makers[dataset].views(pairs[places, 1], step)
             for place, views in zip(places, of_dataset, strict=True):
-                found[place] = views
-        return found
+                found[int(place)] = views
+        return [found[place] for place in range(len(located))]
 
     def evaluation(
         self, number: int = 0, families: np.ndarray | None = None
@@ -189,7 +189,7 @@ class HomologBatches:
         lines, located = [], self.located(step)
         for (dataset, family), views in zip(located, self._views(located, step), strict=True):
             families = self.makers[dataset].families
-            names = [families.species_names[families.species[m]] for m in views.members]
+            names = [families.species_names[int(families.species[m])] for m in views.members]
             lines.append(f"{families.ids[family]}: {', '.join(names)}")
         return lines
 

@@ -28,13 +28,7 @@ _REPORT = ("alphabet", "families", "sequences", "letters", "species")
 def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
     """Return the facts of a model folder; `results/*/*.md` of it are taken in as they are.
 
-    Args:
-        folder: of config.json and model.safetensors.
-        recipe: as it was written; empty where there is none.
-        log: its records.
-
-    Raises:
-        InputError: the configuration is of another model; a report that is not one.
+    Arguments and errors as in `Objective.card_facts`.
     """
     config = read_config(folder / "config.json")
     sources = [Path(source["path"]) / "report.json" for source in recipe.get("data", [])]

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -135,7 +136,8 @@ def _hub_table(source: DataSource) -> pa.Table:
     except Exception as error:  # whatever the Hub and its client have to say
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"data: {source.path}: got '{reason}', wanted families") from error
-    table = rows.with_format("arrow")[:]
+    arrow: Any = rows.with_format("arrow")
+    table = arrow[:]
     missing = [name for name in SCHEMA.names if name not in table.column_names]
     if missing:
         check_schema(table.schema, source.path)

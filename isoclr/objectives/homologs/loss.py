@@ -4,9 +4,11 @@ import math
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from isoclr.objectives.homologs.batches import HomologBatch
 from isoclr.training.processes import gather_rows, mean_over_processes, sum_over_processes
+from modeling_isoclr.critic_isoclr import IsoCLRCritic
 
 
 class ContrastiveLoss(nn.Module):
@@ -20,10 +22,17 @@ class ContrastiveLoss(nn.Module):
         compile_encoder: through torch.compile.
     """
 
-    def __init__(self, model: nn.Module, *, compile_encoder: bool = False):
+    def __init__(self, model: PreTrainedModel, *, compile_encoder: bool = False):
         super().__init__()
         self.model = model
         self.encode = torch.compile(self._encode, dynamic=True) if compile_encoder else self._encode
+
+    @property
+    def critic(self) -> IsoCLRCritic:
+        """That of the model."""
+        critic = self.model.critic
+        assert isinstance(critic, IsoCLRCritic)
+        return critic
 
     def _encode(self, tokens: torch.Tensor) -> torch.Tensor:
         return self.model(tokens, return_loss=False).projections
@@ -41,13 +50,13 @@ class ContrastiveLoss(nn.Module):
         with torch.autocast(projections.device.type, enabled=False):
             first, second = self.pairs(projections.float(), batch)
             bands = batch.bands if self.model.config.critic_bands > 1 else None
-            scores, backward = self.model.critic(first, second, bands)
+            scores, backward = self.critic(first, second, bands)
             target = torch.arange(len(scores), device=scores.device)
             loss = (
                 nn.functional.cross_entropy(scores, target)
                 + nn.functional.cross_entropy(backward, target)
             ) / 2
-        scales = self.model.critic.log_scale.detach()
+        scales = self.critic.log_scale.detach()
         record = {
             "loss": loss.detach(),
             "bound": math.log(len(scores)) - loss.detach(),
@@ -92,11 +101,13 @@ class MaskedLoss(nn.Module):
         torch.manual_seed(batch.seed)
         logits = self.model(batch.tokens).logits
         with torch.autocast(logits.device.type, enabled=False):
-            hidden = batch.labels != -100
+            labels = batch.labels
+            assert labels is not None  # the recipe's loss is masked
+            hidden = labels != -100
             total = nn.functional.cross_entropy(
-                logits[hidden].float(), batch.labels[hidden], reduction="sum"
+                logits[hidden].float(), labels[hidden], reduction="sum"
             )
-        right = (logits[hidden].argmax(1) == batch.labels[hidden]).sum()
+        right = (logits[hidden].argmax(1) == labels[hidden]).sum()
         counts = torch.stack([total.detach().double(), hidden.sum().double(), right.double()])
         sums = sum_over_processes(counts)
         loss = total * (len(batch.pairs_of_rank) / sums[1].float())

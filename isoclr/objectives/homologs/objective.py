@@ -152,7 +152,7 @@ class HomologObjective(Objective[HomologRecipe, HomologBatches, PreTrainedModel]
             batch = batch.to(model.device)
             first, second = loss.pairs(loss.encode(batch.tokens).float(), batch)
             bands = batch.bands if model.config.critic_bands > 1 else None
-            found.append(model.critic(first, second, bands)[0].double().cpu().numpy())
+            found.append(loss.critic(first, second, bands)[0].double().cpu().numpy())
         return found
 
     def _evaluate_masked(self, model: PreTrainedModel) -> dict[str, float]:

@@ -5,13 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from isoclr.objectives.homologs.mutation import Mutation
-from isoclr.objectives.homologs.site_model import SITE_ENCODERS
 from isoclr.objectives.sequences import DataSources, encoder_config
 from isoclr.training.recipe import Options, Recipe
 
-POSITIVES = ("uniform", "species", "bands", "mutation")
 WINDOWS = ("independent", "same", "disjoint")
-ENCODERS = ("isoclr", *SITE_ENCODERS)
 
 
 class MutationOptions(Options):
@@ -92,12 +89,12 @@ class HomologRecipe(Recipe):
 
     objective: str = "homologs"
     data: DataSources
-    encoder: Literal[ENCODERS] = "isoclr"
+    encoder: Literal["isoclr", "sites", "linear", "positions"] = "isoclr"
     model: dict[str, Any] = {}
     loss: Literal["contrastive", "masked"] = "contrastive"
     critic: Literal["cosine", "bilinear"] = "cosine"
     temperature: Annotated[float, Field(gt=0)] = 0.1
-    positives: Literal[POSITIVES] = "uniform"
+    positives: Literal["uniform", "species", "bands", "mutation"] = "uniform"
     species_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     bands: Annotated[list[list[float]], BeforeValidator(_bands)] = []
     tell_bands: bool = False

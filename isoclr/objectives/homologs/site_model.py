@@ -20,8 +20,6 @@ from modeling_isoclr.modeling_isoclr import (
     IsoCLRPreTrainedModel,
 )
 
-SITE_ENCODERS = ("sites", "linear", "positions")
-
 
 class SiteReadOut(nn.Module):
     """One linear map for all positions, and a weight of each, 1 to begin with."""
@@ -40,9 +38,9 @@ class SiteModel(IsoCLRPreTrainedModel):
     """Letters of a fixed number of sites to a projection, with a critic.
 
     Args:
-        config: with two more attributes: `sites`, letters of a sequence, and `site_encoder`, one of
-            `SITE_ENCODERS`. The last of `projector_sizes` is the width of the projection; of the
-            encoders `sites` and `positions`, that of each position.
+        config: with two more attributes: `sites`, letters of a sequence, and `site_encoder`:
+            sites, linear or positions. The last of `projector_sizes` is the width of the
+            projection; of the encoders `sites` and `positions`, that of each position.
     """
 
     base_model_prefix = "encoder"
@@ -94,6 +92,7 @@ class SiteModel(IsoCLRPreTrainedModel):
         x = nn.functional.pad(tracks, (0, 0, 0, spare)).unsqueeze(1).permute(0, 3, 1, 2)
         mask = torch.ones_like(x[:, :1], dtype=torch.bool)
         mask[..., sites:] = False
+        assert self.encoder is not None
         stem, stages = self.encoder(x, mask)
         both = [x.squeeze(2).transpose(1, 2) for x in (stem, stages[-1][0])]
         return [both[0][:, :sites], both[1]]

@@ -129,6 +129,7 @@ class ViewMaker:
         """
         members = self.families.members(family)
         if "disjoint" in self.recipe.windows:
+            assert self.recipe.window is not None  # the recipe asks for it
             members = members[self.families.lengths[members] >= 2 * self.recipe.window]
         return members
 
@@ -221,6 +222,7 @@ class ViewMaker:
 
     def _choose_in_band(self, family: int, draws: np.ndarray, species: tuple | None):
         distances, first = self._known_distances(family), int(self.families.bounds[family])
+        assert distances is not None  # else the family is not eligible
         size = int(self.families.bounds[family + 1]) - first
         there = [i for i, band in enumerate(self._edges) if _inside(distances, band).any()]
         band = there[int(draws[0] * len(there))]
@@ -278,6 +280,7 @@ class ViewMaker:
     def _disjoint(self, letters: list, draws: np.ndarray) -> list[np.ndarray]:
         """Left and right of a cut at one share of the length of all."""
         size = self.recipe.window
+        assert size is not None  # the recipe asks for it
         # The cut leaves room for a window on both sides of every sequence.
         margin = size / min(map(len, letters))
         cut = margin + draws[0] * (1 - 2 * margin)

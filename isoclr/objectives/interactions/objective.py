@@ -279,8 +279,8 @@ def _split_by_source(data: InteractionSet, seed: int) -> Split:
             f"split: got 'source' and pairs of the source {unknown[0]!r}, wanted "
             f"{', '.join(_SIDES)}"
         )
-    sides = {name: np.flatnonzero(sources == name) for name in _SIDES}
-    return Split(**sides, seed=seed, kind="source")
+    train, validation, test = (np.flatnonzero(sources == name) for name in _SIDES)
+    return Split(train, validation, test, seed=seed, kind="source")
 
 
 def portable(config: RPIConfig) -> RPIConfig:

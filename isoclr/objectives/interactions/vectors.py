@@ -62,10 +62,12 @@ class MoleculeVectors:
         self.molecules = tuple(molecules)
         spec = getattr(config, f"{molecule}_embedder")
         size = getattr(config, f"{molecule}_size")
+        self._get: Callable[[int], np.ndarray]
         if spec["kind"] == "precomputed":
             self._get, lengths = _precomputed(molecule, self.molecules, file, size)
         else:
             embedder = load_embedder(molecule, config)
+            assert embedder is not None  # precomputed vectors alone have none
             sequences = [each.sequence for each in self.molecules]
             lengths = np.array([embedder.positions(each) for each in sequences], np.int64)
             if spec["kind"] in _ENCODERS and cache is not None:
@@ -119,7 +121,7 @@ def vectors_of(
     *,
     cache: str | os.PathLike | None = None,
     files: Mapping[str, str] | None = None,
-) -> dict[str, MoleculeVectors | MeanVectors]:
+) -> Mapping[str, MoleculeVectors | MeanVectors]:
     """Return the vectors of RNAs and of proteins as the design of a model wants them.
 
     Args:

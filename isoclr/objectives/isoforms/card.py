@@ -21,16 +21,7 @@ _RECIPE += ("mask_fraction", "count_weights", "max_length", "micro_batch_tokens"
 
 
 def card_facts(folder: Path, recipe: dict, log: list[dict]) -> CardFacts:
-    """Collect the facts of a model folder.
-
-    Args:
-        folder: of config.json and model.safetensors.
-        recipe: as it was written; empty where there is none.
-        log: its records.
-
-    Raises:
-        InputError: the configuration is of another model; a report that is not one.
-    """
+    """Return the facts of a model folder; arguments and errors as in `Objective.card_facts`."""
     config = read_config(folder / "config.json")
     reports = _read_reports(recipe.get("data"))
     return sequence_card_facts(

@@ -179,7 +179,7 @@ class _Blocks:
 
 
 def _block_checksum(block: np.ndarray) -> np.uint64:
-    return np.frombuffer(hashlib.sha256(memoryview(block)).digest()[:8], np.uint64)[0]
+    return np.frombuffer(hashlib.sha256(block.data).digest()[:8], np.uint64)[0]
 
 
 def _check_file(path: Path, about: dict) -> None:
