@@ -1,7 +1,11 @@
 """Names of species, genes and transcripts: which of them mean the same."""
 
+import difflib
 import re
+from collections.abc import Collection, Iterable
 from functools import cache
+
+from data_builders.records import InputError
 
 # NCBI taxonomy id: names of the species, as people, Ensembl, UniProt and assemblies have them. The
 # first binomial also gives Ensembl's short forms, such as hsapiens and h_sapiens.
@@ -146,6 +150,22 @@ def taxon(species: str) -> str:
     if assembly and assembly[1] in _TAXON_OF_ASSEMBLY:
         return _TAXON_OF_ASSEMBLY[assembly[1]]
     return plain
+
+
+def check_species(option: str, wanted: Iterable[str], there: Collection[str]) -> None:
+    """Refuse a name that means none of the species that are there.
+
+    Raises:
+        InputError: names the species that is most like it, or the first ones.
+    """
+    taxa = {taxon(name) for name in there}
+    for name in wanted:
+        if taxon(name) not in taxa:
+            near = difflib.get_close_matches(name, there, n=3) or sorted(there)[:5]
+            raise InputError(
+                f"{option}: got the species '{name}', wanted one of the data, such as "
+                f"{' or '.join(near)}"
+            )
 
 
 def is_known_species(species: str) -> bool:

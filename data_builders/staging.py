@@ -8,7 +8,7 @@ file by file. If the move is interrupted, `finish` completes it.
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from data_builders.storage import LOCK, one_writer
@@ -37,6 +37,8 @@ def shard_name(shard: Shard) -> str:
 def one_builder(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator[None]:
     """Hold a folder, so that no other process builds a dataset in it, or the same shard.
 
+    Shards share the folder with each other, and with nothing else.
+
     Args:
         folder: made if absent, and removed again if the block leaves nothing in it.
         shard: what is built; None: all of the dataset.
@@ -44,15 +46,14 @@ def one_builder(folder: str | os.PathLike, shard: Shard | None = None) -> Iterat
     Raises:
         InputError: another process holds the folder, or a lock cannot be made in it.
     """
-    folder = Path(folder)
-    made = not folder.exists()
-    try:
-        with one_writer(folder, "a build", f"{LOCK}{_suffix(shard)}"):
-            yield
-    finally:
-        if made:
-            with suppress(OSError):  # it has a dataset, or another shard is at work in it
-                folder.rmdir()
+    with ExitStack() as held:
+        if shard is None:
+            held.enter_context(one_writer(folder, "a build"))
+        else:
+            what = f"a build of shard {shard[0]}/{shard[1]}"
+            held.enter_context(one_writer(folder, "a build of shards", shared=True))
+            held.enter_context(one_writer(folder, what, f"{LOCK}{_suffix(shard)}"))
+        yield
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_builders.records import InputError
 from data_builders.simulate.clade import STRENGTH
+from data_builders.storage import LOCK, one_writer
 from isoclr.shipped import DEFAULT_MODEL, shipped_model
 from isoclr.training.curves import read_log
 
@@ -35,17 +36,19 @@ def run_demo(output: Path, commands=None, said=None) -> None:
         said: folder and seconds -> the last words; None: `summary`.
 
     Raises:
-        InputError: on a folder that no demo made, or when a step fails.
+        InputError: on a folder that no demo made or another one is writing, or when a step fails.
     """
-    if output.exists() and not (output / _MARK).exists() and any(output.iterdir()):
-        raise InputError(f"{output}: not empty, and no demo made it; choose another --output")
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    (output / _MARK).touch()
-    began = time.perf_counter()
-    for title, command in (commands or demo_commands)(output):
-        _run(title, command)
-    print((said or summary)(output, time.perf_counter() - began))
+    with one_writer(output, "a demo"):
+        there = [path for path in output.iterdir() if path.name != LOCK]
+        if there and output / _MARK not in there:
+            raise InputError(f"{output}: not empty, and no demo made it; choose another --output")
+        for path in there:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        (output / _MARK).touch()
+        began = time.perf_counter()
+        for title, command in (commands or demo_commands)(output):
+            _run(title, command)
+        print((said or summary)(output, time.perf_counter() - began))
 
 
 def demo_commands(output: Path) -> list[tuple[str, list[str]]]:

@@ -3,6 +3,7 @@
 python tests/torture.py KILLS [OBJECTIVE]
 """
 
+import faulthandler
 import json
 import os
 import random
@@ -88,6 +89,7 @@ def _run(recipe: Path, output: Path, rank: int, processes: int, port: int) -> No
         silence = os.open(output.parent / f"{output.name}-{rank}.txt", os.O_CREAT | os.O_WRONLY)
         os.dup2(silence, 1)
         os.dup2(silence, 2)
+        faulthandler.dump_traceback_later(_PATIENCE - 2, file=sys.stderr)
         if processes > 1:
             os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
             os.environ |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
@@ -165,7 +167,9 @@ def torture(recipe: dict, folder: Path, kills: int, processes: int, seed: int) -
 
 
 def _finish_and_compare(recipe, output: Path, quiet: Path, processes: int) -> None:
-    assert finish(start(recipe, output, processes)), _told(output.parent)
+    began = time.monotonic()
+    ended_well = finish(start(recipe, output, processes))
+    assert ended_well, f"{time.monotonic() - began:.0f} s\n{_told(output.parent)}"
     for name in _COMPARED:
         assert (output / name).read_bytes() == (quiet / name).read_bytes(), f"{output}: {name}"
     assert [record["step"] for record in _log(output)] == list(range(1, ENGINE["steps"] + 1))
@@ -186,9 +190,9 @@ def assert_same_losses(one: Path, other: Path) -> None:
 
 
 def _told(folder: Path) -> str:
-    """What the processes said last."""
-    texts = [path.read_text()[-2000:] for path in sorted(folder.glob("*.txt"))]
-    return "\n".join(texts)
+    """What the processes that spoke last said last."""
+    paths = sorted(folder.glob("*.txt"), key=lambda path: path.stat().st_mtime)[-2:]
+    return "\n".join(path.read_text()[-6000:] for path in paths)
 
 
 if __name__ == "__main__":

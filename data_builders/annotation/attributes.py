@@ -6,7 +6,7 @@ GFF3 writes `name=value;`, and some of its writers put values in quotes too.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _GTF = re.compile(
     rb'\s*([^\s";=]+)[ \t]+'
@@ -31,9 +31,20 @@ def gtf_attributes(attributes: bytes) -> dict[bytes, tuple[bytes, int]]:
     up to the next semicolon.
     """
     found: dict[bytes, tuple[bytes, int]] = {}
-    for name, value in _parse(_GTF, attributes, _gtf_value):
+    for name, value in _gtf_pairs(attributes):
         found.setdefault(name, value)
     return found
+
+
+def repeats(attributes: bytes, names: Iterable[bytes], *, gff3: bool = False) -> bool:
+    """Return whether one of some attributes is there twice, with other values."""
+    for name in names:
+        if attributes.count(name) < 2:
+            continue
+        parsed = _parse(_GFF3, attributes, _gff3_values) if gff3 else _gtf_pairs(attributes)
+        if len({value for key, (value, _) in parsed if key == name}) > 1:
+            return True
+    return False
 
 
 def gtf_value(name: bytes, attributes: bytes) -> bytes | None:
@@ -78,6 +89,10 @@ def bare_id(attributes: bytes) -> bytes | None:
     if only == b"." or not _BARE_ID.fullmatch(only):
         return None
     return only
+
+
+def _gtf_pairs(attributes: bytes) -> Iterator[tuple[bytes, tuple[bytes, int]]]:
+    return _parse(_GTF, attributes, _gtf_value)
 
 
 def _parse(pattern: re.Pattern, attributes: bytes, value_of) -> Iterator[tuple[bytes, tuple]]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from data_builders.annotation.attributes import gff3_value, gff3_values
+from data_builders.annotation.attributes import gff3_value, gff3_values, repeats
 from data_builders.annotation.drafts import Draft, Drafts, add_part, missing
 from data_builders.annotation.features import NO_PHASE, PARTS, UTRS, Block, Line, feature_lines
 from data_builders.annotation.models import SkipTranscript, coding_pieces, ordered_exons, overlap
@@ -44,6 +44,7 @@ _FITTING_TRANSCRIPT = "CDS of a gene given to the only transcript that it fits"
 _SEVERAL_GENES = "transcript of several genes given to the first"
 _SEVERAL_IDS = "CDS in pieces of several IDs read as one"
 _SEVERAL_CDS = "CDS of a gene that has several read as a transcript"
+_REPEATED_ID = "feature with a second ID: the first counts"
 _AMBIGUOUS = "CDS of a gene with several transcripts: whose is unclear"
 
 
@@ -56,6 +57,7 @@ class _Node(NamedTuple):
         parents: IDs.
         label: the symbol of a gene, or the gene that a feature without parents names.
         trans_spliced: whether the annotators say so.
+        repeats: whether its line has another ID after the first.
     """
 
     kind: bytes
@@ -63,6 +65,7 @@ class _Node(NamedTuple):
     parents: tuple[bytes, ...] = ()
     label: bytes | None = None
     trans_spliced: bool = False
+    repeats: bool = False
 
     @property
     def is_gene(self) -> bool:
@@ -168,6 +171,8 @@ class _Tree:
     def _describe(self, key: bytes, draft: Draft, node: _Node) -> None:
         draft.definitions = 2 if key in self.repeated else 1
         draft.biotype = node.kind
+        if node.repeats:
+            draft.changes += (_REPEATED_ID,)
         if node.trans_spliced:
             draft.skip_reason = "trans-splicing"
         elif _last_base(draft) > self.circular.get(draft.chromosome or b"", math.inf):
@@ -195,6 +200,7 @@ class _Tree:
             parents=parents,
             label=label,
             trans_spliced=_is_trans_spliced(attributes),
+            repeats=repeats(attributes, (b"ID",), gff3=True),
         )
         self._add_node(key, node)
 

@@ -7,12 +7,12 @@ change are they parsed: a literal pattern first, the full grammar (`attributes`)
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import numpy as np
 
-from data_builders.annotation.attributes import bare_id, gtf_attributes, gtf_value
+from data_builders.annotation.attributes import bare_id, gtf_attributes, gtf_value, repeats
 from data_builders.annotation.drafts import Draft, Drafts, add_part, add_run, missing
 from data_builders.annotation.features import Block, Columns, Line
 from data_builders.annotation.runs import CDS, PART_KINDS, Runs
@@ -35,6 +35,8 @@ _TAG = re.compile(rb'; tag "([^";\\]+)"')
 
 _SYMBOLS = (b"gene_name", b"gene", b"gene_symbol")
 _BIOTYPES = (b"transcript_biotype", b"transcript_type")
+_IDS_OF_A_LINE = (b"transcript_id", b"gene_id")
+_REPEATED = "line with a second transcript_id or gene_id: the first counts"
 _TRANS_SPLICING = b"trans-splicing"
 _UNREADABLE = rb'(?:^|[\s;])%s\s+"?([^";\r\n]*)'
 _COMPARED = 96  # bytes; what names gene and transcript is mostly within them
@@ -87,6 +89,8 @@ class _Reader:
             names, self.head = _names(number, kind, attributes, self.path)
         is_definition = kind in _TRANSCRIPTS
         self._begin(names, is_definition, number, attributes)
+        if repeats(attributes, _IDS_OF_A_LINE):
+            self._note_repeated()
         if not is_definition:
             add_part(self.draft, line)
             if self.details and kind == b"CDS":
@@ -104,7 +108,9 @@ class _Reader:
         names = self._changed_names(columns, rows)
         kinds = kinds[rows]
         definitions = set(rows[kinds == _TRANSCRIPT].tolist())
-        begins = sorted({int(rows[0]), *names, *definitions, *_changes(columns, rows)})
+        repeated = _rows_that_repeat(columns, rows)
+        changes = _changes(columns, rows)
+        begins = sorted({int(rows[0]), *names, *definitions, *repeated, *changes})
         is_part = kinds != _TRANSCRIPT
         parts = rows[is_part]
         runs = Runs(
@@ -122,6 +128,8 @@ class _Reader:
         for run, (begin, at, end) in enumerate(zip(begins, ats, ends, strict=True)):
             number = columns.first + begin
             self._begin(names.get(begin), begin in definitions, number, block[at:end])
+            if begin in repeated:
+                self._note_repeated()
             if has_parts[run]:
                 place = columns.chromosomes[begin], strands[begin]
                 add_run(self.draft, *place, (runs, run), regular=regular[run])
@@ -193,6 +201,11 @@ class _Reader:
         if (is_new or is_definition) and _is_trans_spliced(attributes):
             self.draft.skip_reason = "trans-splicing"
 
+    def _note_repeated(self) -> None:
+        """Count the transcript of the last line, once."""
+        if _REPEATED not in self.draft.changes:
+            self.draft.changes += (_REPEATED,)
+
     def _add_gene(self, gene: bytes, attributes: bytes) -> None:
         if symbol := _first(_SYMBOL, _SYMBOLS, attributes):
             self.drafts.symbols[gene] = symbol
@@ -224,6 +237,31 @@ def _begin_alike(block: bytes, places: np.ndarray) -> np.ndarray:
         words = stretches[whole].view("<u8").reshape(-1, _COMPARED // 8)
         alike[1 : len(whole)] = (words[1:] == words[:-1]).all(1)
     return alike
+
+
+def _rows_that_repeat(columns: Columns, rows: np.ndarray) -> set[int]:
+    """Return those of some rows that have an id twice, with other values.
+
+    A whole block is searched first: nearly always it has each id as often as it has lines.
+    """
+    block, others = columns.block, np.setdiff1d(np.arange(len(columns.starts)), rows)
+    found: set[int] = set()
+    for name in _IDS_OF_A_LINE:
+        words = [before + name + b" " for before in (b"\t", b" ")]
+        count = sum(map(block.count, words))
+        for at, end in _attributes_of(columns, others):
+            count -= sum(block.count(word, at - 1, end) for word in words)
+        if count == len(rows):
+            continue
+        spans = zip(rows.tolist(), _attributes_of(columns, rows), strict=True)
+        found |= {row for row, (at, end) in spans if repeats(block[at:end], (name,))}
+    return found
+
+
+def _attributes_of(columns: Columns, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield where the attributes of rows begin and end in their block."""
+    spans = columns.attributes[rows].tolist(), columns.attribute_ends[rows].tolist()
+    return zip(*spans, strict=True)
 
 
 def _changes(columns: Columns, rows: np.ndarray) -> list[int]:

@@ -18,6 +18,7 @@ from data_builders.homology.homologous_genes import Homology, Tables, homology_t
 from data_builders.homology.matches import MatchCounter, described
 from data_builders.homology.report import draw_homology, report_homology
 from data_builders.homology.tables import HomologyTable
+from data_builders.names import check_species
 from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.sources import FastaSource, GenomeSource, Source, TableSource, files_of
 from data_builders.staging import (
@@ -90,6 +91,7 @@ def build(
     sources, share = _dealt(sources, crossing, shard)
     tables = [] if homology is None else homology_tables(homology)
     _check_inputs(sources, tables)
+    _check_unmatched(grouping.unmatched, all_sources, homology)
     tallies = [Tally(strict=strict) for _ in sources]
     homology_tally, counts = Tally(strict=strict), GroupCounts(Tally(strict=strict))
     summary = Summary()
@@ -232,6 +234,17 @@ def _check_inputs(sources: Sequence[Source], tables: Sequence[HomologyTable]) ->
     for path in paths:
         if not Path(path).is_file():
             raise InputError(f"{path}: got no such file, wanted an input")
+
+
+def _check_unmatched(
+    unmatched: Sequence[str], sources: Sequence[Source], homology: Tables | None
+) -> None:
+    """Refuse species that no source has; those of tables are known once they are read."""
+    if unmatched and homology is None:
+        raise InputError(f"unmatched: got {', '.join(unmatched)} and no homology, wanted a table")
+    there = {source.species for source in sources if source.species is not None}
+    if all(source.species is not None for source in sources):
+        check_species("unmatched", unmatched, there)
 
 
 @contextmanager

@@ -58,7 +58,8 @@ class Grouping:
             annotators prefer by their tags (`annotation.tags`), of several such, or without one,
             the longest.
         rows_per_file: groups a Parquet file.
-        unmatched: species of which a homology table may know no gene; without, that is an error.
+        unmatched: species of the data, by any of their names, of which a homology table may know
+            no gene; without, that is an error.
     """
 
     merge: Literal["across", "within"] = "across"

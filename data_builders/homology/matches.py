@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from data_builders.homology.homologous_genes import Homology
-from data_builders.names import taxon
+from data_builders.names import check_species, taxon
 from data_builders.records import InputError
 
 _FEW = 0.2  # of the genes of a species, both in the data and in the table
@@ -95,9 +95,12 @@ class MatchCounter:
             unmatched: species of which a table may know no gene: that is a warning then.
 
         Raises:
-            InputError: a table lists a species of the data and none of its genes, or none of the
-                species of the data.
+            InputError: a species of `unmatched` that the dataset has not; a table that lists a
+                species of the data and none of its genes, or none of the species of the data.
         """
+        if all_species:
+            check_species("unmatched", unmatched, self._tables)
+        may_lack = set(map(taxon, unmatched))
         warnings = []
         matches = []
         for number, table in enumerate(self.homology.tables):
@@ -112,7 +115,7 @@ class MatchCounter:
                         f"such as '{self._unmatched(match.species, number)}', wanted ids as in "
                         f"the table, such as '{self.homology.example(number, match.taxon)}'"
                     )
-                    if match.species not in unmatched:
+                    if match.taxon not in may_lack:
                         raise InputError(f"{none}; --unmatched {match.species} allows it")
                     warnings.append(none)
                 shares = match.matched / match.genes, match.matched / max(match.in_table, 1)

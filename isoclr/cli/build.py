@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated, Literal
 
+from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Homology, Option, Registry, Sources, pair_of, print_reasons
 
 
@@ -58,7 +59,7 @@ def build(
             merge=merge,
             max_length=max_length,
             select=select,
-            unmatched=tuple((unmatched or "").split(",")),
+            unmatched=tuple(unmatched.split(",")) if unmatched else (),
         ),
         homology=homology.made(),
         shard=shard,
@@ -81,3 +82,6 @@ def build(
         f"transcripts of {dataset['genes']} genes, {dataset['with_cds']} with a CDS; "
         f"see {name}.json and {name}.png"
     )
+
+
+setattr(build, LOCKS_OUTPUT, True)

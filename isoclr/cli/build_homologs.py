@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option, print_reasons
 
 
@@ -91,3 +92,6 @@ def build_homologs(
     if renamed:
         shown = ", ".join(f"{a} as {b}" for a, b in list(renamed.items())[:3])
         print(f"  species renamed: {len(renamed)}, such as {shown}")
+
+
+setattr(build_homologs, LOCKS_OUTPUT, True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
 
 
@@ -100,3 +101,6 @@ def build_interactions(
     options = replace(options, seed=seed, strict=strict, **given)
     report = build(InteractionFiles(**vars(files)), output, options, overwrite=overwrite)
     print("\n".join([f"{output}: see report.json and report.png", *report.lines()]))
+
+
+setattr(build_interactions, LOCKS_OUTPUT, True)

@@ -1,21 +1,34 @@
 """Make a command of a function: its parameters are the options, its docstring is the help."""
 
+import contextlib
 import dataclasses
 import inspect
 import os
 import select
 import sys
 from collections.abc import Callable
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from data_builders.records import InputError
+from data_builders.storage import check_ending, one_writer, one_writer_of_file
 
 _ORDER = "isoclr.order"
 TAKES_UNKNOWN = "takes_unknown_options"
+LOCKS_OUTPUT = "locks_its_output"
+
+
+@dataclasses.dataclass(frozen=True)
+class Endings:
+    """Annotates an option that names a file to write: what the name may end in."""
+
+    endings: tuple[str, ...]
+
+    def __init__(self, *endings: str):
+        object.__setattr__(self, "endings", endings)
 
 
 class Command(TyperCommand):
@@ -75,7 +88,9 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             has `read_order` gets the options of the command line in their order, as (field,
             value) pairs. Lines of the docstring after "Example:" are examples.
             An attribute of the name `TAKES_UNKNOWN` passes options that the function does not know
-            to its list argument.
+            to its list argument. While the function runs, no other command writes into the file
+            or folder that its `output` names; one with an attribute `LOCKS_OUTPUT` sees to that
+            itself.
         name: of the command.
         panel: the panel of `isoclr --help` that lists it.
     """
@@ -181,7 +196,12 @@ def _with_options_of_groups(function: Callable) -> Callable:
             if hasattr(group, "read_order"):
                 order = [(key, value) for key, value in _context.meta[_ORDER] if key in mine]
                 values[name].read_order(order)
-        return function(**values)
+        for name, value in values.items():
+            for extra in get_args(hints.get(name))[1:]:
+                if isinstance(extra, Endings) and value is not None:
+                    check_ending(value, *extra.endings)
+        with _one_writer(function, hints, values.get("output"), _context.command_path):
+            return function(**values)
 
     context = inspect.Parameter(
         "_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
@@ -189,6 +209,16 @@ def _with_options_of_groups(function: Callable) -> Callable:
     call.__signature__ = inspect.Signature([context, *parameters])
     call.__annotations__ = {p.name: p.annotation for p in [context, *parameters]}
     return call
+
+
+def _one_writer(function: Callable, hints: dict[str, Any], output: str | None, command: str):
+    """Return what holds the output of a command while it runs: a folder, or a file in one."""
+    if output is None or getattr(function, LOCKS_OUTPUT, False):
+        return contextlib.nullcontext()
+    extras = get_args(hints["output"])[1:]
+    metavars = {extra.metavar for extra in extras if isinstance(extra, OptionInfo)}
+    hold = one_writer if "DIR" in metavars else one_writer_of_file
+    return hold(output, f"'{command}'")
 
 
 def _groups(hints: dict[str, type]) -> dict[str, type]:

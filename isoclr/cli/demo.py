@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
 
 
@@ -26,3 +27,6 @@ def demo(
         run_demo(Path(output), homolog_commands, homolog_summary)
     else:
         run_demo(Path(output))
+
+
+setattr(demo, LOCKS_OUTPUT, True)

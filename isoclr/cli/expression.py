@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import typer
 
+from isoclr.cli.command import LOCKS_OUTPUT, Endings
 from isoclr.cli.options import Option
 from isoclr.shipped import EXPRESSION_MODEL, resolve_model
 
@@ -51,7 +52,7 @@ class Reading:
 def prepare(
     files: DataFiles,
     reading: Reading,
-    output: Annotated[str, Option(metavar="FILE", help="Parquet file")],
+    output: Annotated[str, Option(metavar="FILE", help="Parquet file"), Endings(".parquet")],
 ) -> None:
     """Write files of expression as one matrix of log2(x + 1), and say what was found.
 
@@ -68,7 +69,9 @@ def prepare(
 
 def simulate(
     output: Annotated[
-        str, Option(metavar="FILE", help=".h5ad, or .tsv or .tsv.gz and a table of samples beside")
+        str,
+        Option(metavar="FILE", help=".h5ad, or .tsv or .tsv.gz and a table of samples beside"),
+        Endings(".h5ad", ".tsv", ".tsv.gz"),
     ],
     samples: Annotated[int, Option(help="how many, three a donor")] = 240,
     genes: Annotated[int, Option(help="how many")] = 600,
@@ -93,7 +96,11 @@ def embed(
     ],
     data: Annotated[str, typer.Argument(help="file of expression")],
     reading: Reading,
-    output: Annotated[str, Option(metavar="FILE", help='.h5ad, as obsm["X_isoclr"]; else Parquet')],
+    output: Annotated[
+        str,
+        Option(metavar="FILE", help='.h5ad, as obsm["X_isoclr"], or .parquet'),
+        Endings(".h5ad", ".parquet"),
+    ],
     label: Annotated[
         str | None, Option(metavar="COLUMN", help="draw a figure of the samples by it, .png")
     ] = None,
@@ -140,5 +147,7 @@ def demo(
 
     run_demo(Path(output), expression_demo_commands, expression_summary)
 
+
+setattr(demo, LOCKS_OUTPUT, True)
 
 KINDS = {"prepare": prepare, "simulate": simulate, "embed": embed, "demo": demo}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from data_builders.records import InputError
+from isoclr.cli.command import Endings
 from isoclr.cli.options import Option
 
 
@@ -16,21 +17,27 @@ def interact(
     ],
     protein: Annotated[list[str], Option(metavar="FILE", help="the same of proteins")],
     output: Annotated[
-        str, Option(metavar="FILE", help=".parquet, else a TSV: a line a pair, as they come")
+        str,
+        Option(metavar="FILE", help=".parquet or .tsv: a line a pair, as they come"),
+        Endings(".parquet", ".tsv"),
     ],
     pairs: Annotated[
         str | None,
         Option(metavar="FILE", help="table of rna_id and protein_id; by default all of all"),
     ] = None,
     heat_map: Annotated[
-        str | None, Option(metavar="FILE", help="figure of all probabilities, .png or .pdf")
+        str | None,
+        Option(metavar="FILE", help="figure of all probabilities, .png or .pdf"),
+        Endings(".png", ".pdf", ".svg"),
     ] = None,
     explain: Annotated[
         str | None,
         Option(metavar="RNA,PROTEIN", help="draw what the score of one pair owes to what"),
     ] = None,
     figure: Annotated[
-        str, Option(metavar="FILE", help="of the pair that --explain names")
+        str,
+        Option(metavar="FILE", help="of the pair that --explain names"),
+        Endings(".png", ".pdf", ".svg"),
     ] = "pair.png",
     rna_vectors: Annotated[
         str | None,

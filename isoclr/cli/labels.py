@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from data_builders.records import InputError
+from isoclr.cli.command import Endings
 from isoclr.cli.options import Homology, Option, Sources, print_reasons
 
 _TABLE = "table"
@@ -22,7 +23,9 @@ def labels(
         ),
     ],
     file: Annotated[str, typer.Argument(help="what the authors of the measurements publish")],
-    output: Annotated[str, Option(metavar="FILE", help="Parquet file of the label set")],
+    output: Annotated[
+        str, Option(metavar="FILE", help="Parquet file of the label set"), Endings(".parquet")
+    ],
     groups: Annotated[
         str | None, Option(metavar="DIR", help="isoform groups of the transcripts")
     ] = None,

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from data_builders.records import InputError
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources, TableFile, print_reasons
 from isoclr.shipped import DEFAULT_MODEL
 
 
 def neighbours(
     sources: Sources,
     registry: Registry,
-    output: Annotated[str, Option(metavar="FILE", help="table to write: .parquet or .tsv")],
+    output: TableFile,
     model: Model = DEFAULT_MODEL,
     groups: Annotated[
         str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
@@ -34,11 +34,10 @@ def neighbours(
     isoclr neighbours --groups groups --transcript NM_000546 --other-genes --output neighbours.tsv
     """
     from data_builders.text import Tally
-    from isoclr.evaluation.predict import check_ending, write_table
+    from isoclr.evaluation.predict import write_table
     from isoclr.evaluation.search import neighbours as find
     from isoclr.evaluation.search import search_vectors
 
-    check_ending(output)
     tally = Tally(strict=sources.strict)
     transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
     if not transcripts:

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from data_builders.records import InputError
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources, TableFile, print_reasons
 from isoclr.shipped import DEFAULT_MODEL
 
 
 def predict(
     sources: Sources,
     registry: Registry,
-    output: Annotated[str, Option(metavar="FILE", help="table to write: .parquet or .tsv")],
+    output: TableFile,
     head: Annotated[
         list[str] | None,
         Option(
@@ -54,7 +54,6 @@ def predict(
         known = [read_head(path) for path in heads_of(model).values()]
         listed = f"\n{table_of(known)}" if known else " none"
         raise InputError(f"wanted a --head; {model} has:{listed}")
-    predictions.check_ending(output)
     tally = Tally(strict=sources.strict)
     transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
     if not transcripts:

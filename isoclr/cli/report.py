@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from data_builders.records import InputError
+from isoclr.cli.command import Endings
 from isoclr.cli.options import Model, Option
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -15,7 +16,9 @@ def report(
     annotation: Annotated[
         str | None, typer.Argument(help="GTF, GFF3, genePred or BED12 of their exons and CDS")
     ] = None,
-    output: Annotated[str, Option(metavar="FILE", help="HTML page")] = "report.html",
+    output: Annotated[
+        str, Option(metavar="FILE", help="HTML page"), Endings(".html", ".htm")
+    ] = "report.html",
     model: Model = DEFAULT_MODEL,
     species: Annotated[str, Option(metavar="NAME", help="of the transcripts")] = "unknown",
     guess_cds: Annotated[

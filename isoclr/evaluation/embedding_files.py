@@ -23,15 +23,21 @@ def format_of(path: str | os.PathLike, wanted: str | None = None, positions: boo
     """Return the format of a file of embeddings.
 
     Args:
-        path: whose suffix names it where nothing else does; without a known one it is Parquet.
+        path: whose suffix names it where nothing else does.
         wanted: one of `FORMATS`, None to go by the suffix.
         positions: a vector a position, which Parquet alone holds.
 
     Raises:
-        InputError: another format, or one whose package is not installed.
+        InputError: another format, a suffix that names none, or a format whose package is missing.
     """
     suffix = Path(path).suffix.removeprefix(".")
-    name = wanted or (suffix if suffix in FORMATS else "parquet")
+    if wanted is None and suffix not in FORMATS:
+        *first, last = (f".{name}" for name in FORMATS)
+        raise InputError(
+            f"{path}: got the ending '{Path(path).suffix}', wanted {', '.join(first)} or {last}, "
+            "or a format beside it (--format)"
+        )
+    name = wanted or suffix
     if name not in FORMATS:
         raise InputError(f"{path}: format: got {name!r}, wanted one of {', '.join(FORMATS)}")
     if positions and name != "parquet":
@@ -76,8 +82,8 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
     Raises:
         InputError: it is no such file.
     """
-    name = format_of(path)
     try:
+        name = _written_format(path)
         table, embedding = _READERS[name](path)
         table, embedding = table.select(_NAMES), np.asarray(embedding, np.float32)
     except InputError:
@@ -93,6 +99,17 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
             "as many finite numbers for each"
         )
     return table, embedding
+
+
+def _written_format(path: str | os.PathLike) -> str:
+    """Return the format of a file by how it begins, whatever its name is."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+    begins = {b"PAR1": "parquet", b"PK\x03\x04": "npz", b"\x89HDF": "h5ad"}
+    name = begins.get(head, "tsv")
+    if name == "h5ad":
+        format_of(path, name)  # its package is needed
+    return name
 
 
 def _read_parquet(path) -> tuple[pl.DataFrame, list]:

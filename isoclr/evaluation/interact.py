@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.interactions.dataset import Molecule
 from data_builders.records import InputError
+from data_builders.storage import check_ending
 from data_builders.tables import names_of_columns, read_table
 from isoclr.objectives.interactions.batches import padded
 from isoclr.objectives.interactions.known import FILE, Known
@@ -296,14 +297,18 @@ def interact(
     Args:
         model: of pairs.
         queries: the pairs.
-        output: Parquet where its suffix says so, else a TSV of the columns rna_id, protein_id,
+        output: .parquet or .tsv, a table of the columns rna_id, protein_id,
             probability, interacts, and rna_identity and protein_identity: with the nearest molecule
             in training, empty where the model does not say what it was trained on.
         scorer: of the model and the queries.
 
     Returns:
         What became of them.
+
+    Raises:
+        InputError: another ending of the output.
     """
+    check_ending(output, ".parquet", ".tsv")
     molecules = dict(zip(MOLECULES, (queries.rnas, queries.proteins), strict=True))
     identities = {name: _identities(model.known, name, found) for name, found in molecules.items()}
     ids = {name: pa.array([each.id for each in found]) for name, found in molecules.items()}

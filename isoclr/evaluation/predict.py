@@ -10,6 +10,7 @@ import polars as pl
 from data_builders.cells import safe_cells
 from data_builders.labels.base import REGRESSION
 from data_builders.records import InputError, Transcript
+from data_builders.storage import check_ending
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
 from isoclr.pretrained import load_model
@@ -111,23 +112,13 @@ def predict_embedded(
     )
 
 
-def check_ending(path: str | os.PathLike) -> None:
-    """Refuse a file name that says neither Parquet nor TSV.
-
-    Raises:
-        InputError: an ending other than .parquet and .tsv.
-    """
-    if Path(path).suffix not in (".parquet", ".tsv"):
-        raise InputError(f"{path}: got the ending '{Path(path).suffix}', wanted .parquet or .tsv")
-
-
 def write_table(table: pl.DataFrame, path: str | os.PathLike) -> None:
     """Write a table, such as that of `predict`, as Parquet or TSV by the ending of the name.
 
     Raises:
-        InputError: as `check_ending`.
+        InputError: another ending.
     """
-    check_ending(path)
+    check_ending(path, ".parquet", ".tsv")
     partial = Path(f"{path}.partial")
     if Path(path).suffix == ".parquet":
         table.write_parquet(partial, compression="zstd")

@@ -200,7 +200,7 @@ def test_two_processes_do_not_build_in_one_folder(tmp_path):
 def test_shards_are_built_at_once_each_by_one_process(tmp_path):
     with holding(tmp_path, 1, 3) as held:
         with (
-            pytest.raises(InputError, match="got a build of process"),
+            pytest.raises(InputError, match="got a build of shard 1/3 of process"),
             one_builder(tmp_path, (1, 3)),
         ):
             pass
@@ -209,6 +209,21 @@ def test_shards_are_built_at_once_each_by_one_process(tmp_path):
         held.stdin.close()
     with one_builder(tmp_path, (1, 3)):
         pass
+
+
+def test_a_whole_build_and_one_of_a_shard_keep_each_other_out(tmp_path):
+    with holding(tmp_path, 1, 3) as held:
+        message = "got a build of shards of another process in it"
+        with pytest.raises(InputError, match=message):
+            build([TableSource(INPUTS / "ok.tsv")], tmp_path)
+        held.kill()  # what it leaves locks nothing
+    with holding(tmp_path) as held:
+        message = f"got a build of process {held.pid} on"
+        with pytest.raises(InputError, match=message):
+            build([TableSource(INPUTS / "ok.tsv")], tmp_path, shard=(1, 3))
+        held.kill()
+    build([TableSource(INPUTS / "ok.tsv")], tmp_path)
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_a_build_that_fails_leaves_no_folder(tmp_path):

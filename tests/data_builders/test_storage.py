@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from data_builders.records import InputError
-from data_builders.storage import one_writer, respect_umask
+from data_builders.storage import one_writer, one_writer_of_file, respect_umask
 
 # Holds a folder until its standard input ends; a child of it lives on.
 HOLD = """
@@ -22,6 +22,18 @@ with one_writer(sys.argv[1], "a run"):
         os._exit(0)
     print(child, flush=True)
     sys.stdin.read()
+"""
+
+
+ASK = """
+import sys
+from data_builders.records import InputError
+from data_builders.storage import one_writer
+try:
+    with one_writer(sys.argv[1], "a part", shared=len(sys.argv) > 2):
+        print("held")
+except InputError as error:
+    print(error)
 """
 
 
@@ -71,6 +83,39 @@ def test_a_process_does_not_write_twice_at_once(tmp_path):
             pass
     with one_writer(tmp_path, "a run"):
         pass
+
+
+def test_those_that_share_a_folder_keep_all_others_out(tmp_path):
+    with one_writer(tmp_path, "a part", shared=True):
+        with one_writer(tmp_path, "a part", shared=True):
+            pass  # its end drops no lock of the other
+        with pytest.raises(InputError, match="a run of this"), one_writer(tmp_path, "a run"):
+            pass
+        assert ask(tmp_path, shared=True) == "held"
+        assert (tmp_path / ".lock").exists()
+        assert "got a part of another process in it" in ask(tmp_path, shared=False)
+    assert not list(tmp_path.iterdir())
+    with one_writer(tmp_path, "a run"):
+        assert "got a run of process" in ask(tmp_path, shared=True)
+
+
+def ask(folder, *, shared):
+    """What another process is told that asks for a folder."""
+    words = [sys.executable, "-c", ASK, str(folder), *["shared"] * shared]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def test_a_file_has_one_writer_and_its_folder_stays_as_it_is(tmp_path):
+    path = tmp_path / "a.tsv"
+    with one_writer_of_file(path, "a table"):
+        message = "a.tsv: got a table of this process in it"
+        with pytest.raises(InputError, match=message), one_writer_of_file(path, "a table"):
+            pass
+        with one_writer_of_file(tmp_path / "b.tsv", "a table"):
+            pass
+    with one_writer_of_file(tmp_path / "none" / "a.tsv", "a table"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_file_of_anything_locks_nothing(tmp_path):

@@ -193,7 +193,8 @@ def _check_file(path: Path, about: dict) -> None:
 
 def _writer(folder: str | os.PathLike):
     folder = Path(folder)
-    return one_writer(folder.parent, f"the making of {folder.name}", f".{folder.name}.lock", True)
+    what = f"the making of {folder.name}"
+    return one_writer(folder.parent, what, f".{folder.name}.lock", wait=True)
 
 
 def _build(source, folder: Path, tokenizer: IsoCLRTokenizer) -> None:

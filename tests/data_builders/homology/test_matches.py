@@ -103,9 +103,25 @@ def test_one_species_of_two_without_a_match_is_an_error(tmp_path):
 def test_a_species_may_be_allowed_to_match_nothing(tmp_path):
     sources = [genome(tmp_path, "a", "human", HUMAN), genome(tmp_path, "b", "mouse", "Brca2")]
     homology = table(tmp_path, COMPARA.format(HUMAN, MOUSE))
-    grouping = Grouping(unmatched=("mouse",))
+    grouping = Grouping(unmatched=("Mus musculus",))  # any name of the species
     report = build(sources, tmp_path / "out", grouping, homology=homology)
     assert any("got none of the 1 genes of 'mouse'" in line for line in report["warnings"])
+
+
+def test_a_species_that_is_to_match_nothing_must_be_one_of_the_data(tmp_path):
+    sources = [genome(tmp_path, "a", "human", HUMAN), genome(tmp_path, "b", "mouse", MOUSE)]
+    homology = table(tmp_path, COMPARA.format(HUMAN, MOUSE))
+    message = "unmatched: got the species 'mose', wanted one of the data, such as mouse$"
+    with pytest.raises(InputError, match=message):
+        build(sources, tmp_path / "out", Grouping(unmatched=("human", "mose")), homology=homology)
+    with pytest.raises(InputError, match="unmatched: got human and no homology"):
+        build(sources, tmp_path / "out", Grouping(unmatched=("human",)))
+    rows = f"species\ttranscript_id\tgene_id\tsequence\nhuman\tt1\t{HUMAN}\tACGT\n"
+    (tmp_path / "t.tsv").write_text(rows)
+    named = [TableSource(tmp_path / "t.tsv")]  # its species are known once it is read
+    with pytest.raises(InputError, match="got the species 'rat', wanted .* human"):
+        build(named, tmp_path / "out", Grouping(unmatched=("rat",)), homology=homology)
+    assert not (tmp_path / "out").exists()
 
 
 def test_species_that_no_table_has(tmp_path):

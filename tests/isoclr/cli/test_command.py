@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import pytest
 import typer
 
+from data_builders.storage import one_writer, one_writer_of_file
 from isoclr import cli
 from isoclr.cli import COMMANDS, application, main
 from isoclr.cli.command import command_of
@@ -49,6 +50,46 @@ def test_every_command_has_help_and_an_example_that_it_takes(name, capsys):
 def test_every_option_has_help(name):
     for param in EVERY[name].params:
         assert param.help, f"{name}: {param.name}"
+
+
+WRITERS = {
+    name: option.metavar
+    for name, command in EVERY.items()
+    for option in command.params
+    if option.name == "output"
+}
+ENDINGS = {"report": ".html", "expression simulate": ".h5ad"}  # those of the others: .parquet
+BUILDS = ("build", "build-homologs", "build-interactions")  # lock it themselves: test_staging.py
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name not in BUILDS])
+def test_a_command_writes_into_no_output_that_another_writes(name, tmp_path, capsys):
+    is_folder = WRITERS[name] == "DIR"
+    held = "held" if is_folder else f"held{ENDINGS.get(name, '.parquet')}"
+    output = tmp_path / held
+    lines = "\n".join(EVERY[name].examples).replace("\\\n", " ").splitlines()
+    line = next((line for line in lines if "--output" in line), lines[0])
+    words = [*shlex.split(line.partition(" > ")[0])[1:], "--output", str(output)]
+    hold = one_writer if is_folder else one_writer_of_file
+    with hold(output, "a test"):
+        assert main(words) == 2
+        what = "a demo" if "demo" in name else f"'isoclr {name}'"
+        message = f"{held}: got {what} of this process in it, wanted one at a time"
+        assert message in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == [
+            held if is_folder else f".{held}.lock"
+        ]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [n for n, metavar in WRITERS.items() if metavar == "FILE"])
+def test_an_ending_that_no_command_writes_is_refused_first(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = "\n".join(EVERY[name].examples).replace("\\\n", " ").splitlines()
+    words = [*shlex.split(lines[0].partition(" > ")[0])[1:], "--output", "a.xyz"]
+    assert main(words) == 2
+    assert "a.xyz: got the ending '.xyz', wanted ." in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def run(function, *words):

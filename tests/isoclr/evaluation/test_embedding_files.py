@@ -86,7 +86,11 @@ def test_a_missing_cds_is_one_line_on_standard_error_and_json_is_alone_on_the_ot
 
 
 def test_the_format_is_that_of_the_suffix_unless_it_is_named():
-    assert format_of("x.h5ad") == "h5ad" and format_of("x") == format_of("x.pq") == "parquet"
+    assert format_of("x.h5ad") == "h5ad" and format_of("x.parquet") == "parquet"
+    for name in ("x", "x.pq", "parquet"):
+        with pytest.raises(InputError, match=f"{name}: got the ending .*wanted .parquet, .h5ad"):
+            format_of(name)
+        assert format_of(name, "npz") == "npz"
     assert format_of("x.h5ad", "npz") == "npz"
     with pytest.raises(InputError, match="format: got 'csv', wanted one of parquet, h5ad"):
         format_of("x", "csv")
