@@ -18,10 +18,12 @@ class CardFacts:
         encoder_prefix: of the names of the encoder's weights, beside which there may be heads.
         recipe_keys: that the card shows: those that decide the weights.
         architecture: what the card shows of the configuration.
-        language: of the sequences, as the Hub's search knows it: rna or protein; None: none.
+        language: of the sequences, as the Hub's search knows it: rna, protein or both; None: none.
         embedding: numbers of an embedding; None: it gives none.
+        width: of what it takes or gives, in words, where it gives no embedding; None: not said.
         longest: what limits the input, in words; None: nothing is said.
         citation: BibTeX of the paper whose method it is; None: none.
+        cited: what the citation is of.
         template: name of a Jinja template that extends `card_template.md` of `isoclr.hub` and fills
             its blocks (summary, usage, input, intended, limits, objective_text, held_out, data and
             more); None: that template as it is.
@@ -34,10 +36,12 @@ class CardFacts:
     encoder_prefix: str = "model."
     recipe_keys: Sequence[str] = ("steps", "batch_size", "learning_rate", "weight_decay", "seed")
     architecture: Mapping[str, Any] = field(default_factory=dict)
-    language: str | None = None
+    language: str | Sequence[str] | None = None
     embedding: int | None = None
+    width: str | None = None
     longest: str | None = None
     citation: str | None = None
+    cited: str = "The method"
     template: str | None = None
     template_folder: Path | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)

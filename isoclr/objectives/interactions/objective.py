@@ -36,6 +36,13 @@ _BEST = Path("checkpoints") / "best.safetensors"
 _POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
 _MOLECULES_FITTED = 20_000
 _MOLECULES = ("rna", "protein")
+_CITATION = """@inproceedings{matus2024rpiembeddor,
+  title = {{RNA-Protein Interaction Classification via Sequence Embeddings}},
+  author = {Matus, Dominika and others},
+  booktitle = {ICLR 2024 Workshop on Machine Learning for Genomics Explorations},
+  year = {2024},
+  url = {https://openreview.net/forum?id=04MgOkuPTo}
+}"""
 _SIDES = ("train", "validation", "test")
 
 
@@ -194,13 +201,33 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
         return CardFacts(
             tags=("rna", "protein", "rna-protein-interaction", "biology"),
             pipeline_tag="text-classification",
+            language=["rna", "protein"],
             encoder_prefix="rpi.",
             recipe_keys=(*keys, "weight_decay", "seed"),
             architecture={key: getattr(config, key) for key in shown},
+            width=" and ".join(
+                f"vectors of {getattr(config, f'{name}_size')} numbers of {of}"
+                for name, of in (("rna", "an RNA"), ("protein", "a protein"))
+            ),
+            longest=_longest(config),
+            citation=_CITATION,
+            cited="The task and its first network, of the design named attention",
             template="card.md",
             template_folder=Path(__file__).parent,
             variables={"config": config, "training": config.training or {}},
         )
+
+
+def _longest(config: RPIConfig) -> str:
+    """Say how long molecules may be."""
+    beyond = "cut" if config.long == "cut" else "read in windows"
+    said = []
+    for name, of in (("rna", "an RNA"), ("protein", "a protein")):
+        if getattr(config, f"{name}_embedder")["kind"] == "kmers":
+            said.append(f"all of {of}")
+        else:
+            said.append(f"{config.max_positions:,} vectors of {of}, what is longer is {beyond}")
+    return "; ".join(said)
 
 
 class InteractionLoss(nn.Module):

@@ -13,7 +13,13 @@ from data_builders.records import InputError
 from isoclr.evaluation.scores import METRICS
 from isoclr.hub.card import count_parameters, write_card
 from isoclr.hub.measure import measure
-from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
+from modeling_isoclr import (
+    IsoCLRConfig,
+    IsoCLRForPreTraining,
+    IsoCLRModel,
+    RPIConfig,
+    RPIForSequenceClassification,
+)
 
 
 @pytest.fixture
@@ -260,9 +266,22 @@ def test_speed_and_memory_are_measured_and_shown(folder):
         write_card(folder)
 
 
+@pytest.mark.slow
+def test_pairs_are_measured_by_the_length_of_their_rna(tmp_path):
+    spec = {"kind": "kmers", "size": 21}
+    config = RPIConfig(design="bilinear", hidden_size=4, protein_embedder=spec)
+    RPIForSequenceClassification(config).save_pretrained(tmp_path)
+    found = measure(tmp_path, lengths=(4000, 8000))
+    assert found["unit"] == "pairs" and found["other_length"] == 400
+    assert [(row["length"], row["batch"]) for row in found["rows"]] == [(4000, 12), (8000, 6)]
+    assert all(row["per_second"] > 1 and row["peak_bytes"] > 5e7 for row in found["rows"])
+    assert 0 <= found["busy"] <= 1
+    assert json.loads((tmp_path / "measured.json").read_text()) == found
+
+
 def test_what_cannot_be_measured_is_one_line(folder):
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(
-        InputError, match="model_type: got 'bert', wanted one of isoclr, isoclr_expression"
+        InputError, match="model_type: got 'bert', wanted one of isoclr, isoclr_expression, rpi"
     ):
         measure(folder)
