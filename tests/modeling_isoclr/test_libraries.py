@@ -1,5 +1,8 @@
 """What other libraries make of the models: each is run as it is, where it is installed."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -113,6 +116,45 @@ def test_deeplift_accounts_for_all_of_the_difference(pooling):
     difference = (model(tracks) - model(unknown)).item()
     assert abs(difference) > 0.1
     assert found.sum().item() == pytest.approx(difference, rel=1e-9)
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "EMBEDDING.md"
+
+
+def guide_to(what):
+    """The block of Python in the guide that has these words."""
+    blocks = re.findall("^```python\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = (block for block in blocks if what in block)
+    return block
+
+
+def assert_session_gives_what_the_model_does(path, model, *inputs):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for each in inputs:
+        expected = model(**each)
+        found = session.run(None, {name: value.numpy() for name, value in each.items()})
+        for name, one in zip(("last_hidden_state", "pooler_output"), found, strict=True):
+            whole = expected[name]
+            scale = whole.abs().max().item()
+            torch.testing.assert_close(torch.from_numpy(one), whole, rtol=0, atol=1e-5 * scale)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "pooling"),
+    [("torch.onnx", "stages"), ("torch.onnx", "regions"), ("OnnxConfig", "stages")],
+)
+def test_the_guide_to_onnx(what, pooling, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+    if what == "OnnxConfig":
+        pytest.importorskip("optimum.exporters.onnx", exc_type=ImportError)  # wants transformers 4
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = trained_like(IsoCLRModel(tiny(pooling=pooling)))
+    exec(guide_to(what), {"model": model, "batch": batch(48, 40)})
+    others = batch(33), batch(97, 50, 9), batch(64, 64, 31, 1, 2)
+    assert_session_gives_what_the_model_does(tmp_path / "model.onnx", model, *others)
 
 
 class Positional(nn.Module):
