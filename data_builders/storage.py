@@ -212,8 +212,9 @@ def _holder(path: Path, what: str) -> str:
     """Say who holds a lock; `what` stands in where its file does not say."""
     try:
         about = json.loads(path.read_text())
-        return (
-            f"{about['what']} of process {about['pid']} on {about['host']} since {about['since']}"
-        )
+        who = "another process"
+        if "pid" in about:
+            who = f"process {about['pid']} on {about['host']} since {about['since']}"
+        return f"{about['what']} of {who}"
     except (OSError, ValueError, KeyError, TypeError):
         return f"{what} of another process"

@@ -29,8 +29,9 @@ ASK = """
 import sys
 from data_builders.records import InputError
 from data_builders.storage import one_writer
+shared = len(sys.argv) > 2
 try:
-    with one_writer(sys.argv[1], "a part", shared=len(sys.argv) > 2):
+    with one_writer(sys.argv[1], "a part" if shared else "a run", shared=shared):
         print("held")
 except InputError as error:
     print(error)
