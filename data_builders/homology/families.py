@@ -118,7 +118,7 @@ def read_family_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
     Raises:
         InputError: as `read_families`.
     """
-    for path in _files(Path(folder)):
+    for path in family_files(folder):
         try:
             file = pq.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
@@ -210,7 +210,13 @@ def _condensed(family: HomologFamily) -> np.ndarray | None:
     return np.asarray(family.distances, np.float32)[upper]
 
 
-def _files(folder: Path) -> list[Path]:
+def family_files(folder: str | os.PathLike) -> list[Path]:
+    """Return the Parquet files of a dataset, in order, after checking that all are there.
+
+    Raises:
+        InputError: no files, one missing, others beside them, or an interrupted build.
+    """
+    folder = Path(folder)
     if left := unfinished(folder):
         raise InputError(
             f"{left[0]}: got a dataset that an interrupted build did not move into place, "

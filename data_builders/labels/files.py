@@ -64,6 +64,14 @@ def write_label_set(labels: LabelSet, path: str | os.PathLike) -> None:
     partial.replace(path)
 
 
+def is_label_set(path: str | os.PathLike) -> bool:
+    """Whether a file is one that `write_label_set` wrote."""
+    try:
+        return _METADATA in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
 def read_label_set(path: str | os.PathLike) -> LabelSet:
     """Read what `write_label_set` wrote.
 

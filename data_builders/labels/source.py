@@ -7,7 +7,7 @@ from typing import cast
 
 from data_builders.groups.parquet import read_groups
 from data_builders.homology.homologous_genes import read_homology
-from data_builders.labels.files import read_label_set
+from data_builders.labels.files import is_label_set, read_label_set
 from data_builders.labels.label_set import Join, LabelSet, read_labels
 from data_builders.labels.tasks import read_task
 from data_builders.records import InputError
@@ -19,7 +19,8 @@ class LabelSource:
 
     Attributes:
         path: a label set that `isoclr labels` wrote; or with `task` or `label` a table.
-        task: the name of a downstream task whose files `path` is one of, see `read_task`.
+        task: the name of a downstream task whose files `path` is one of, see `read_task`; of a
+            label set, what it is of.
         label: the table's column; with a task it stands for the task's own.
         isoform_groups: folder of the transcripts, when the table does not carry them.
         homology: for `read_homology`, when it does.
@@ -41,8 +42,10 @@ class LabelSource:
             InputError: as in `read_label_set`, `read_task` and `read_labels`; isoform groups or
                 homology for a label set, which has its own.
         """
-        if self.task is None and self.label is None:
-            if self.isoform_groups is not None or self.homology is not None:
+        alone = self.isoform_groups is None and self.homology is None
+        is_set = self.task is not None and alone and is_label_set(self.path)
+        if self.label is None and (self.task is None or is_set):
+            if not alone:
                 raise InputError(
                     f"{self.path}: got isoform groups or homology, wanted the label's column or a "
                     "task with them"

@@ -12,6 +12,9 @@ def head(
     labels: Labels,
     output: Annotated[str, Option(metavar="DIR", help="folder of the head, which gives its name")],
     model: Model = DEFAULT_MODEL,
+    terms: Annotated[
+        int | None, Option(help="of labels with many classes, predict the most frequent alone")
+    ] = None,
     with_encoder: Annotated[
         bool,
         Option(
@@ -26,9 +29,12 @@ def head(
 
     Example:
     isoclr head --labels half_life.parquet --output my-head
+    isoclr head --task go-mf --labels go.parquet --terms 10 --output go-mf
     """
     from isoclr.evaluation.fit_head import make_head
     from isoclr.evaluation.heads import table_of
 
-    made = make_head(labels.made(homology), Path(output), model=model, with_encoder=with_encoder)
+    made = make_head(
+        labels.made(homology), Path(output), model=model, terms=terms, with_encoder=with_encoder
+    )
     print(table_of([made]))

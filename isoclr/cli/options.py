@@ -254,6 +254,25 @@ def pair_of(separator: str, example: str):
     return parse
 
 
+Part = Annotated[
+    tuple | None,
+    Option(
+        metavar="A-B",
+        parser=pair_of("-", "A-B, such as 67-100"),
+        help="groups by a hash of their name, in percent, such as 67-100; without it, all",
+    ),
+]
+Coding = Annotated[bool, Option("--coding", help="transcripts with a CDS alone")]
+Longest = Annotated[int | None, Option(metavar="NT", help="leave longer transcripts out")]
+
+
+def group_choice(part: tuple[int, int] | None, coding: bool, longest: int | None):
+    """Return the `GroupChoice` of the three options."""
+    from data_builders.groups.choice import GroupChoice
+
+    return GroupChoice(part=part or (0, 100), coding=coding, longest=longest)
+
+
 def seeds(n: int) -> tuple[int, ...]:
     """Return the first `n` seeds of label splits."""
     from data_builders.labels.splits import SEEDS

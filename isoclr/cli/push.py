@@ -11,7 +11,8 @@ from isoclr.shipped import DEFAULT_MODEL
 
 def push(
     folder: Annotated[
-        str | None, typer.Argument(help="model that train.py wrote, isoform groups, or pairs")
+        str | None,
+        typer.Argument(help="model that train.py wrote, isoform groups, families, or pairs"),
     ] = None,
     repo: Annotated[
         str | None, typer.Argument(help="owner/name on the Hub; made when there is none")
@@ -39,6 +40,7 @@ def push(
     isoclr push --space OWNER/NAME
     """
     from isoclr.hub.dataset import is_dataset, push_dataset
+    from isoclr.hub.families import is_families, push_families
     from isoclr.hub.interactions import is_interactions, push_interactions
     from isoclr.hub.push import push as push_model
     from isoclr.hub.space import push_space
@@ -52,5 +54,6 @@ def push(
     if folder is None or repo is None:
         raise InputError("wanted FOLDER and REPO, or --space OWNER/NAME")
     share = push_dataset if is_dataset(folder) else push_model
+    share = push_families if is_families(folder) else share
     share = push_interactions if is_interactions(folder) else share
     print(share(folder, repo, private, revision=revision, create_pr=create_pr))

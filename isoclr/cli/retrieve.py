@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import Groups, Model, Option, SampleSeed
+from isoclr.cli.options import (
+    Coding,
+    Groups,
+    Longest,
+    Model,
+    Option,
+    Part,
+    SampleSeed,
+    group_choice,
+)
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -14,11 +23,15 @@ def retrieve(
     queries: Annotated[int, Option(help="of each type of pair")] = 1000,
     candidates: Annotated[int, Option(help="transcripts to search")] = 10_000,
     seed: SampleSeed = 0,
+    part: Part = None,
+    coding: Coding = False,
+    longest: Longest = None,
 ) -> None:
     """Rank transcripts by similarity: do isoforms and homologs come first?
 
     Example:
     isoclr retrieve --groups groups --output retrieve
+    isoclr retrieve --groups groups --part 67-100 --coding --longest 3000 --output retrieve
     """
     from isoclr.evaluation.retrieve import retrieve_model
 
@@ -29,5 +42,6 @@ def retrieve(
         queries=queries,
         candidates=candidates,
         seed=seed,
+        choice=group_choice(part, coding, longest),
     )
     print(result.table())

@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import Groups, Model, Option, SampleSeed
+from isoclr.cli.options import (
+    Coding,
+    Groups,
+    Longest,
+    Model,
+    Option,
+    Part,
+    SampleSeed,
+    group_choice,
+)
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -16,6 +25,9 @@ def search_axes(
     size: Annotated[int, Option(help="numbers of a vector")] = 256,
     transcripts: Annotated[int, Option(help="to fit to, at most")] = 20_000,
     seed: SampleSeed = 0,
+    part: Part = None,
+    coding: Coding = False,
+    longest: Longest = None,
 ) -> None:
     """Fit a model's axes of search to isoform groups, for isoclr neighbours and retrieve.
 
@@ -25,6 +37,12 @@ def search_axes(
     from isoclr.evaluation.search import make_search_axes
 
     axes, count = make_search_axes(
-        model, groups, Path(output), size=size, transcripts=transcripts, seed=seed
+        model,
+        groups,
+        Path(output),
+        size=size,
+        transcripts=transcripts,
+        seed=seed,
+        choice=group_choice(part, coding, longest),
     )
     print(f"{output}: vectors of {axes.axes.shape[1]} numbers, fitted to {count:,} groups")

@@ -26,7 +26,7 @@ from isoclr.evaluation.embeddings import model_names
 from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, word_frequencies
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.probe import fingerprint, probe, write_probe
-from isoclr.evaluation.terms import frequent_terms
+from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.pretrained import load_model
 from isoclr.progress import progress
 from isoclr.tokens import tokenize
@@ -86,11 +86,7 @@ def probe_coding(
     labelled, skipped = coding_rows(read_label_set(labels))
     if labelled.task == MULTILABEL:
         columns = frequent_terms(labelled, options.terms, max_share=options.max_share)
-        labelled = replace(
-            labelled,
-            targets=labelled.targets[:, columns],
-            classes=tuple(labelled.classes[column] for column in columns),
-        )
+        labelled = of_terms(labelled, columns)
     features = coding_features(model_names(models), labelled.transcripts, options.kmers)
     splits = make_splits(labelled, seeds=options.seeds)
     about = {"fingerprint": fingerprint(features, labelled, "homology")}

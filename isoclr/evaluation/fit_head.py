@@ -27,6 +27,7 @@ from isoclr.evaluation.heads import (
     write_head,
 )
 from isoclr.evaluation.linear import Linear
+from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
@@ -108,6 +109,7 @@ def make_head(
     *,
     model: str | os.PathLike = DEFAULT_MODEL,
     name: str | None = None,
+    terms: int | None = None,
     with_encoder: bool = False,
 ) -> Head:
     """Fit a head to labels and write it: what `isoclr head` does.
@@ -117,6 +119,8 @@ def make_head(
         output: folder to write into: `head.json`, `head.safetensors`, `held_out.png`.
         model: as `load_model` takes it.
         name: of the head; None: that of the folder.
+        terms: of labels with many classes, how many to predict, as `frequent_terms` chooses them;
+            None: all.
         with_encoder: write the encoder too, with the head as its classification head, so that
             AutoModelForSequenceClassification loads the folder.
 
@@ -125,6 +129,8 @@ def make_head(
     """
     encoder, tokenizer = load_model(model)
     labels = source.read()
+    if terms is not None:
+        labels = of_terms(labels, frequent_terms(labels, terms))
     embeddings = embed_transcripts(encoder, tokenizer, labels.transcripts)
     task = TASKS.get(source.task or "")
     head, results = fit_head(

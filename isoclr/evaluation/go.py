@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_builders.labels.files import read_label_set
@@ -17,6 +17,7 @@ from isoclr.evaluation.terms import (
     Separation,
     frequent_terms,
     map_genes,
+    of_terms,
     separate,
     single_term_genes,
     terms_at_level,
@@ -82,20 +83,16 @@ def go_model(
     output.mkdir(parents=True, exist_ok=True)
     separation.to_json(output / "go.json")
     plot_terms(separation, maps, term, output / "go.png")
-    of_terms = replace(
-        labelled,
-        targets=labelled.targets[:, columns],
-        classes=tuple(labelled.classes[column] for column in columns),
-    )
+    chosen = of_terms(labelled, columns)
     log = None
     if options.saluki:
-        about = {"fingerprint": fingerprint(features, of_terms, "homology")}
+        about = {"fingerprint": fingerprint(features, chosen, "homology")}
         log = RunLog(output / "runs.jsonl", about)
     results = probe(
         features,
-        of_terms,
-        make_splits(of_terms, seeds=options.seeds),
-        predictors=control_predictors(features, of_terms.transcripts, options.saluki),
+        chosen,
+        make_splits(chosen, seeds=options.seeds),
+        predictors=control_predictors(features, chosen.transcripts, options.saluki),
         log=log,
     )
     write_probe(results, output)

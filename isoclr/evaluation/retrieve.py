@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from data_builders.cells import safe_cell, safe_cells
-from data_builders.groups.parquet import read_groups
+from data_builders.groups.choice import EVERY, GroupChoice
 from data_builders.names import taxon
-from data_builders.records import InputError, Transcript
+from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import model_names
@@ -72,7 +72,12 @@ class PairSample:
 
 
 def draw_pairs(
-    folder: str | os.PathLike, *, queries: int = 1000, candidates: int = 10_000, seed: int = 0
+    folder: str | os.PathLike,
+    *,
+    queries: int = 1000,
+    candidates: int = 10_000,
+    seed: int = 0,
+    choice: GroupChoice = EVERY,
 ) -> PairSample:
     """Draw pairs of every type, and others to hide their partners among.
 
@@ -86,6 +91,7 @@ def draw_pairs(
         candidates: transcripts of the sample; what the pairs leave is filled with others, uniform
             over the data. Never fewer than the pairs need.
         seed: of all draws.
+        choice: of the groups and their transcripts.
 
     Raises:
         InputError: a number that is not positive, or no pair of any type.
@@ -93,7 +99,7 @@ def draw_pairs(
     for name, value in (("queries", queries), ("candidates", candidates)):
         if value < 1:
             raise InputError(f"{name}: got {value}, wanted at least 1")
-    groups, species, genes, sequences = _index(folder)
+    groups, species, genes, sequences = _index(choice.read(folder), folder)
     bounds = np.searchsorted(groups, np.arange(groups[-1] + 2))
     several = np.flatnonzero(np.diff(bounds) > 1)
     drawn = []
@@ -124,7 +130,7 @@ def draw_pairs(
     others = rng.permutation(np.flatnonzero(~chosen))
     chosen[others[: max(candidates - chosen.sum(), 0)]] = True
     rows = np.flatnonzero(chosen)
-    every = (t for group in read_groups(folder) for t in group.transcripts)
+    every = (t for group in choice.read(folder) for t in group.transcripts)
     return PairSample(
         tuple(t for t, wanted in zip(every, chosen, strict=True) if wanted),
         groups[rows],
@@ -135,11 +141,11 @@ def draw_pairs(
     )
 
 
-def _index(folder) -> np.ndarray:
+def _index(chosen: Iterable[IsoformGroup], folder) -> np.ndarray:
     """Group, species, gene and sequence of every transcript, as numbers: (4, transcripts)."""
     codes: tuple[dict, dict] = {}, {}
     rows = []
-    for number, group in enumerate(read_groups(folder)):
+    for number, group in enumerate(chosen):
         for t in group.transcripts:
             name = taxon(t.species)  # two names of a species are no orthologs
             species = codes[0].setdefault(name, len(codes[0]))
@@ -357,6 +363,7 @@ def retrieve_model(
     queries: int = 1000,
     candidates: int = 10_000,
     seed: int = 0,
+    choice: GroupChoice = EVERY,
 ) -> Retrieval:
     """Measure retrieval by a model, its encoder with random weights, and frequencies of words.
 
@@ -371,9 +378,10 @@ def retrieve_model(
         queries: as in `draw_pairs`.
         candidates: as in `draw_pairs`.
         seed: as in `draw_pairs`, and of the random weights.
+        choice: as in `draw_pairs`.
     """
     encoder, tokenizer = load_model(model)
-    sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed)
+    sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed, choice=choice)
     (own,) = model_names([model])
     encoders = {own: encoder, RANDOM: untrained(encoder.config, seed)}
     embeddings = {}

@@ -1,7 +1,7 @@
 """Search among transcripts: axes in which plain cosine finds relatives, and nearest neighbours."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from scipy.linalg import eigh
 from sklearn.neighbors import NearestNeighbors
 
-from data_builders.groups.parquet import read_groups
-from data_builders.records import InputError, Transcript
+from data_builders.groups.choice import EVERY, GroupChoice
+from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.storage import respect_umask
 from isoclr.evaluation.discriminants import covariance_within
 from isoclr.evaluation.embed import embed_transcripts
@@ -177,6 +177,7 @@ def make_search_axes(
     size: int = 256,
     transcripts: int = 20_000,
     seed: int = 0,
+    choice: GroupChoice = EVERY,
 ) -> tuple[SearchAxes, int]:
     """Fit axes to isoform groups and write them into a model's folder.
 
@@ -187,6 +188,7 @@ def make_search_axes(
         size: of the vectors.
         transcripts: how many are enough, one of each gene, groups in random order.
         seed: of the draws.
+        choice: of the groups; `isoclr retrieve` measures the axes on others.
 
     Returns:
         The axes, and how many groups they were fitted to.
@@ -195,7 +197,7 @@ def make_search_axes(
         InputError: as `load_model`, `read_groups` and `fit_search_axes`.
     """
     encoder, tokenizer = load_model(model)
-    chosen, groups = draw_genes(folder, transcripts, seed)
+    chosen, groups = draw_genes(choice.read(folder), transcripts, seed)
     embeddings = embed_transcripts(encoder, tokenizer, chosen)
     axes = fit_search_axes(embeddings, groups, size, search_columns(encoder.config))
     axes = replace(axes, encoder=weights_digest(encoder))
@@ -205,7 +207,7 @@ def make_search_axes(
 
 
 def draw_genes(
-    folder: str | os.PathLike, transcripts: int, seed: int
+    read: Iterable[IsoformGroup], transcripts: int, seed: int
 ) -> tuple[list[Transcript], np.ndarray]:
     """Draw a transcript of each gene of groups that have several genes, groups in random order.
 
@@ -213,7 +215,7 @@ def draw_genes(
     differ in for what tells groups apart.
 
     Args:
-        folder: of isoform groups.
+        read: isoform groups.
         transcripts: how many are enough; the group that would exceed it ends the draw.
         seed: of the draws.
 
@@ -222,7 +224,7 @@ def draw_genes(
     """
     rng = np.random.default_rng(seed)
     several = []
-    for group in read_groups(folder):
+    for group in read:
         genes: dict[tuple[str, str], list[Transcript]] = {}
         for transcript in group.transcripts:
             genes.setdefault((transcript.species, transcript.gene_id), []).append(transcript)

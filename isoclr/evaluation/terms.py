@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -41,6 +41,20 @@ def frequent_terms(labels: LabelSet, terms: int = 10, *, max_share: float = 0.1)
     _check(labels)
     narrow = np.flatnonzero(labels.targets.mean(axis=0) <= max_share)
     return _choose(labels, narrow, terms, f"terms of at most {max_share:.0%} of the genes")
+
+
+def of_terms(labels: LabelSet, columns: Sequence[int]) -> LabelSet:
+    """Return the labels of some classes alone, in the order given.
+
+    Args:
+        labels: with classes.
+        columns: of the targets.
+    """
+    return replace(
+        labels,
+        targets=labels.targets[:, list(columns)],
+        classes=tuple(labels.classes[column] for column in columns),
+    )
 
 
 def terms_at_level(

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -187,6 +187,58 @@ def _reports_there(
         )
         for match in matches
     }
+
+
+def upload_files(
+    files: Mapping[str, Path | bytes],
+    repo: str,
+    message: str,
+    *,
+    ours: str,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload the files of one dataset, as one commit; what an earlier push left behind goes.
+
+    Args:
+        files: path in the repository -> what it holds.
+        repo: `owner/name`, or `name` of the user who is logged in.
+        message: of the commit.
+        ours: a regular expression of the paths that are removed where `files` lacks them.
+        private: a new repository is seen by its owner alone; an existing one must be private.
+        revision: branch that the commit goes to, made from main if absent; None: main.
+        create_pr: propose the commit as a pull request instead.
+
+    Returns:
+        The repository's URL; of a pull request, its own.
+
+    Raises:
+        InputError: a public repository where a private one was asked for, or a Hub that refuses.
+    """
+    api = HfApi()
+
+    def attempt() -> str:
+        url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
+        info = api.dataset_info(url.repo_id, revision=revision)
+        present = {file.rfilename for file in info.siblings or ()}
+        stale = sorted(path for path in present - files.keys() if re.fullmatch(ours, path))
+        done = api.create_commit(
+            url.repo_id,
+            [
+                *(CommitOperationAdd(path, content) for path, content in files.items()),
+                *(CommitOperationDelete(path) for path in stale),
+            ],
+            commit_message=message,
+            repo_type="dataset",
+            revision=revision,
+            create_pr=create_pr,
+            parent_commit=info.sha,
+        )
+        return str(done.pr_url or url)
+
+    with hub_errors(repo, api.endpoint):
+        return retry(attempt, api.endpoint)
 
 
 def retry(attempt: Callable[[], str], endpoint: str) -> str:

@@ -35,10 +35,11 @@ def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:
 
 
 def _rendered(repository: str, reports: dict[str, dict]) -> str:
+    groups = sum(report["dataset"]["groups"] for report in reports.values())
     data = DatasetCardData(
         pretty_name=repository.split("/")[-1],
         tags=["isoclr", "rna", "isoforms", "biology", "genomics"],
-        size_categories=[_size(sum(report["dataset"]["groups"] for report in reports.values()))],
+        size_categories=[size_category(groups)],
         configs=[
             {
                 "config_name": config,
@@ -64,7 +65,7 @@ def _reasons(found: dict[str, int]) -> str:
     return "; ".join(f"{count:,} {reason}" for reason, count in found.items())
 
 
-def _size(groups: int) -> str:
+def size_category(groups: int) -> str:
     """What the Hub calls a dataset of so many rows."""
     return _SIZES[min(max(len(str(groups)) - 3, 0), len(_SIZES) - 1)]
 

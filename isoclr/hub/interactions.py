@@ -1,15 +1,12 @@
 """Sharing a set of RNA–protein pairs: what `isoclr build-interactions` wrote, on the Hub."""
 
 import os
+import re
 from pathlib import Path
-
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from data_builders.interactions.dataset import FILES, REPORT, read_interactions
 from data_builders.records import InputError
-from isoclr.hub.dataset import retry
-from isoclr.hub.push import open_repository
-from isoclr.repositories import hub_errors
+from isoclr.hub.dataset import upload_files
 
 _FIGURE = "report.png"
 _CARD = "README.md"
@@ -47,25 +44,12 @@ def push_interactions(
                 f"{folder / name}: got no such file, or a link, wanted what isoclr "
                 "build-interactions wrote"
             )
-    api = HfApi()
-
-    def attempt() -> str:
-        url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
-        info = api.dataset_info(url.repo_id, revision=revision)
-        stale = {file.rfilename for file in info.siblings or ()} & {_FIGURE} - set(names)
-        done = api.create_commit(
-            url.repo_id,
-            [
-                *(CommitOperationAdd(name, folder / name) for name in names),
-                *(CommitOperationDelete(name) for name in stale),
-            ],
-            commit_message="Upload RNA–protein pairs",
-            repo_type="dataset",
-            revision=revision,
-            create_pr=create_pr,
-            parent_commit=info.sha,
-        )
-        return str(done.pr_url or url)
-
-    with hub_errors(repo, api.endpoint):
-        return retry(attempt, api.endpoint)
+    return upload_files(
+        {name: folder / name for name in names},
+        repo,
+        "Upload RNA–protein pairs",
+        ours=re.escape(_FIGURE),
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+    )

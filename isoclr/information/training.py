@@ -121,7 +121,7 @@ _CONVOLUTIONAL = {
     },
     "steps": 300,
     "batch_size": 256,
-    "learning_rate": 0.003,
+    "learning_rate": 0.01,
 }
 
 

@@ -25,6 +25,8 @@ def test_a_label_set_a_table_and_a_task_give_the_same_labels(
 ):
     write_label_set(labels, tmp_path / "labels.parquet")
     assert same(LabelSource(path=tmp_path / "labels.parquet").read(), labels)
+    told = LabelSource(path=tmp_path / "labels.parquet", task="half-life-human")
+    assert same(told.read(), labels)
     table = {"path": clade.half_life, "isoform_groups": groups_folder}
     assert same(LabelSource(**table, label="half_life").read(), labels)
     task = {"task": "half-life-human", "species": clade.species[0]}

@@ -67,7 +67,7 @@ def transcripts_of(genes):
 
 
 def test_axes_are_fitted_to_one_transcript_of_each_gene(groups_folder):
-    chosen, numbers = search.draw_genes(groups_folder, 10_000, seed=0)
+    chosen, numbers = search.draw_genes(read_groups(groups_folder), 10_000, seed=0)
     genes = [(t.species, t.gene_id) for t in chosen]
     assert len(set(genes)) == len(genes)
     of_group = {}
@@ -77,7 +77,7 @@ def test_axes_are_fitted_to_one_transcript_of_each_gene(groups_folder):
     assert {gene for gene, (_, n) in of_group.items() if n > 1} == set(genes)
     names = [of_group[gene][0] for gene in genes]
     assert len(set(zip(names, numbers, strict=True))) == len(set(names)) == len(set(numbers))
-    few, _ = search.draw_genes(groups_folder, 9, seed=0)
+    few, _ = search.draw_genes(read_groups(groups_folder), 9, seed=0)
     assert few == chosen[: len(few)] and 0 < len(few) <= 9
 
 
