@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 from data_builders.records import InputError
 from data_builders.text import read_json
+from isoclr.model_folder import HEADS
 from isoclr.progress import progress as progress_bar
 from isoclr.statistics import aligned
 from isoclr.training.yaml_file import read_yaml
@@ -55,7 +56,8 @@ def reproduce(
 
     `results/commands.yaml` of the model maps each result's folder to lines of `isoclr`, in which
     {model}, {data} and {output} stand for folders; after "slow:" lines that train networks for
-    hours. Results whose commands were run to their end by an earlier call are not run again.
+    hours. `heads/NAME` is a head, which lies beside the results. Results whose commands were run to
+    their end by an earlier call are not run again.
 
     Args:
         model: folder of the model.
@@ -86,7 +88,7 @@ def reproduce(
         made = output / name
         places = {"model": model.resolve(), "data": data.resolve(), "output": made.resolve()}
         _run(_lines(commands[name], slow, f"{path}: {name}"), places, made)
-        found += list(_compared(model / "results" / name, made))
+        found += list(_compared(_folder(model, name), made))
     return found
 
 
@@ -102,6 +104,11 @@ def table_of(found: Sequence[Comparison]) -> str:
     ]
     more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
     return "\n".join([aligned(lines), *differing[:_SHOWN], *more])
+
+
+def _folder(model: Path, name: str) -> Path:
+    """Where the result of a name lies in a model's folder."""
+    return model / name if name.startswith(f"{HEADS}/") else model / "results" / name
 
 
 def _lines(commands, slow: bool, where: str) -> list[str]:
