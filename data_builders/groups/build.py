@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,7 +150,10 @@ def build(
 
 
 def group_sources(
-    sources: Sequence[Source], homology: Homology | None = None, tally: Tally | None = None
+    sources: Sequence[Source],
+    homology: Homology | None = None,
+    tally: Tally | None = None,
+    unmatched: Collection[str] = (),
 ) -> tuple[Iterator[IsoformGroup], Mapping[tuple[str, str], str]]:
     """Return the groups that `build` would write, merged across species, and gene symbols.
 
@@ -158,11 +161,12 @@ def group_sources(
         sources: as in `build`.
         homology: what the groups go by; None: they are genes.
         tally: where transcripts, and what the readers skip and change, are counted.
+        unmatched: species of which the homology may know no gene.
 
     Returns:
         The groups, and (species, gene_id) -> symbol, which is filled when the first group comes.
         After the last group an `InputError` is raised as by `build` if the homology knows no gene
-        of a species that it has.
+        of another species that it has.
     """
     tally = Tally() if tally is None else tally
     names = GeneNames(homology=homology)
@@ -174,7 +178,7 @@ def group_sources(
             for table in group_tables(transcripts, workspace, matches=matches, names=names):
                 yield from groups_of_table(table)
         if matches is not None:
-            matches.check()
+            matches.check(unmatched=unmatched)
 
     return groups(), names.symbols
 

@@ -4,7 +4,15 @@ import sys
 from typing import Annotated, Literal
 
 from isoclr.cli.command import LOCKS_OUTPUT
-from isoclr.cli.options import Homology, Option, Registry, Sources, pair_of, print_reasons
+from isoclr.cli.options import (
+    Homology,
+    Option,
+    Registry,
+    Sources,
+    Unmatched,
+    pair_of,
+    print_reasons,
+)
 
 
 def build(
@@ -24,13 +32,7 @@ def build(
             "principal), without one and with 'longest' that with the longest CDS; none: all"
         ),
     ] = None,
-    unmatched: Annotated[
-        str | None,
-        Option(
-            metavar="NAME,...",
-            help="species of which a homology table may know no gene; without, that is an error",
-        ),
-    ] = None,
+    unmatched: Unmatched = None,
     shard: Annotated[
         tuple | None,
         Option(
@@ -59,7 +61,7 @@ def build(
             merge=merge,
             max_length=max_length,
             select=select,
-            unmatched=tuple(unmatched.split(",")) if unmatched else (),
+            unmatched=unmatched or (),
         ),
         homology=homology.made(),
         shard=shard,

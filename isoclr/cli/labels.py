@@ -7,7 +7,7 @@ import typer
 
 from data_builders.records import InputError
 from isoclr.cli.command import Endings
-from isoclr.cli.options import Homology, Option, Sources, print_reasons
+from isoclr.cli.options import Homology, Option, Sources, Unmatched, print_reasons
 
 _TABLE = "table"
 
@@ -36,6 +36,7 @@ def labels(
     ] = None,
     obo: Annotated[str | None, Option(metavar="FILE", help="ontology; FILE is a GAF then")] = None,
     min_genes: Annotated[int | None, Option(help="a GO term's fewest genes; 1 by default")] = None,
+    unmatched: Unmatched = None,
 ) -> None:
     r"""Write a label set of a downstream task: transcripts, homology groups and labels.
 
@@ -53,7 +54,7 @@ def labels(
     from data_builders.text import Tally
 
     tally = Tally(strict=sources.strict)
-    join = _transcripts_to_join(groups, sources, homology, tally)
+    join = _transcripts_to_join(groups, sources, homology, tally, unmatched or ())
     if task != _TABLE:
         if kind is not None:
             raise InputError(f"--kind {kind}: wanted none, {task} has its own")
@@ -76,7 +77,9 @@ def labels(
     print_reasons(tally)
 
 
-def _transcripts_to_join(groups: str | None, sources: Sources, homology: Homology, tally):
+def _transcripts_to_join(
+    groups: str | None, sources: Sources, homology: Homology, tally, unmatched
+):
     """Return where labels find their transcripts and groups, as a `Join`."""
     from data_builders.groups.build import group_sources
     from data_builders.groups.parquet import read_groups
@@ -94,5 +97,5 @@ def _transcripts_to_join(groups: str | None, sources: Sources, homology: Homolog
     known = None if tables is None else read_homology(tables)
     if not sources.begun:
         return Join(species=species, homology=known)
-    found, symbols = group_sources(sources.made(species), known, tally)
+    found, symbols = group_sources(sources.made(species), known, tally, unmatched)
     return Join(species=species, isoform_groups=found, gene_symbols=symbols)

@@ -273,6 +273,16 @@ def group_choice(part: tuple[int, int] | None, coding: bool, longest: int | None
     return GroupChoice(part=part or (0, 100), coding=coding, longest=longest)
 
 
+Unmatched = Annotated[
+    tuple | None,
+    Option(
+        metavar="NAME,...",
+        parser=lambda names: tuple(names.split(",")),
+        help="species of which a homology table may know no gene; without, that is an error",
+    ),
+]
+
+
 def seeds(n: int) -> tuple[int, ...]:
     """Return the first `n` seeds of label splits."""
     from data_builders.labels.splits import SEEDS
