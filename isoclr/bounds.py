@@ -50,17 +50,22 @@ def estimate(batch_means: Sequence[float] | np.ndarray) -> Estimate:
     return Estimate(float(values.mean()), float(spread))
 
 
-def info_nce(scores: np.ndarray) -> np.ndarray:
+def info_nce(scores: np.ndarray, *, rows_alone: bool = False) -> np.ndarray:
     """Return log n minus the cross-entropy of finding the partner, the mean of both directions.
 
     Args:
         scores: (n, n).
+        rows_alone: of each x among all y, not the other way. A critic that is told the band of a
+            pair was trained with one scale a row, and free of an offset of each: its columns are
+            not what it was trained to tell apart.
 
     Returns:
         (n,), one a pair.
     """
     found = np.diagonal(scores)
-    normaliser = (logsumexp(scores, axis=1) + logsumexp(scores, axis=0)) / 2
+    normaliser = logsumexp(scores, axis=1)
+    if not rows_alone:
+        normaliser = (normaliser + logsumexp(scores, axis=0)) / 2
     return np.log(len(scores)) + found - normaliser
 
 

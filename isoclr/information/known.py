@@ -140,6 +140,7 @@ def bounds(
     calibration: Sequence[np.ndarray] | None = None,
     *,
     seed: int = 0,
+    rows_alone: bool = False,
 ) -> Bounds:
     """Return the bounds of batches of scores.
 
@@ -148,6 +149,7 @@ def bounds(
         calibration: scores of other batches, which calibrate NWJ; None: the scores are log density
             ratios as they are.
         seed: of the permuted control.
+        rows_alone: as in `info_nce`.
     """
     scale, offset = (1.0, 0.0) if calibration is None else calibrate(calibration)
     ratios = [scale * batch + offset for batch in scores]
@@ -155,8 +157,10 @@ def bounds(
     attraction = np.mean([np.diagonal(batch).mean() for batch in ratios])
     rng = np.random.default_rng([seed, len(scores)])
     return Bounds(
-        info_nce=estimate([info_nce(batch).mean() for batch in scores]),
-        permuted=estimate([info_nce(permuted(batch, rng)).mean() for batch in scores]),
+        info_nce=estimate([info_nce(batch, rows_alone=rows_alone).mean() for batch in scores]),
+        permuted=estimate(
+            [info_nce(permuted(batch, rng), rows_alone=rows_alone).mean() for batch in scores]
+        ),
         nwj=estimate(by_nwj),
         strangers=float(1 + attraction - np.mean(by_nwj)),
     )

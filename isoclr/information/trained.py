@@ -209,10 +209,12 @@ def _measured(recipe, model, band, batch_size: int, batches: int) -> BandBounds:
 
     draws = range(_CALIBRATION + batches)
     scores, rows = objective.held_out_scores(model, draws, families), list(map(families, draws))
-    reported = scores[_CALIBRATION:]
+    reported, told = scores[_CALIBRATION:], model.config.critic_bands > 1
     of_family: dict[int, list[float]] = {}
     for asked, batch in zip(rows[_CALIBRATION:], reported, strict=True):
-        for family, value in zip(asked.tolist(), info_nce(batch).tolist(), strict=True):
+        for family, value in zip(
+            asked.tolist(), info_nce(batch, rows_alone=told).tolist(), strict=True
+        ):
             of_family.setdefault(family, []).append(value)
     means = np.array([np.mean(values) for values in of_family.values()])
     ranked = [(batch.argmax(1) == np.arange(size)).mean() for batch in reported]
@@ -220,7 +222,7 @@ def _measured(recipe, model, band, batch_size: int, batches: int) -> BandBounds:
         band=None if band is None else tuple(band),
         families=len(held),
         batch_size=size,
-        bounds=bounds(reported, scores[:_CALIBRATION], seed=recipe.seed),
+        bounds=bounds(reported, scores[:_CALIBRATION], seed=recipe.seed, rows_alone=told),
         family_error=float(means.std(ddof=1) / np.sqrt(len(means))),
         accuracy=float(np.mean(ranked)),
     )

@@ -88,3 +88,14 @@ def test_the_permuted_control_gives_nobody_their_own_partner():
         dealt = permuted(scores, np.random.default_rng(seed))
         assert sorted(dealt[0]) == sorted(scores[0])
         assert not (np.diagonal(dealt) == np.diagonal(scores)).any()
+
+
+def test_a_critic_with_an_offset_of_each_row_is_read_by_rows():
+    scores = np.random.default_rng(0).normal(size=(64, 64)) + 3 * np.eye(64)
+    shifted = scores + np.where(np.arange(64) < 32, 4.0, 0.0)[:, None]
+    by_rows = info_nce(shifted, rows_alone=True)
+    np.testing.assert_allclose(by_rows, info_nce(scores, rows_alone=True))
+    np.testing.assert_allclose(
+        by_rows, np.log(64) + np.diagonal(scores) - np.log(np.exp(scores).sum(1))
+    )
+    assert info_nce(shifted).mean() < by_rows.mean() - 0.1

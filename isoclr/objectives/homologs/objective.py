@@ -115,8 +115,12 @@ class HomologObjective(Objective[HomologRecipe, HomologBatches, PreTrainedModel]
         if not scores:
             return {}
         rng = np.random.default_rng(self.recipe.seed)
-        bound = float(np.mean([info_nce(batch).mean() for batch in scores]))
-        control = float(np.mean([info_nce(permuted(batch, rng)).mean() for batch in scores]))
+        told = model.config.critic_bands > 1
+
+        def mean_bound(batches) -> float:
+            return float(np.mean([info_nce(batch, rows_alone=told).mean() for batch in batches]))
+
+        bound, control = mean_bound(scores), mean_bound(permuted(batch, rng) for batch in scores)
         log_n = math.log(len(scores[0]))
         first = [(batch.argmax(1) == np.arange(len(batch))).mean() for batch in scores]
         return {
