@@ -18,7 +18,7 @@ def test_killed_runs_end_in_the_same_bits(request, objective, kills):
         [sys.executable, script, str(kills), objective],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=380,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for line, processes in zip(done.stdout.splitlines(), (1, 2), strict=True):
