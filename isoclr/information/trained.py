@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def family_bounds(
         batches: that are reported.
 
     Raises:
-        InputError: another kind of model, fewer than two held-out families, an empty band.
+        InputError: another kind of model, fewer than two held-out families, an empty band, or one
+            that a critic with a scale of each band was not trained on.
     """
     recipe = homolog_recipe(folder, data)
     if recipe.loss != "contrastive":
@@ -138,9 +140,39 @@ def family_bounds(
     model = load_critic(folder)
     found = [_measured(recipe, model, None, batch_size, batches)]
     for band in bands:
+        of_band = model if model.config.critic_bands == 1 else told_band(model, recipe.bands, band)
         told = {"positives": "bands", "bands": [list(band)], "tell_bands": False}
-        found.append(_measured(recipe.model_copy(update=told), model, band, batch_size, batches))
+        found.append(_measured(recipe.model_copy(update=told), of_band, band, batch_size, batches))
     return FamilyBounds(str(folder), batches, tuple(found), windows)
+
+
+def told_band(
+    model: IsoCLRForPreTraining | SiteModel,
+    trained: Sequence[Sequence[float]],
+    band: Sequence[float],
+) -> IsoCLRForPreTraining | SiteModel:
+    """Return a copy of a model whose critic has the scale of one of its bands alone.
+
+    Args:
+        model: whose critic has a scale of each band.
+        trained: the bands, in the order of the scales.
+        band: one of them.
+
+    Raises:
+        InputError: another band.
+    """
+    bands = [tuple(one) for one in trained]
+    if tuple(band) not in bands:
+        listed = ", ".join("{:g}-{:g}".format(*one) for one in bands)
+        raise InputError(
+            "bands: got {:g}-{:g} of a critic that is told others, wanted of ".format(*band)
+            + listed
+        )
+    number = bands.index(tuple(band))
+    copy = deepcopy(model)
+    copy.critic.log_scale = torch.nn.Parameter(model.critic.log_scale[number : number + 1].detach())
+    copy.config.critic_bands = 1
+    return copy
 
 
 def _with_windows(recipe: HomologRecipe, windows: str, folder) -> HomologRecipe:

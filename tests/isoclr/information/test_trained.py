@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from toy_families import model_folder, simulated
 
 from data_builders.records import InputError
@@ -16,7 +17,10 @@ from isoclr.information.trained import (
     load_critic,
     parse_bands,
     site_critic,
+    told_band,
 )
+from isoclr.objectives.homologs.site_model import SiteModel
+from modeling_isoclr import IsoCLRConfig
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,23 @@ def test_a_site_model_stands_beside_the_optimum(data, tmp_path):
     critics = {"optimal": channel.scores, "linear": site_critic(load_critic(folder))}
     found = measure(channel, critics, 16, batches=8)
     assert found["linear"].info_nce.mean == pytest.approx(found["optimal"].info_nce.mean, abs=0.05)
+
+
+def test_a_critic_that_is_told_bands_has_the_scale_of_the_one_asked_for():
+    bands = [[0.1, 0.3], [0.3, 1.0]]
+    sizes = {"projector_sizes": [1, 1, 12], "norm": "layer", "critic": "cosine"}
+    config = IsoCLRConfig(n_tracks=4, critic_bands=2, **sizes)
+    config.sites, config.site_encoder = 3, "sites"
+    model = SiteModel(config).eval()
+    with torch.no_grad():
+        model.critic.log_scale.copy_(torch.tensor([0.0, 2.0]))
+    first, second = torch.eye(12)[:2], torch.eye(12)[:3]
+    scales = [told_band(model, bands, band).critic(first, second)[0] for band in bands]
+    torch.testing.assert_close(scales[0], torch.eye(2, 3))
+    torch.testing.assert_close(scales[1], torch.eye(2, 3) * math.exp(2))
+    assert model.config.critic_bands == 2
+    with pytest.raises(InputError, match="bands: got 0.1-0.2 of a critic .* wanted of 0.1-0.3, "):
+        told_band(model, bands, (0.1, 0.2))
 
 
 def test_what_has_no_critic_is_an_error(encoder, data, tmp_path):
