@@ -132,6 +132,7 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         norm = gradient_norm(model)
         if not torch.isfinite(norm):
             stop_at_nonfinite(accelerator, objective, step, norm.item(), rate)
+        stop.step_done()
         optimizer.step()
         optimizer.zero_grad()
         objective.after_step(model)

@@ -1,8 +1,11 @@
 """Start a training run, in this process or in several."""
 
+import contextlib
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from data_builders.records import InputError
 
@@ -29,11 +32,42 @@ def launch(recipe: str, overrides: Sequence[str] = (), processes: int = 1) -> in
 
         main([recipe, *overrides])
         return 0
+    with _passing_signals_on() as started:
+        started.append(subprocess.Popen(_command(recipe, overrides, processes)))
+        while True:
+            try:
+                return started[0].wait()
+            except KeyboardInterrupt:  # the processes got it too, and end with a checkpoint
+                continue
+
+
+def _command(recipe: str, overrides: Sequence[str], processes: int) -> list[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [f"--nproc_per_node={processes}", "--module", "isoclr.train", recipe, *overrides]
-    started = subprocess.Popen(command)
-    while True:
-        try:
-            return started.wait()
-        except KeyboardInterrupt:  # the processes got it too, and end with a checkpoint
-            continue
+    command += [f"--nproc_per_node={processes}", "--module", "isoclr.train"]
+    return [*command, recipe, *overrides]
+
+
+@contextlib.contextmanager
+def _passing_signals_on() -> Iterator[list[subprocess.Popen]]:
+    """Pass signals on that ask for an end and come to this process alone, as SIGTERM.
+
+    Yields:
+        A list for what was started: torchrun, which passes that signal on to its processes.
+    """
+    started: list[subprocess.Popen] = []
+    before = {}
+
+    def end(number, frame) -> None:
+        if not started:
+            raise SystemExit(128 + number)
+        started[0].terminate()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
+    try:
+        yield started
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import torch
 import yaml
 
 from isoclr import __version__
@@ -217,3 +218,32 @@ def test_the_python_of_the_embedding_guide_runs(tmp_path):
     for block in blocks:
         exec(compile(block, "EMBEDDING.md", "exec"), names)
     assert names["X"].shape == (2, 1856) and len(names["embeddings"]) == 2
+
+
+@pytest.fixture(scope="module")
+def one_hot():
+    """The names that the module of one-hot sequences in the guide of predictions leaves."""
+    (block,) = [b for b in python_blocks(ROOT / "docs" / "PREDICT.md") if "class OneHot" in b]
+    names: dict = {}
+    exec(compile(block, "PREDICT.md", "exec"), names)
+    return names
+
+
+def test_the_module_of_one_hot_sequences_gives_the_numbers_of_the_model(one_hot):
+    x, structure, model = (one_hot[name] for name in ("x", "structure", "model"))
+    assert x.shape == (1, 4, 14) and structure.shape == (1, 2, 14)
+    assert x.sum(1).eq(1).all() and structure.sum((0, 2)).tolist() == [3, 2]
+    with torch.inference_mode():
+        found = model(x, structure)
+        wanted = model.model(**one_hot["batch"]).logits
+    assert found.shape == (1, 1)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_tangermeme_takes_the_module_of_one_hot_sequences(one_hot):
+    pytest.importorskip("tangermeme", reason="tangermeme is not installed: it is no dependency")
+    (block,) = [b for b in python_blocks(ROOT / "docs" / "PREDICT.md") if "tangermeme.predict" in b]
+    exec(compile(block, "PREDICT.md", "exec"), one_hot)
+    wanted = one_hot["model"](one_hot["x"], one_hot["structure"]).detach()
+    torch.testing.assert_close(one_hot["half_lives"], wanted, rtol=0, atol=1e-5)
+    assert one_hot["effects"].shape == (1, 4, 14)

@@ -55,3 +55,17 @@ def best_preference(preferences: Collection[str], selection: str) -> tuple[int, 
         if name in preferences:
             return rank, name
     return None
+
+
+def order_of_choice(
+    rank: float, cds: int, length: int, transcript_id: str
+) -> tuple[float, int, int, str]:
+    """Return by what the transcripts of a gene are ordered, the one to choose first.
+
+    Args:
+        rank: of its best preference, infinite without one.
+        cds: its length in nt, 0 without one.
+        length: of the spliced transcript in nt.
+        transcript_id: which decides in the end.
+    """
+    return rank, -cds, -length, transcript_id

@@ -1,6 +1,7 @@
 """Files of expression to one matrix in one unit, with a report of what was found and done."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from data_builders.expression.units import (
 from data_builders.records import InputError
 from data_builders.tables import read_table
 
+DONOR = "donor"
+"""Column of the donors that names of samples say."""
+
+_DONOR = re.compile(r"GTEX-[^-]+|TCGA(?:-[^-]+){2}")
 _LARGEST_LOG2 = 20.0  # log2 of a million: the whole of a sample in TPM
 
 
@@ -35,6 +40,8 @@ class ReadOptions:
         genes_in: rows or columns of a text matrix; None: told apart.
         aliases: name of a gene -> the name to use instead.
         obs: table of more columns of the samples: column -> sample -> value.
+        recode: more columns by one that is there: column -> new column -> its value -> new value.
+        donors: add the column `donor`, from the names of samples of GTEx and TCGA.
     """
 
     unit: str | None = None
@@ -42,6 +49,8 @@ class ReadOptions:
     genes_in: Literal["rows", "columns"] | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     obs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    recode: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    donors: bool = False
 
 
 @dataclass
@@ -165,7 +174,7 @@ def _log_parts(
                 seen.update(part.samples)
             report.values_over_20 += _count_over(part.values, _LARGEST_LOG2)
             report.genes = len(part.genes)
-            yield _with_obs(part, options.obs, report)
+            yield _with_obs(part, options, report)
         report.files.append({"path": str(path), "samples": count, "unit": unit, "said": said})
         report.samples += count
         report.unit = (unit or "") if report.unit in ("", unit) else "several"
@@ -175,6 +184,10 @@ def _log_parts(
             raise InputError(
                 f"{paths[0]}: obs {name}: got none of its samples: {there!r} there, {here!r} here"
             )
+    recoded = [new for table in options.recode.values() for new in table]
+    for name in [*recoded, *([DONOR] if options.donors else ())]:
+        if not report.obs_matched.get(name):
+            raise InputError(f"{paths[0]}: {name}: got a value of no sample, wanted some")
 
 
 def _genes_of(path: str | Path, options: ReadOptions) -> list[str]:
@@ -220,10 +233,20 @@ def _with_genes(part: ExpressionMatrix, genes: tuple[str, ...]) -> ExpressionMat
     )
 
 
-def _with_obs(
-    part: ExpressionMatrix, obs: Mapping[str, Mapping[str, object]], report: Report
-) -> ExpressionMatrix:
-    more = {name: [column.get(sample) for sample in part.samples] for name, column in obs.items()}
+def _with_obs(part: ExpressionMatrix, options: ReadOptions, report: Report) -> ExpressionMatrix:
+    more = {
+        name: [column.get(sample) for sample in part.samples]
+        for name, column in options.obs.items()
+    }
+    if options.donors:
+        more[DONOR] = list(map(donor_of, part.samples))
+    for column, table in options.recode.items():
+        known = {**part.obs, **more}
+        if column not in known:
+            names = ", ".join(known) or "(none)"
+            raise InputError(f"obs: got no column {column!r} to recode, wanted one of {names}")
+        for name, values in table.items():
+            more[name] = [values.get(str(value)) for value in known[column]]
     for name, column in more.items():
         found = sum(value is not None for value in column)
         report.obs_matched[name] = report.obs_matched.get(name, 0) + found
@@ -234,6 +257,15 @@ def _with_obs(
         unit=part.unit,
         obs={**part.obs, **more},
     )
+
+
+def donor_of(sample: str) -> str | None:
+    """Return the donor of a sample by its name; None where that is of neither GTEx nor TCGA.
+
+    `GTEX-1117F-0226-SM-5GZZ7` is of GTEX-1117F, `TCGA-A8-A08L-11A` of TCGA-A8-A08L.
+    """
+    found = _DONOR.match(sample)
+    return found[0] if found else None
 
 
 def _count_over(values, limit: float) -> int:
@@ -257,6 +289,19 @@ def read_aliases(path: str | Path) -> dict[str, str]:
         if found.setdefault(name, use) != use:
             raise InputError(f"{path}:{number}: {name}: got {use!r} after {found[name]!r}")
     return found
+
+
+def read_recode(path: str | Path) -> dict[str, dict[str, dict[str, str | None]]]:
+    """Read a table of what values of a column mean, as column -> new column -> value -> new value.
+
+    Args:
+        path: as `read_obs`, but the first column has values, under the name of the column that has
+            them: tissue, then organ.
+
+    Raises:
+        InputError: as `read_obs`.
+    """
+    return {read_table(path).columns[0]: read_obs(path)}
 
 
 def read_obs(path: str | Path) -> dict[str, dict[str, str | None]]:

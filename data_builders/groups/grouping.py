@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_builders.annotation.tags import LONGEST, SELECTIONS
+from data_builders.annotation.tags import LONGEST, SELECTIONS, order_of_choice
 from data_builders.codec import FIELDS, GROUP_SCHEMA, TRANSCRIPT_SCHEMA, transcript_columns
 from data_builders.groups.transcripts import GeneNames
 from data_builders.homology.matches import MatchCounter
@@ -166,7 +166,8 @@ def _selected(rows: pa.Table, names: GeneNames, counts: GroupCounts) -> pa.Table
     for row, values in enumerate(zip(*(rows[name].to_pylist() for name in columns), strict=True)):
         species, gene, name, start, end = values
         rank, reason = names.preferences.get((species, name), (math.inf, LONGEST))
-        candidate = rank, start - end, -lengths[row], name, row, reason
+        order = order_of_choice(rank, end - start, lengths[row], name)
+        candidate = (*order, row, reason)
         best[species, gene] = min(candidate, best.get((species, gene), candidate))
     counts.selected.update(reason for *_, reason in best.values())
     counts.tally.skipped[_NOT_SELECTED] += rows.num_rows - len(best)

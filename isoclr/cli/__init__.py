@@ -24,6 +24,7 @@ COMMANDS = {
         "build",
         "build-homologs",
         "build-interactions",
+        "select",
         "labels",
         "expression",
         "simulate",
@@ -90,6 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
         message = str(error)
     except OSError as error:
         message = file_error(error)
+    except (KeyboardInterrupt, typer.Abort):  # before the command ran, which else says so itself
+        print(f"{called}: interrupted", file=sys.stderr)
+        return 130
     if message:
         print(f"{called}: {message}", file=sys.stderr)
     return 2

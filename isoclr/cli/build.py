@@ -11,8 +11,8 @@ from isoclr.cli.options import (
     Sources,
     Unmatched,
     pair_of,
-    print_reasons,
 )
+from isoclr.cli.printed import Printed, reason_lines
 
 
 def build(
@@ -42,7 +42,7 @@ def build(
         ),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="replace what is there")] = False,
-) -> None:
+) -> Printed:
     """Write isoform groups of annotated genomes, transcripts or tables.
 
     Example:
@@ -68,22 +68,25 @@ def build(
         strict=sources.strict,
         overwrite=overwrite,
     )
+    lines = []
     for source in [*report["sources"], {"species": "all", **report["grouping"]}]:
-        print(f"{source['species'] or 'table'}: {source['kept']} of {source['read']} transcripts")
-        print_reasons(source)
+        name = source["species"] or "table"
+        lines.append(f"{name}: {source['kept']} of {source['read']} transcripts")
+        lines += reason_lines(source)
     for reason, n in report["grouping"]["selected"].items():
-        print(f"  selected {n}: {reason}")
+        lines.append(f"  selected {n}: {reason}")
     for match in report["homology"]["matches"] if report["homology"] else ():
-        print(Match(**match))
+        lines.append(str(Match(**match)))
     for warning in report["warnings"]:
         print(f"isoclr build: warning: {warning}", file=sys.stderr)
     dataset = report["dataset"]
     name = "report" if shard is None else f"reports/{shard_name(shard)}"
-    print(
+    lines.append(
         f"{output}: {dataset['groups']} isoform groups, {dataset['transcripts']} "
         f"transcripts of {dataset['genes']} genes, {dataset['with_cds']} with a CDS; "
         f"see {name}.json and {name}.png"
     )
+    return Printed(text="\n".join(lines), data={"output": output, **report})
 
 
 setattr(build, LOCKS_OUTPUT, True)

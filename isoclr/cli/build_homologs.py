@@ -3,7 +3,8 @@
 from typing import Annotated, Literal
 
 from isoclr.cli.command import LOCKS_OUTPUT
-from isoclr.cli.options import Option, print_reasons
+from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed, reason_lines
 
 
 def build_homologs(
@@ -50,7 +51,7 @@ def build_homologs(
     min_length: Annotated[int, Option(help="fewest known letters of a sequence")] = 1,
     strict: Annotated[bool, Option("--strict", help="what would be left out is an error")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="replace what is there")] = False,
-) -> None:
+) -> Printed:
     """Write families of homologs, with their distances.
 
     Example:
@@ -79,19 +80,21 @@ def build_homologs(
         ),
         overwrite=overwrite,
     ).as_dict()
-    print(
+    lines = [
         f"{output}: {report['families']} families of {report['sequences']} {report['alphabet']} "
-        f"sequences of {report['species']} species; see report.json and report.png"
-    )
-    print_reasons(report)
+        f"sequences of {report['species']} species; see report.json and report.png",
+        *reason_lines(report),
+    ]
     found = ", ".join(f"{method} ({n} families)" for method, n in report["distances"].items())
-    print(f"  distances: {found}; {report['pairs_without_distance']} of {report['pairs']} unknown")
+    unknown = f"{report['pairs_without_distance']} of {report['pairs']} unknown"
+    lines.append(f"  distances: {found}; {unknown}")
     if report["tree"]:
-        print(f"  tree: {report['tree']}")
+        lines.append(f"  tree: {report['tree']}")
     renamed = report["species_renamed"]
     if renamed:
         shown = ", ".join(f"{a} as {b}" for a, b in list(renamed.items())[:3])
-        print(f"  species renamed: {len(renamed)}, such as {shown}")
+        lines.append(f"  species renamed: {len(renamed)}, such as {shown}")
+    return Printed(text="\n".join(lines), data={"output": output, **report})
 
 
 setattr(build_homologs, LOCKS_OUTPUT, True)

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 @dataclass(kw_only=True)
@@ -71,7 +72,7 @@ def build_interactions(
     seed: Annotated[int, Option(help="of drawn negatives")] = 0,
     strict: Annotated[bool, Option("--strict", help="a pair that is left out is an error")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="replace what is there")] = False,
-) -> None:
+) -> Printed:
     """Write RNA–protein pairs with their sequences, each once, and clusters of similar ones.
 
     Example:
@@ -100,7 +101,8 @@ def build_interactions(
     given = {name: value for name, value in given.items() if value is not None}
     options = replace(options, seed=seed, strict=strict, **given)
     report = build(InteractionFiles(**vars(files)), output, options, overwrite=overwrite)
-    print("\n".join([f"{output}: see report.json and report.png", *report.lines()]))
+    lines = [f"{output}: see report.json and report.png", *report.lines()]
+    return Printed(text="\n".join(lines), data={"output": output, **report.as_dict()})
 
 
 setattr(build_interactions, LOCKS_OUTPUT, True)

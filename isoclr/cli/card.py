@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 def card(
@@ -20,7 +21,7 @@ def card(
         bool,
         Option("--measure", help="first measure speed and memory on this machine, one minute"),
     ] = False,
-) -> None:
+) -> Printed:
     """Write a model folder's card, README.md, anew.
 
     Example:
@@ -33,4 +34,5 @@ def card(
         from isoclr.hub.measure import measure as measure_model
 
         measure_model(folder)
-    print(write_card(folder, results=results))
+    path = write_card(folder, results=results)
+    return Printed(text=str(path), data={"output": path})

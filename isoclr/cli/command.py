@@ -15,10 +15,13 @@ from typer.models import OptionInfo
 
 from data_builders.records import InputError
 from data_builders.storage import check_ending, one_writer, one_writer_of_file
+from isoclr.cli.printed import Printed
 
 _ORDER = "isoclr.order"
 TAKES_UNKNOWN = "takes_unknown_options"
 LOCKS_OUTPUT = "locks_its_output"
+AS_JSON = "as_json"
+"""Parameter of `--json`, which every command has that returns `Printed`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,8 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             with `typer.Argument`. A parameter of a dataclass stands for options: one a field, in
             the help panel that its `PANEL` names; its `NOTE` joins the help. A dataclass that
             has `read_order` gets the options of the command line in their order, as (field,
-            value) pairs. Lines of the docstring after "Example:" are examples.
+            value) pairs. Lines of the docstring after "Example:" are examples. A function that
+            is annotated to return `Printed` gets the option `--json`.
             An attribute of the name `TAKES_UNKNOWN` passes options that the function does not know
             to its list argument. While the function runs, no other command writes into the file
             or folder that its `output` names; one with an attribute `LOCKS_OUTPUT` sees to that
@@ -108,7 +112,7 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             "help_option_names": ["-h", "--help"],
             "ignore_unknown_options": getattr(function, TAKES_UNKNOWN, False),
         },
-    )(_with_options_of_groups(function))
+    )(_as_called(function))
     command = typer.main.get_command(app)
     assert isinstance(command, Command)  # as `cls` asks
     command.examples = tuple(inspect.cleandoc(examples).splitlines()) if examples else ()
@@ -176,10 +180,13 @@ def _given(error: typer.TyperException, parameter: str) -> str:
     return next((repr(value) for name, value in reversed(order) if name == parameter), "nothing")
 
 
-def _with_options_of_groups(function: Callable) -> Callable:
-    """Return the function with each dataclass among its parameters replaced by options."""
+def _as_called(function: Callable) -> Callable:
+    """Return the function as typer takes it.
+
+    Each dataclass among its parameters is replaced by options; what it returns is printed.
+    """
     hints = get_type_hints(function, include_extras=True)
-    hints.pop("return", None)
+    prints = hints.pop("return", None) is Printed
     groups = _groups(hints)
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -188,8 +195,12 @@ def _with_options_of_groups(function: Callable) -> Callable:
         else:
             kind = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(kind=kind, annotation=hints[name]))
+    if prints:
+        option = typer.Option("--json", help="print one JSON object, for a machine")
+        parameters.append(_keyword(AS_JSON, bool, option, default=False))
 
     def call(_context: typer.Context, **values):
+        as_json = values.pop(AS_JSON, False)
         for name, group in groups.items():
             mine = [field.name for field in dataclasses.fields(group) if field.init]
             values[name] = group(**{key: values.pop(key) for key in mine})
@@ -201,7 +212,14 @@ def _with_options_of_groups(function: Callable) -> Callable:
                 if isinstance(extra, Endings) and value is not None:
                     check_ending(value, *extra.endings)
         with _one_writer(function, hints, values.get("output"), _context.command_path):
-            return function(**values)
+            # What is printed meanwhile, such as by a training, must not come before the object.
+            aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+            with aside:
+                found = function(**values)
+        if prints:
+            found.show(as_json)
+            if found.status:
+                raise typer.Exit(found.status)
 
     context = inspect.Parameter(
         "_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
@@ -237,15 +255,18 @@ def _options(group: type) -> list[inspect.Parameter]:
         (option,) = (extra for extra in found if isinstance(extra, OptionInfo))
         option.rich_help_panel = getattr(group, "PANEL", None)
         missing = field.default is dataclasses.MISSING
-        parameters.append(
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=inspect.Parameter.empty if missing else field.default,
-                annotation=Annotated[kind, option],
-            )
-        )
+        default = inspect.Parameter.empty if missing else field.default
+        parameters.append(_keyword(field.name, kind, option, default=default))
     return parameters
+
+
+def _keyword(name: str, kind: type, option: OptionInfo, *, default) -> inspect.Parameter:
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, option],
+    )
 
 
 def option_name(field: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Groups, Model, Option, SampleSeed
+from isoclr.cli.printed import Printed, plain_data
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -15,7 +16,7 @@ def discriminants(
     features: Annotated[int, Option(help="columns made of them")] = 1024,
     transcripts: Annotated[int, Option(help="how many suffice")] = 20_000,
     seed: SampleSeed = 0,
-) -> None:
+) -> Printed:
     """Add to a trained encoder what homologs have in common.
 
     Example:
@@ -32,4 +33,4 @@ def discriminants(
         transcripts=transcripts,
         seed=seed,
     )
-    print(about.table())
+    return Printed(text=about.table(), data={"output": output, **plain_data(about)})

@@ -1,19 +1,16 @@
 """isoclr doctor: what the installation has, and what it lacks."""
 
-import json
 from typing import Annotated
 
-import typer
-
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 def doctor(
     hub: Annotated[
         bool, Option("--hub", help="ask the Hub whether it answers; nothing else is asked")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="print JSON, for a machine")] = False,
-) -> None:
+) -> Printed:
     """Print versions, devices, threads, cache, and what is missing for which extra.
 
     Exit status 1 says that something needed is missing or does not answer.
@@ -25,6 +22,4 @@ def doctor(
     from isoclr.doctor import examine, table
 
     found = examine(ask_hub=hub)
-    print(json.dumps(found, indent=1) if as_json else table(found))
-    if found["problems"]:
-        raise typer.Exit(1)
+    return Printed(text=table(found), data=found, status=1 if found["problems"] else 0)

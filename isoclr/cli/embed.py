@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 from data_builders.records import InputError
-from isoclr.cli.options import Model, Option, Registry, Sources, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources
+from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -44,8 +45,7 @@ def embed(
     overwrite: Annotated[
         bool, Option("--overwrite", help="replace an output that is there")
     ] = False,
-    as_json: Annotated[bool, Option("--json", help="print JSON, for a machine")] = False,
-) -> None:
+) -> Printed:
     """Write an embedding of each transcript.
 
     Example:
@@ -54,7 +54,6 @@ def embed(
     isoclr embed --table transcripts.parquet --output vectors.h5ad
     isoclr embed --model isoclr-protein-small --proteins proteins.fa --output vectors.parquet
     """
-    import json
     import sys
 
     from data_builders.text import Tally
@@ -94,13 +93,9 @@ def embed(
         write_embeddings(parquet, output, form)
         Path(parquet).unlink()
     known_exons = sum(transcript.exon_junctions is not None for transcript in transcripts)
-    if as_json:
-        width = encoder.config.hidden_size if per_position else encoder.config.pooled_size
-        found = {"output": output, "format": form, "width": width, "transcripts": len(transcripts)}
-        found |= {"with_cds": coding, "with_known_exons": known_exons}
-        found |= {"skipped": dict(tally.skipped), "adjusted": dict(tally.adjusted)}
-        print(json.dumps(found))
-        return
+    width = encoder.config.hidden_size if per_position else encoder.config.pooled_size
+    found = {"output": output, "format": form, "width": width, "transcripts": len(transcripts)}
+    found |= {"with_cds": coding, "with_known_exons": known_exons, **reasons(tally)}
     made = f"embeddings of {encoder.config.pooled_size} numbers"
     if per_position:
         made = (
@@ -109,8 +104,8 @@ def embed(
         )
     of = f"{coding} with a CDS, {known_exons} of known exons"
     what = f"{len(transcripts)} proteins" if proteins else f"{len(transcripts)} transcripts, {of}"
-    print(f"{output}: {made}; {what}")
-    print_reasons(tally)
+    lines = [f"{output}: {made}; {what}", *reason_lines(tally)]
+    return Printed(text="\n".join(lines), data=found)
 
 
 def _proteins(path: str, alphabet: str, tally) -> list:

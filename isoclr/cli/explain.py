@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, pair_of, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources, pair_of
+from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -36,7 +37,7 @@ def explain(
         ),
     ] = None,
     stride: Annotated[int, Option(help="mutate every so many positions")] = 1,
-) -> None:
+) -> Printed:
     """Say what a prediction owes to each base of a transcript.
 
     With --labels alone the transcript is one of theirs.
@@ -61,5 +62,7 @@ def explain(
         window=window,
         stride=stride,
     )
-    print(explanation.table())
-    print_reasons(tally)
+    return Printed(
+        text="\n".join([explanation.table(), *reason_lines(tally)]),
+        data={"output": output, **explanation.summary(), **reasons(tally)},
+    )

@@ -6,8 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 import typer
 
+from data_builders.records import InputError
 from isoclr.cli.command import LOCKS_OUTPUT, Endings
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed, plain_data
 from isoclr.shipped import EXPRESSION_MODEL, resolve_model
 
 DataFiles = Annotated[
@@ -35,10 +37,22 @@ class Reading:
     obs: Annotated[
         str | None, Option(metavar="FILE", help="table of the samples: their names come first")
     ] = None
+    recode: Annotated[
+        str | None,
+        Option(metavar="FILE", help="table of a column's values, such as tissue, then organ"),
+    ] = None
+    donors: Annotated[
+        bool, Option("--donors", help="column donor, by the names of samples of GTEx and TCGA")
+    ] = False
 
     def made(self):
         """Return the options as `read_expression` takes them."""
-        from data_builders.expression.prepare import ReadOptions, read_aliases, read_obs
+        from data_builders.expression.prepare import (
+            ReadOptions,
+            read_aliases,
+            read_obs,
+            read_recode,
+        )
 
         return ReadOptions(
             unit=self.unit,
@@ -46,6 +60,8 @@ class Reading:
             genes_in=self.genes_in,
             aliases=read_aliases(self.aliases) if self.aliases else {},
             obs=read_obs(self.obs) if self.obs else {},
+            recode=read_recode(self.recode) if self.recode else {},
+            donors=self.donors,
         )
 
 
@@ -53,7 +69,7 @@ def prepare(
     files: DataFiles,
     reading: Reading,
     output: Annotated[str, Option(metavar="FILE", help="Parquet file"), Endings(".parquet")],
-) -> None:
+) -> Printed:
     """Write files of expression as one matrix of log2(x + 1), and say what was found.
 
     Example:
@@ -64,7 +80,7 @@ def prepare(
     from data_builders.expression.prepare import prepare_expression
 
     report = prepare_expression(files, output, reading.made())
-    print("\n".join(report.lines()))
+    return Printed(text="\n".join(report.lines()), data={"output": output, **plain_data(report)})
 
 
 def simulate(
@@ -77,7 +93,7 @@ def simulate(
     genes: Annotated[int, Option(help="how many")] = 600,
     tissues: Annotated[int, Option(help="classes")] = 6,
     seed: Annotated[int, Option(help="of the random numbers")] = 0,
-) -> None:
+) -> Printed:
     """Write simulated reads: programmes of genes by tissue, a nuisance batch, and outliers.
 
     Example:
@@ -87,7 +103,51 @@ def simulate(
 
     simulated = simulate_expression(samples, genes, tissues=tissues, seed=seed)
     written = write_simulated(simulated, output)
-    print(f"{', '.join(map(str, written))}: {samples:,} samples × {genes:,} genes")
+    return Printed(
+        text=f"{', '.join(map(str, written))}: {samples:,} samples × {genes:,} genes",
+        data={"files": written, "samples": samples, "genes": genes},
+    )
+
+
+def split(
+    data: Annotated[str, typer.Argument(help="file of expression")],
+    reading: Reading,
+    label: Annotated[
+        str, Option(metavar="COLUMN", help="classes, which both parts have in proportion")
+    ],
+    output: Annotated[str, Option(metavar="DIR", help="folder of train.parquet and all.parquet")],
+    group: Annotated[
+        str | None,
+        Option(metavar="COLUMN", help="such as the donor, whose samples stay on one side"),
+    ] = None,
+    folds: Annotated[int, Option(help="the test part is one of so many, at least 2")] = 5,
+    fold: Annotated[int, Option(help="which one, from 0")] = 0,
+    seed: Annotated[int, Option(help="of the cut")] = 0,
+) -> Printed:
+    """Keep a fold of the samples for testing: train on train.parquet, which lacks it.
+
+    In all.parquet the column part says train or test, for isoclr phenotype.
+
+    Example:
+    isoclr expression split expression.parquet --label tissue --group donor --output parts
+    """
+    from data_builders.expression.prepare import read_expression
+    from data_builders.expression.split import Cut, split_expression
+    from isoclr.evaluation.phenotype import with_label
+
+    if folds < 2:
+        raise InputError(f"--folds: got {folds}, wanted at least 2")
+    matrix, report = read_expression([data], reading.made())
+    matrix, without = with_label(matrix, label)
+    cut = Cut(label=label, group=group, folds=folds, fold=fold, seed=seed)
+    found = split_expression(matrix, Path(output), cut)
+    said = [
+        *report.lines(),
+        f"{output}: {found['train']} samples to train on, {found['test']} to test",
+    ]
+    if without:
+        said.append(f"{without:,} samples without {label} are left out")
+    return Printed(text="\n".join(said), data={"output": output, **found, "without": without})
 
 
 def embed(
@@ -104,7 +164,11 @@ def embed(
     label: Annotated[
         str | None, Option(metavar="COLUMN", help="draw a figure of the samples by it, .png")
     ] = None,
-) -> None:
+    map_by: Annotated[
+        Literal["pca", "umap"],
+        Option("--map", help="of the figure; umap where umap-learn is installed"),
+    ] = "pca",
+) -> Printed:
     """Write an embedding of each sample.
 
     Example:
@@ -119,17 +183,21 @@ def embed(
         write_embeddings,
     )
 
+    if label is None and map_by != "pca":
+        raise InputError(f"--map {map_by}: wanted --label with it")
     encoder, processor = load_expression_model(resolve_model(model))
     matrix, read = read_expression([data], reading.made())
     column = None if label is None else matrix.column(label)
     embeddings, report = embed_expression(encoder, processor, matrix)
     write_embeddings(output, matrix, embeddings)
-    print("\n".join([*read.lines(), str(report)]))
-    print(f"{output}: embeddings of {embeddings.shape[1]} numbers")
+    lines = [*read.lines(), str(report), f"{output}: embeddings of {embeddings.shape[1]} numbers"]
+    data = {"output": output, "width": embeddings.shape[1], "read": read, "genes": report}
     if column is not None and label is not None:
         figure = Path(output).with_suffix(".png")
-        plot_embeddings(embeddings, column, label, figure)
-        print(figure)
+        plot_embeddings(embeddings, column, label, figure, map_by)
+        lines.append(str(figure))
+        data["figure"] = figure
+    return Printed(text="\n".join(lines), data=data)
 
 
 def demo(
@@ -150,4 +218,10 @@ def demo(
 
 setattr(demo, LOCKS_OUTPUT, True)
 
-KINDS = {"prepare": prepare, "simulate": simulate, "embed": embed, "demo": demo}
+KINDS = {
+    "prepare": prepare,
+    "simulate": simulate,
+    "split": split,
+    "embed": embed,
+    "demo": demo,
+}

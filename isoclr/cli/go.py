@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from isoclr.cli import options
 from isoclr.cli.options import Model, Option, Saluki
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -21,7 +22,7 @@ def go(
     aspect: Annotated[Literal["F", "P", "C"], Option(help="of the ontology")] = "F",
     seeds: Annotated[int, Option(help="how many splits the probe takes")] = 10,
     saluki: Saluki = False,
-) -> None:
+) -> Printed:
     """Measure whether genes of one GO term lie together.
 
     Example:
@@ -39,5 +40,7 @@ def go(
         saluki=saluki,
     )
     separation, probed = go_model(resolve_model(model), labels, Path(output), chosen)
-    print(separation.table())
-    print(probed.table())
+    return Printed(
+        text=f"{separation.table()}\n{probed.table()}",
+        data={"output": output, "separation": separation, "probe": probed.as_dict()},
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Homology, Labels, Model, Option
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -22,7 +23,7 @@ def head(
             help="write the encoder too: a model for AutoModelForSequenceClassification",
         ),
     ] = False,
-) -> None:
+) -> Printed:
     """Fit a head for isoclr predict to labels of your own, and measure it on genes left out.
 
     It predicts by 'isoclr predict --head my-head'.
@@ -32,9 +33,9 @@ def head(
     isoclr head --task go-mf --labels go.parquet --terms 10 --output go-mf
     """
     from isoclr.evaluation.fit_head import make_head
-    from isoclr.evaluation.heads import table_of
+    from isoclr.evaluation.heads import facts_of, table_of
 
     made = make_head(
         labels.made(homology), Path(output), model=model, terms=terms, with_encoder=with_encoder
     )
-    print(table_of([made]))
+    return Printed(text=table_of([made]), data={"output": output, **facts_of(made)})

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed, plain_data
 
 
 def information(
@@ -46,7 +47,7 @@ def information(
     batch_size: Annotated[int, Option(help="families a batch, with --model")] = 256,
     batches: Annotated[int, Option(help="that each bound is a mean of")] = 20,
     seed: Annotated[int, Option(help="of the draws, with --demo")] = 0,
-) -> None:
+) -> Printed:
     """Print lower bounds on mutual information, in nats, each with log N and a permuted control.
 
     Example:
@@ -86,5 +87,5 @@ def information(
             critics = trained_critics(Path(output))
         cells = known_table(model=substitutions, critics=critics, batches=batches, seed=seed)
         found = Table(substitutions, batches, list(cells))
-    print(found.table())
     found.save(Path(output))
+    return Printed(text=found.table(), data={"output": output, **plain_data(found)})

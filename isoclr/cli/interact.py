@@ -8,6 +8,7 @@ import typer
 from data_builders.records import InputError
 from isoclr.cli.command import Endings
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed, reason_lines, reasons
 
 
 def interact(
@@ -50,7 +51,7 @@ def interact(
         str | None,
         Option(metavar="DIR", help="keep what encoders make, for a run that is cut off"),
     ] = None,
-) -> None:
+) -> Printed:
     """Write calibrated probabilities of interaction, and how far molecules are from training.
 
     Every molecule is embedded once. What models know and do not know is in docs/INTERACTIONS.md.
@@ -65,7 +66,6 @@ def interact(
     from data_builders.homology.alphabets import PROTEIN, RNA
     from data_builders.interactions.sequences import read_molecules
     from data_builders.text import Tally
-    from isoclr.cli.options import print_reasons
     from isoclr.evaluation.interact import (
         PairModel,
         Queries,
@@ -90,14 +90,27 @@ def interact(
         folder = cache or stack.enter_context(TemporaryDirectory())
         scorer = Scorer(loaded, queries, cache=folder, files=files)
         found = score(loaded, queries, output, scorer)
-        print(f"{output}: " + "\n".join(found.lines(queries, loaded.config)))
-        print_reasons(tally)
+        figures = []
         if heat_map is not None:
             plot_matrix(queries, found, heat_map)
-            print(heat_map)
+            figures.append(heat_map)
         if pair is not None:
             plot_explained_pair(explain_pair(loaded, queries, scorer, pair), figure)
-            print(figure)
+            figures.append(figure)
+    first, *more = found.lines(queries, loaded.config)
+    return Printed(
+        text="\n".join([f"{output}: {first}", *more, *reason_lines(tally), *figures]),
+        data={
+            "output": output,
+            "pairs": found.pairs,
+            "interacting": found.interacting,
+            "threshold": loaded.config.threshold,
+            "long": found.long,
+            "far": found.far,
+            "figures": figures,
+            **reasons(tally),
+        },
+    )
 
 
 def _place(text: str, rnas, proteins) -> tuple[int, int]:

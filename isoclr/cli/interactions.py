@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from isoclr.cli.options import Option, seeds
+from isoclr.cli.printed import Printed
 
 
 def evaluate(
@@ -40,7 +41,7 @@ def evaluate(
     folds: Annotated[int, Option(help="how many, at least 2")] = 4,
     n_seeds: Annotated[int, Option("--seeds", help="how many cuts into folds")] = 2,
     trees: Annotated[int, Option(help="of the forests")] = 60,
-) -> None:
+) -> Printed:
     """Compare models of pairs with what sees no sequence, one sequence, and plain models of both.
 
     Example:
@@ -63,10 +64,13 @@ def evaluate(
         trees=trees,
     )
     pairs = None if strangers is None else read_strangers(strangers)
+    tables, data = [], {}
     for name, interactions in named_sets(sets or [], published):
         models = models_of(recipe or [], scores or [], Path(output) / "models" / name)
         found = evaluate_interactions(interactions, name, Path(output), options, models, pairs)
-        print("\n\n".join(kind.table() for kind in found.values()))
+        tables += [kind.table() for kind in found.values()]
+        data[name] = {kind: each.as_dict() for kind, each in found.items()}
+    return Printed(text="\n\n".join(tables), data={"output": output, "sets": data})
 
 
 def simulate(
@@ -75,7 +79,7 @@ def simulate(
     proteins: Annotated[int, Option(help="how many")] = 160,
     motifs: Annotated[int, Option(help="pairs of motifs")] = 6,
     seed: Annotated[int, Option(help="of the random numbers")] = 0,
-) -> None:
+) -> Printed:
     """Write a set of pairs in which motifs of both sequences decide what binds.
 
     Example:
@@ -86,9 +90,12 @@ def simulate(
 
     simulated = simulate_interactions(rnas, proteins, motifs=motifs, seed=seed)
     write_interactions(simulated, output)
-    print(
-        f"{output}: {len(simulated):,} pairs of {rnas:,} RNAs and {proteins:,} proteins, "
-        f"{len(simulated.positives):,} of which interact"
+    interacting = len(simulated.positives)
+    return Printed(
+        text=f"{output}: {len(simulated):,} pairs of {rnas:,} RNAs and {proteins:,} proteins, "
+        f"{interacting:,} of which interact",
+        data={"output": output, "pairs": len(simulated), "interacting": interacting}
+        | {"rnas": rnas, "proteins": proteins},
     )
 
 

@@ -7,7 +7,8 @@ import typer
 
 from data_builders.records import InputError
 from isoclr.cli.command import Endings
-from isoclr.cli.options import Homology, Option, Sources, Unmatched, print_reasons
+from isoclr.cli.options import Homology, Option, Sources, Unmatched
+from isoclr.cli.printed import Printed, reason_lines, reasons
 
 _TABLE = "table"
 
@@ -37,7 +38,7 @@ def labels(
     obo: Annotated[str | None, Option(metavar="FILE", help="ontology; FILE is a GAF then")] = None,
     min_genes: Annotated[int | None, Option(help="a GO term's fewest genes; 1 by default")] = None,
     unmatched: Unmatched = None,
-) -> None:
+) -> Printed:
     r"""Write a label set of a downstream task: transcripts, homology groups and labels.
 
     A --species before all sources is that of the labels.
@@ -65,16 +66,25 @@ def labels(
         found = read_labels(file, label, join, kind)
     write_label_set(found, output)
     what = f"{found.task}, {len(found.classes)} classes" if found.classes else found.task
-    print(f"{output}: {found.label} of {len(found.transcripts)} transcripts, {what}")
-    for outcome, n in found.report.items():
-        print(f"  {outcome}: {n}")
-    for species, n in sorted(found.matched.items()):
-        print(f"  matched of {species}: {n}")
-    for match in found.homology_matches:
-        print(f"  {match}")
+    lines = [f"{output}: {found.label} of {len(found.transcripts)} transcripts, {what}"]
+    lines += [f"  {outcome}: {n}" for outcome, n in found.report.items()]
+    lines += [f"  matched of {species}: {n}" for species, n in sorted(found.matched.items())]
+    lines += [f"  {match}" for match in found.homology_matches]
     for warning in found.warnings:
         print(f"isoclr labels: warning: {warning}", file=sys.stderr)
-    print_reasons(tally)
+    data = {
+        "output": output,
+        "label": found.label,
+        "task": found.task,
+        "classes": found.classes,
+        "transcripts": len(found.transcripts),
+        "report": found.report,
+        "matched": found.matched,
+        "homology_matches": found.homology_matches,
+        "warnings": found.warnings,
+        **reasons(tally),
+    }
+    return Printed(text="\n".join([*lines, *reason_lines(tally)]), data=data)
 
 
 def _transcripts_to_join(

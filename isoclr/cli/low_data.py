@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Homology, Labels, Option, numbers
+from isoclr.cli.printed import Printed
 from isoclr.cli.supervised import Supervised
 from isoclr.shipped import resolve_model
 
@@ -22,7 +23,7 @@ def low_data(
         tuple | None,
         Option(metavar="X,...", parser=numbers, help="of the train rows; 0.005 to 1"),
     ] = None,
-) -> None:
+) -> Printed:
     """Compare methods by how many labels they learn from.
 
     Example:
@@ -38,4 +39,4 @@ def low_data(
     results = low_data_of_model(
         resolve_model(supervised.model), labels.made(homology), Path(output), options
     )
-    print(results.table())
+    return Printed(text=results.table(), data={"output": output, **results.as_dict()})

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 def map(  # noqa: A001  the command's name
@@ -19,7 +20,7 @@ def map(  # noqa: A001  the command's name
         str | None, Option(metavar="FILE", help="table with transcript_id, to colour the map by")
     ] = None,
     label: Annotated[str | None, Option(metavar="COLUMN", help="of the table")] = None,
-) -> None:
+) -> Printed:
     """Draw a map of embeddings and cluster them.
 
     map.h5ad, for scanpy and its kin, is written where anndata is installed.
@@ -34,4 +35,7 @@ def map(  # noqa: A001  the command's name
         embeddings, Path(output), by=by, clusters=clusters, labels=labels, label=label
     )
     sizes = table["cluster"].value_counts(sort=True)["count"].to_list()
-    print(f"{output}: {len(table)} transcripts in {len(sizes)} clusters of {sizes}")
+    return Printed(
+        text=f"{output}: {len(table)} transcripts in {len(sizes)} clusters of {sizes}",
+        data={"output": output, "transcripts": len(table), "clusters": sizes},
+    )

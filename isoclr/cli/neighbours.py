@@ -4,7 +4,8 @@ from typing import Annotated
 
 from data_builders.records import InputError
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, TableFile, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources, TableFile
+from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -24,7 +25,7 @@ def neighbours(
     other_genes: Annotated[
         bool, Option("--other-genes", help="leave out transcripts of the same gene")
     ] = False,
-) -> None:
+) -> Printed:
     """Find the most similar transcripts of each transcript, among all that are given.
 
     Similarity is the cosine of embeddings along the model's axes of search.
@@ -46,5 +47,9 @@ def neighbours(
     table = find(transcripts, vectors, count=count, queries=transcript, other_genes=other_genes)
     write_table(table, output)
     queries = len(transcript) if transcript else len(transcripts)
-    print(f"{output}: {table.height} neighbours of {queries} among {len(transcripts)} transcripts")
-    print_reasons(tally)
+    what = f"{table.height} neighbours of {queries} among {len(transcripts)} transcripts"
+    data = {"output": output, "neighbours": table.height, "queries": queries}
+    return Printed(
+        text="\n".join([f"{output}: {what}", *reason_lines(tally)]),
+        data=data | {"transcripts": len(transcripts), **reasons(tally)},
+    )

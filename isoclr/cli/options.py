@@ -290,11 +290,3 @@ def seeds(n: int) -> tuple[int, ...]:
     if not 2 <= n <= len(SEEDS):
         raise InputError(f"--seeds: got {n}, wanted 2 to {len(SEEDS)}")
     return SEEDS[:n]
-
-
-def print_reasons(tally) -> None:
-    """Print how many records were skipped and adjusted, by reason; `tally` has both counts."""
-    for what in ("skipped", "adjusted"):
-        counts = tally[what] if isinstance(tally, dict) else getattr(tally, what)
-        for reason, n in counts.items():
-            print(f"  {what} {n}: {reason}")

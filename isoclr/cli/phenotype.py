@@ -9,6 +9,7 @@ import typer
 from data_builders.records import InputError
 from isoclr.cli.expression import Reading
 from isoclr.cli.options import Option, numbers
+from isoclr.cli.printed import Printed
 from isoclr.shipped import resolve_model
 
 
@@ -68,7 +69,7 @@ def phenotype(
     controls: Annotated[
         bool, Option("--controls/--no-controls", help="boosting and neighbours beside, take long")
     ] = True,
-) -> None:
+) -> Printed:
     """Compare self-supervised encoders with the same network from scratch and plain baselines.
 
     Example:
@@ -83,6 +84,7 @@ def phenotype(
         METHODS,
         PhenotypeOptions,
         compare_phenotypes,
+        labels_saved,
         labels_saved_lines,
         of_sources,
         phenotype_labels,
@@ -129,7 +131,10 @@ def phenotype(
         found = survival_labels(matrix, label, event, group)
     splits = splits_across(matrix, found, *sides, options.seeds) if sides else None
     results = compare_phenotypes(matrix, found, Path(output), options, splits)
-    print("\n".join([results.table(), *labels_saved_lines(results)]))
+    return Printed(
+        text="\n".join([results.table(), *labels_saved_lines(results)]),
+        data={"output": output, **results.as_dict(), "labels_saved": labels_saved(results)},
+    )
 
 
 def _count(number: float) -> float | int:

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from data_builders.records import InputError
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, TableFile, print_reasons
+from isoclr.cli.options import Model, Option, Registry, Sources, TableFile
+from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -34,7 +35,7 @@ def predict(
             help="where there is no CDS, the longest reading frame of at least so many nt",
         ),
     ] = None,
-) -> None:
+) -> Printed:
     r"""Predict half-lives and more of transcripts, with intervals and warnings.
 
     A warning says in what a transcript is unlike those that the head was fitted to.
@@ -64,5 +65,9 @@ def predict(
     table = predictions.predict(transcripts, head, model=model, level=level)
     predictions.write_table(table, output)
     warned = table["warning"].is_not_null().sum()
-    print(f"{output}: {table.height} predictions, {warned} with a warning")
-    print_reasons(tally)
+    first = f"{output}: {table.height} predictions, {warned} with a warning"
+    return Printed(
+        text="\n".join([first, *reason_lines(tally)]),
+        data={"output": output, "predictions": table.height, "with_warning": warned}
+        | reasons(tally),
+    )

@@ -15,6 +15,7 @@ from isoclr.cli.options import (
     Saluki,
     whole_numbers,
 )
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -79,7 +80,7 @@ def probe(
         ),
     ] = None,
     saluki: Saluki = False,
-) -> None:
+) -> Printed:
     """Compare linear probes of embeddings with baselines on the same labels.
 
     Example:
@@ -99,4 +100,5 @@ def probe(
         embeddings=_named_files(embeddings),
     )
     models = [resolve_model(name) for name in model]
-    print(probe_models(models, labels.made(homology), Path(output), options).table())
+    results = probe_models(models, labels.made(homology), Path(output), options)
+    return Printed(text=results.table(), data={"output": output, **results.as_dict()})

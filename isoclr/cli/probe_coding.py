@@ -5,6 +5,7 @@ from typing import Annotated
 
 from isoclr.cli import options
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 from isoclr.shipped import PROTEIN_MODEL, resolve_model
 
 
@@ -22,7 +23,7 @@ def probe_coding(
     max_share: Annotated[float, Option(help="of the genes that have a term")] = 0.1,
     kmers: Annotated[int, Option(help="longest k-mers of proteins beside them, 1 to 3")] = 3,
     seeds: Annotated[int, Option(help="how many splits")] = 10,
-) -> None:
+) -> Printed:
     """Probe frozen embeddings of proteins, or of coding sequences, beside what letters alone say.
 
     Of each labelled transcript an encoder of proteins gets the translated CDS, one of RNA the CDS.
@@ -38,6 +39,8 @@ def probe_coding(
     )
     models = [resolve_model(one) for one in model or [PROTEIN_MODEL]]
     results, skipped = probe_coding(models, labels, Path(output), chosen)
-    for reason, n in skipped.items():
-        print(f"  skipped {n}: {reason}")
-    print(results.table())
+    lines = [f"  skipped {n}: {reason}" for reason, n in skipped.items()]
+    return Printed(
+        text="\n".join([*lines, results.table()]),
+        data={"output": output, **results.as_dict(), "skipped": skipped},
+    )

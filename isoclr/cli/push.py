@@ -6,6 +6,7 @@ import typer
 
 from data_builders.records import InputError
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -32,7 +33,7 @@ def push(
     create_pr: Annotated[
         bool, Option("--create-pr", help="propose the upload as a pull request")
     ] = False,
-) -> None:
+) -> Printed:
     """Share a model, a dataset or the page of `isoclr app` on the Hub.
 
     Example:
@@ -49,11 +50,12 @@ def push(
         if repo is not None:
             raise InputError(f"{repo}: got it beside --space {space}, wanted one of them")
         model = folder or DEFAULT_MODEL
-        print(push_space(space, model, private, revision=revision, create_pr=create_pr))
-        return
+        url = push_space(space, model, private, revision=revision, create_pr=create_pr)
+        return Printed(text=str(url), data={"url": url})
     if folder is None or repo is None:
         raise InputError("wanted FOLDER and REPO, or --space OWNER/NAME")
     share = push_dataset if is_dataset(folder) else push_model
     share = push_families if is_families(folder) else share
     share = push_interactions if is_interactions(folder) else share
-    print(share(folder, repo, private, revision=revision, create_pr=create_pr))
+    url = share(folder, repo, private, revision=revision, create_pr=create_pr)
+    return Printed(text=str(url), data={"url": url})

@@ -9,6 +9,7 @@ import typer
 from data_builders.records import InputError
 from isoclr import shipped
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 def recipes(
@@ -17,7 +18,7 @@ def recipes(
         str | None,
         Option(metavar="OBJECTIVE", help="print the keys of its recipes instead, such as isoforms"),
     ] = None,
-) -> None:
+) -> Printed:
     """List the shipped recipes, or print one to begin your own from.
 
     Example:
@@ -26,26 +27,35 @@ def recipes(
     isoclr recipes --keys isoforms
     """
     if keys is not None:
-        from isoclr.objectives import objective_class
-        from isoclr.training.recipe_keys import recipe_keys
-
-        for key in recipe_keys(objective_class(keys).recipe_class):
-            default = "required" if key.default is None else key.default
-            print(f"{key.name}: {key.type}, {default}")
-            if key.meaning:
-                print(
-                    textwrap.fill(key.meaning, 96, initial_indent="    ", subsequent_indent="    ")
-                )
-        return
+        return _keys_of(keys)
     found = shipped.recipes()
     if name is None:
         width = max(map(len, found), default=0)
-        for known, path in found.items():
-            print(f"{known:<{width}}  {_first_sentence(path.read_text())}")
-        return
+        said = {known: _first_sentence(path.read_text()) for known, path in found.items()}
+        lines = [f"{known:<{width}}  {sentence}" for known, sentence in said.items()]
+        return Printed(text="\n".join(lines), data={"recipes": said})
     if name not in found:
         raise InputError(f"{name}: got no such recipe, wanted one of {', '.join(found)}")
-    print(found[name].read_text(), end="")
+    from isoclr.training.yaml_file import read_yaml
+
+    path = found[name]
+    text = path.read_text().removesuffix("\n")
+    return Printed(text=text, data={"name": name, "recipe": read_yaml(path, "a recipe")})
+
+
+def _keys_of(objective: str) -> Printed:
+    from isoclr.objectives import objective_class
+    from isoclr.training.recipe_keys import recipe_keys
+
+    found = list(recipe_keys(objective_class(objective).recipe_class))
+    lines = []
+    for key in found:
+        default = "required" if key.default is None else key.default
+        lines.append(f"{key.name}: {key.type}, {default}")
+        if key.meaning:
+            indents = {"initial_indent": "    ", "subsequent_indent": "    "}
+            lines.append(textwrap.fill(key.meaning, 96, **indents))
+    return Printed(text="\n".join(lines), data={"objective": objective, "keys": found})
 
 
 def _first_sentence(text: str) -> str:

@@ -8,6 +8,7 @@ import typer
 from data_builders.records import InputError
 from isoclr.cli.command import Endings
 from isoclr.cli.options import Model, Option
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -45,7 +46,7 @@ def report(
     map_by: Annotated[str, Option("--map", help="pca, or umap where umap-learn is installed")] = (
         "pca"
     ),
-) -> None:
+) -> Printed:
     """Write one HTML page about transcripts, to be opened by any browser, offline too.
 
     It shows lengths and structure, a map of the embeddings, predictions with intervals, the
@@ -89,7 +90,9 @@ def report(
     made = replace(made, counts=counts)
     write_report(made, output)
     warned = sum(map(bool, made.warnings))
-    print(
-        f"{output}: {len(transcripts)} transcripts, {len(made.switches)} genes whose isoforms "
-        f"differ, {warned} transcripts with a warning"
+    return Printed(
+        text=f"{output}: {len(transcripts)} transcripts, {len(made.switches)} genes whose isoforms "
+        f"differ, {warned} transcripts with a warning",
+        data={"output": output, "transcripts": len(transcripts), "switches": len(made.switches)}
+        | {"with_warning": warned, "counts": counts},
     )

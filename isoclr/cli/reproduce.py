@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -19,7 +20,7 @@ def reproduce(
     slow: Annotated[
         bool, Option("--slow", help="also what trains networks for hours, as the card has it")
     ] = False,
-) -> None:
+) -> Printed:
     """Make the tables and figures of a card anew, and say which numbers differ.
 
     Example:
@@ -29,4 +30,4 @@ def reproduce(
     from isoclr.reproduce import table_of
 
     found = make(Path(resolve_model(model)), Path(data), Path(output), only=only or (), slow=slow)
-    print(table_of(found))
+    return Printed(text=table_of(found), data={"output": output, "files": found})

@@ -13,6 +13,7 @@ from isoclr.cli.options import (
     SampleSeed,
     group_choice,
 )
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
@@ -26,7 +27,7 @@ def retrieve(
     part: Part = None,
     coding: Coding = False,
     longest: Longest = None,
-) -> None:
+) -> Printed:
     """Rank transcripts by similarity: do isoforms and homologs come first?
 
     Example:
@@ -44,4 +45,4 @@ def retrieve(
         seed=seed,
         choice=group_choice(part, coding, longest),
     )
-    print(result.table())
+    return Printed(text=result.table(), data={"output": output, **result.as_dict()})

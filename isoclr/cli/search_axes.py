@@ -13,6 +13,7 @@ from isoclr.cli.options import (
     SampleSeed,
     group_choice,
 )
+from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
 
@@ -28,7 +29,7 @@ def search_axes(
     part: Part = None,
     coding: Coding = False,
     longest: Longest = None,
-) -> None:
+) -> Printed:
     """Fit a model's axes of search to isoform groups, for isoclr neighbours and retrieve.
 
     Example:
@@ -45,4 +46,8 @@ def search_axes(
         seed=seed,
         choice=group_choice(part, coding, longest),
     )
-    print(f"{output}: vectors of {axes.axes.shape[1]} numbers, fitted to {count:,} groups")
+    width = axes.axes.shape[1]
+    return Printed(
+        text=f"{output}: vectors of {width} numbers, fitted to {count:,} groups",
+        data={"output": output, "width": width, "groups": count},
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed
 
 
 def simulate(
@@ -15,7 +16,7 @@ def simulate(
         Option(metavar="N", help="instead, N families of coding sequences of eight species"),
     ] = None,
     seed: Annotated[int, Option(help="of the random numbers")] = 0,
-) -> None:
+) -> Printed:
     """Write the genomes, annotations, homology and labels of a small clade.
 
     Example:
@@ -26,13 +27,16 @@ def simulate(
         from data_builders.simulate.families import KINDS, simulate_family_files
 
         files = simulate_family_files(Path(output), families=homologs, seed=seed)
-        print(
-            f"{output}: {homologs} families of {len(KINDS)} kinds; {files.families.name}, ", end=""
+        names = [files.families.name, files.tree.name, files.labels.name]
+        return Printed(
+            text=f"{output}: {homologs} families of {len(KINDS)} kinds; {', '.join(names)}",
+            data={"output": output, "families": homologs, "kinds": len(KINDS), "files": names},
         )
-        print(f"{files.tree.name}, {files.labels.name}")
-        return
     from data_builders.simulate.clade import simulate_clade
 
     clade = simulate_clade(Path(output), species=species, genes=genes, seed=seed)
-    print(f"{output}: {', '.join(clade.species)}")
-    print(", ".join(f"{n} {what}" for what, n in clade.counts.items()))
+    counts = ", ".join(f"{n} {what}" for what, n in clade.counts.items())
+    return Printed(
+        text=f"{output}: {', '.join(clade.species)}\n{counts}",
+        data={"output": output, "species": clade.species, "counts": clade.counts},
+    )

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.options import Option
+from isoclr.cli.printed import Printed, plain_data
 
 
 def windows(
@@ -19,7 +20,7 @@ def windows(
     ] = None,
     draws: Annotated[int, Option(help="species of the candidates, one a draw")] = 20,
     seed: Annotated[int, Option(help="of the draws")] = 0,
-) -> None:
+) -> Printed:
     """Retrieve windows of held-out families, beside k-mers and an untrained encoder.
 
     Example:
@@ -36,5 +37,5 @@ def windows(
         draws=draws,
         seed=seed,
     )
-    print(found.table())
     found.save(Path(output))
+    return Printed(text=found.table(), data={"output": output, **plain_data(found)})

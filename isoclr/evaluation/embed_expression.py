@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoProcessor
 from data_builders.expression.matrix import ExpressionMatrix
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
+from isoclr.evaluation.planes import map_of
 from isoclr.pretrained import on_device
 from isoclr.progress import progress
 from isoclr.repositories import check_source
@@ -113,9 +114,13 @@ def write_embeddings(
 
 
 def plot_embeddings(
-    embeddings: np.ndarray, labels: np.ndarray | None, label: str, path: str | os.PathLike
+    embeddings: np.ndarray,
+    labels: np.ndarray | None,
+    label: str,
+    path: str | os.PathLike,
+    by: str = "pca",
 ) -> None:
-    """Draw the first two principal components of embeddings, coloured by a label.
+    """Draw embeddings on a plane, coloured by a label.
 
     Args:
         embeddings: (samples, width).
@@ -123,11 +128,14 @@ def plot_embeddings(
             all have the same.
         label: what they are, for the title.
         path: the image to write.
+        by: "pca", the first two principal components, or "umap"; see `map_of`.
+
+    Raises:
+        InputError: fewer than three samples, or as `map_of`.
     """
-    centred = embeddings - embeddings.mean(0)
-    u, spread, _ = np.linalg.svd(centred, full_matrices=False)
-    scores = u[:, :2] * spread[:2]
-    shares = spread**2 / max(float((spread**2).sum()), 1e-12)
+    found = map_of(embeddings, by)
+    if found is None:
+        raise InputError(f"embeddings: got {len(embeddings)} samples, wanted at least 3 to draw")
     shown = np.full(len(embeddings), "") if labels is None else labels
     names, which, counts = np.unique(shown.astype(str), return_inverse=True, return_counts=True)
     figure = new_figure(7.5, 5)
@@ -135,13 +143,14 @@ def plot_embeddings(
     coloured = np.argsort(-counts, kind="stable")[:_CLASSES]
     rest = ~np.isin(which, coloured)
     if rest.any():
-        axes.scatter(*scores[rest].T, s=10, c="#cccccc", linewidths=0, label="others")
+        axes.scatter(*found.points[rest].T, s=10, c="#cccccc", linewidths=0, label="others")
     for place, number in enumerate(sorted(coloured)):
         colour = [[*_colour(place)]]
         name = plain(str(names[number]), 30)
-        axes.scatter(*scores[which == number].T, s=14, c=colour, linewidths=0, label=name)
-    for number, axis in enumerate((axes.xaxis, axes.yaxis)):
-        axis.set_label_text(f"component {number + 1} ({shares[number]:.0%} of the variance)")
+        points = found.points[which == number].T
+        axes.scatter(*points, s=14, c=colour, linewidths=0, label=name)
+    axes.set_xlabel(found.axes[0])
+    axes.set_ylabel(found.axes[1])
     axes.spines[["top", "right"]].set_visible(False)
     title = f"Embeddings of {len(embeddings):,} samples"
     if labels is not None:

@@ -155,14 +155,17 @@ class FineTuning:
     evaluations: dict[str, list[list[Evaluation]]]
     network: IsoCLRForSequenceClassification
 
-    def to_json(self, path: str | os.PathLike) -> None:
-        """Write the results, and the evaluations as "evaluations"."""
+    def as_dict(self) -> dict:
+        """Return JSON's types: the results, and the evaluations as "evaluations"."""
         evaluations = {
             name: [[asdict(each) for each in of_split] for of_split in found]
             for name, found in self.evaluations.items()
         }
-        text = json.dumps(self.results.as_dict() | {"evaluations": evaluations}, allow_nan=False)
-        Path(path).write_text(text + "\n")
+        return self.results.as_dict() | {"evaluations": evaluations}
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Write `as_dict` as one JSON object."""
+        Path(path).write_text(json.dumps(self.as_dict(), allow_nan=False) + "\n")
 
 
 def finetune(
@@ -170,36 +173,42 @@ def finetune(
     tokenizer: IsoCLRTokenizer,
     labels: LabelSet,
     options: TrainingOptions | None = None,
+    methods: Sequence[str] = METHODS,
 ) -> FineTuning:
     """Predict a label by an encoder frozen, fine-tuned and from scratch, on the same splits.
 
     Frozen: the linear probe of the embeddings. Fine-tuned: all weights, from that on. From scratch:
-    the same network with random weights, with which the others are compared.
+    the same network with random weights, which takes longest; with it, or else with the frozen
+    encoder, the others are compared.
 
     Args:
         encoder: as `load_model` gives it; it stays as it is.
         tokenizer: of the encoder.
         labels: n transcripts with targets and homology groups.
         options: seeds, at least two, split and training.
+        methods: some of `METHODS`, fine-tuned among them.
 
     Raises:
-        InputError: fewer than two seeds, too few groups, one value for all of train or test, or a
-            transcript that the tokenizer refuses.
+        InputError: an unknown method, or none that is fine-tuned; fewer than two seeds, too few
+            groups, one value for all of train or test, or a transcript that the tokenizer refuses.
     """
     options = options or TrainingOptions()
+    check_methods(methods)
     if len(options.seeds) < 2:
         raise InputError(f"fine-tuning: got {len(options.seeds)} seeds, wanted at least two")
     settings = options.settings
     rows, cropped = tokenize(tokenizer, labels.transcripts, options.max_length)
     budget = settings.fine_tuned.tokens_per_batch
     embeddings = embed_rows(encoder, rows, budget, options.progress)
-    networks = {
+    predictors = {
         SCRATCH: FineTuned(encoder, rows, None, settings, options.progress),
+        FROZEN: Linear(embeddings, least_spread=LEAST_SPREAD),
         FINE_TUNED: FineTuned(encoder, rows, embeddings, settings, options.progress),
     }
-    frozen = Linear(embeddings, least_spread=LEAST_SPREAD)
+    predictors = {name: made for name, made in predictors.items() if name in methods}
+    networks = {n: made for n, made in predictors.items() if isinstance(made, FineTuned)}
     results = compare(
-        {SCRATCH: networks[SCRATCH], FROZEN: frozen, FINE_TUNED: networks[FINE_TUNED]},
+        predictors,
         labels,
         make_splits(labels, options.split, options.seeds),
         progress=options.progress,
@@ -208,9 +217,24 @@ def finetune(
     assert first is not None  # there is a split
     return FineTuning(
         results=replace(results, about=about_training(options, cropped)),
-        evaluations={name: networks[name].evaluations for name in (FINE_TUNED, SCRATCH)},
+        evaluations={
+            name: networks[name].evaluations for name in (FINE_TUNED, SCRATCH) if name in networks
+        },
         network=network_to_save(first, labels),
     )
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Refuse methods that `finetune` does not know, and a choice without the fine-tuned network.
+
+    Raises:
+        InputError: naming them.
+    """
+    for name in methods:
+        if name not in METHODS:
+            raise InputError(f"methods: got {name!r}, wanted some of {', '.join(METHODS)}")
+    if FINE_TUNED not in methods:
+        raise InputError(f"methods: got {', '.join(methods)}, wanted {FINE_TUNED} among them")
 
 
 def about_training(options: TrainingOptions, cropped: int) -> dict:
@@ -224,6 +248,7 @@ def finetune_model(
     source: LabelSource,
     output: Path,
     options: TrainingOptions | None = None,
+    methods: Sequence[str] = METHODS,
 ) -> FineTuning:
     """Fine-tune a model on a file of labels.
 
@@ -235,13 +260,15 @@ def finetune_model(
         source: of the labels.
         output: folder to write into.
         options: as `finetune` takes them.
+        methods: as `finetune` takes them.
 
     Raises:
         InputError: as in `load_model`, `LabelSource.read` and `finetune`.
     """
+    check_methods(methods)
     labels = source.read()
     encoder, tokenizer = load_model(model)
-    found = finetune(encoder, tokenizer, labels, options)
+    found = finetune(encoder, tokenizer, labels, options, methods)
     write_model_folder(found.network, tokenizer, output / "model")
     notes = describe_head(found, labels, Path(model).name)
     (output / "model" / "NOTES.md").write_text(notes, encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
+from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION, SURVIVAL
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Prediction
 from isoclr.evaluation.settings import FitSettings
@@ -17,6 +17,7 @@ from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm
 from modeling_isoclr.losses_isoclr import supervised_loss
+from modeling_isoclr.modeling_expression import cox_loss
 from modeling_isoclr.tokenization_isoclr import cut_by_tokens, pad_tokens
 
 PROBLEM_TYPES = {
@@ -24,6 +25,7 @@ PROBLEM_TYPES = {
     BINARY: "multi_label_classification",
     MULTICLASS: "single_label_classification",
     MULTILABEL: "multi_label_classification",
+    SURVIVAL: "survival",
 }
 """The `IsoCLRConfig.problem_type` of each task."""
 
@@ -42,7 +44,8 @@ class Evaluation:
     Attributes:
         step: optimiser steps before it.
         train_loss: mean over the steps since the evaluation before; None at step 0.
-        validation_loss: of the label's standardised values, or of its classes.
+        validation_loss: of the label's standardised values, or of its classes; of survival the
+            negative log partial likelihood of Cox's model.
     """
 
     step: int
@@ -162,8 +165,10 @@ class _Training:
         )
         norms = [part for part in model.train().modules() if isinstance(part, IsoCLRBatchNorm)]
         self.head_norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm1d)]
-        # Statistics of a batch norm over a part would be those of one length.
-        self.whole = bool(self.head_norms) or any(norm.training for norm in norms)
+        # Statistics of a batch norm over a part would be those of one length; and whoever is at
+        # risk of an event must be beside it.
+        self.at_risk = fold.task == SURVIVAL
+        self.whole = self.at_risk or bool(self.head_norms) or any(norm.training for norm in norms)
         self.batches = -(-len(self.train) // settings.batch_size)
         self.interval = max(self.batches, settings.evaluate_every)
         if self.head_norms and len(self.train) < 2 * self.batches:
@@ -220,8 +225,11 @@ class _Training:
             self._recompute_batchnorm_statistics()
         self.model.eval()
         rows, total = self.validation, 0.0
+        parts = [np.arange(len(rows))]
+        if not self.at_risk:
+            parts = cut_by_tokens([len(row) for row in rows], self.settings.tokens_per_batch)
         with torch.inference_mode():
-            for part in cut_by_tokens([len(row) for row in rows], self.settings.tokens_per_batch):
+            for part in parts:
                 total += float(self._loss(rows, self.targets[1], part)) * len(part)
         self.model.train()
         return total / len(rows)
@@ -242,6 +250,9 @@ class _Training:
 
     def _loss(self, rows: Rows, targets: torch.Tensor, part: np.ndarray) -> torch.Tensor:
         logits = _logits(self.model, _taken(rows, part))
+        if self.at_risk:
+            time, event = targets[part].to(self.device).T
+            return cox_loss(logits[:, 0], time, event)
         return supervised_loss(logits, targets[part].to(self.device), self.problem)
 
     @staticmethod

@@ -207,8 +207,13 @@ def write_head(head: Head, folder: Path) -> None:
     arrays = {name: np.ascontiguousarray(getattr(head, name)) for name in _SHAPES}
     save_file(arrays, folder / _ARRAYS)
     respect_umask(folder / _ARRAYS)
-    facts = {name: value for name, value in asdict(head).items() if name not in _SHAPES}
-    (folder / _FACTS).write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(facts_of(head), indent=1, ensure_ascii=False)
+    (folder / _FACTS).write_text(text + "\n", "utf-8")
+
+
+def facts_of(head: Head) -> dict:
+    """Return all that a head says of itself but its weights, for JSON."""
+    return {name: value for name, value in asdict(head).items() if name not in _SHAPES}
 
 
 def read_head(folder: str | os.PathLike) -> Head:

@@ -343,7 +343,8 @@ def phenotype_predictors(
 ) -> dict[str, Predictor]:
     """Every predictor of a comparison by name; the first, on components, is the reference.
 
-    Of survival these are Cox models of features; of classes, networks, boosting and neighbours too.
+    Of survival these are Cox models of features, and networks trained by Cox's loss; of classes,
+    boosting and neighbours too.
 
     Args:
         matrix: of all samples.
@@ -375,8 +376,7 @@ def phenotype_predictors(
         predictors["nearest neighbours"] = OnFeatures(pca, Neighbours)
     processed = Processed(matrix, values, options)
     predictors[f"untrained encoder + {head}"] = OnFeatures(encoded(processed, None), linear)
-    if task != SURVIVAL:
-        predictors[FROM_SCRATCH] = FineTuned(processed, None)
+    predictors[FROM_SCRATCH] = FineTuned(processed, None)
     encoders: dict[str, Callable[[Fold], Path]] = {
         method: Pretrained(processed, method, folder) for method in options.methods
     }
@@ -387,8 +387,7 @@ def phenotype_predictors(
         predictors[f"{method}, frozen + {head}"] = OnFeatures(
             encoded(processed, pretrained), linear
         )
-        if task != SURVIVAL:
-            predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
+        predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
     return predictors
 
 

@@ -312,16 +312,20 @@ class Retrieval:
         legend = f"{METRICS[0]} [95 % interval], {', '.join(METRICS[1:])}"
         return f"{self.title()}\n{legend}\n{aligned(lines)}"
 
-    def write(self, output: Path) -> None:
-        """Write `retrieve.json`, the summary, and `retrieve.tsv`, every query."""
+    def as_dict(self) -> dict:
+        """Return JSON's types: what was asked, and the summary."""
         counts = np.bincount(self.sample.types, minlength=len(TYPES)).tolist()
-        about = {
+        return {
             "seed": self.seed,
             "transcripts": len(self.sample.transcripts),
             "queries": dict(zip(TYPES, counts, strict=True)),
             "summary": self.summary(),
         }
-        (output / "retrieve.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n")
+
+    def write(self, output: Path) -> None:
+        """Write `retrieve.json`, as `as_dict`, and `retrieve.tsv`, every query."""
+        text = json.dumps(self.as_dict(), indent=1, allow_nan=False)
+        (output / "retrieve.json").write_text(text + "\n")
         transcripts = self.sample.transcripts
         columns = {"pairs": [TYPES[number] for number in self.sample.types]}
         for name, rows in (("query", self.sample.queries), ("partner", self.sample.partners)):

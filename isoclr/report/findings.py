@@ -4,17 +4,16 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import yaml
-from sklearn.decomposition import PCA
 
 from data_builders.records import InputError, Transcript
 from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import read_embedded
+from isoclr.evaluation.planes import MAPS, Map, map_of
 from isoclr.evaluation.search import axes_of, unit_vectors, whitened
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
@@ -22,22 +21,6 @@ from isoclr.report.predictions import Prediction, choose_heads, predictions_of
 from isoclr.report.structure import Structure, structure_of, warnings_of
 from isoclr.report.switches import Switch, find_switches
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
-from isoclr.statistics import standardised
-
-MAPS = ("pca", "umap")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Map:
-    """Transcripts in two dimensions.
-
-    Attributes:
-        points: (n, 2).
-        axes: what the two axes are.
-    """
-
-    points: np.ndarray
-    axes: tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,37 +148,6 @@ def trained_length(model: str | os.PathLike) -> int | None:
     recipe = yaml.safe_load(path.read_text())
     default = IsoformRecipe.model_fields["max_length"].default
     return recipe.get("max_length", default) if isinstance(recipe, dict) else None
-
-
-def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
-    """Place embeddings in two dimensions, each of their columns with a standard deviation of 1.
-
-    Args:
-        embeddings: (n, width).
-        by: "pca", or "umap", which needs the package umap-learn.
-
-    Returns:
-        None for fewer than three transcripts.
-
-    Raises:
-        InputError: umap-learn is not installed.
-    """
-    if len(embeddings) < 3:
-        return None
-    rows = standardised(embeddings)
-    if by == "umap":
-        try:
-            umap = import_module("umap")
-        except ImportError:
-            raise InputError("map: umap needs a package: pip install umap-learn") from None
-        points = umap.UMAP(n_neighbors=min(15, len(rows) - 1), random_state=0).fit_transform(rows)
-        return Map(points=np.asarray(points, float), axes=("UMAP 1", "UMAP 2"))
-    pca = PCA(2, svd_solver="full" if len(rows) < 500 else "randomized", random_state=0)
-    with np.errstate(invalid="ignore"):  # of rows that are all alike
-        pca.fit(rows)
-    shares = np.nan_to_num(pca.explained_variance_ratio_)
-    axes = [f"principal component {i + 1} ({shares[i]:.0%} of variance)" for i in range(2)]
-    return Map(points=pca.transform(rows), axes=(axes[0], axes[1]))
 
 
 def _whitened_vectors(embeddings: np.ndarray) -> np.ndarray:

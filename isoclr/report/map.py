@@ -16,7 +16,7 @@ from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
 from isoclr.evaluation.embedding_files import ann_data, read_embedded, safe_table
-from isoclr.report.findings import Map, map_of
+from isoclr.evaluation.planes import Map, map_of
 from isoclr.report.pictures import colours_of_names, colours_of_numbers
 from isoclr.statistics import standardised
 

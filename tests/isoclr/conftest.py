@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -5,11 +6,25 @@ import pytest
 import torch
 from results import results_of
 
+from isoclr.cli.printed import Printed
 from isoclr.objectives.isoforms.objective import IsoformObjective
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.training.checkpoints import save_checkpoint
 from isoclr.training.curves import RunLog, plot_curves
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer
+
+
+@pytest.fixture(autouse=True)
+def json_of_every_command(monkeypatch):
+    """Whatever a command prints in any test for a person, it could print as JSON with names."""
+    show = Printed.show
+
+    def checked(printed, as_json):
+        found = json.loads(printed.json(), parse_constant=pytest.fail)
+        assert found and printed.text
+        show(printed, as_json)
+
+    monkeypatch.setattr(Printed, "show", checked)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """Expression from simulated files to embeddings, as it is typed."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -42,6 +45,21 @@ def test_embeddings_as_parquet_and_a_figure(prepared, model, tmp_path, capsys):
     table = pq.read_table(out)
     assert table.num_rows == 24 and table["embedding"].type.list_size == 8
     assert len(set(table["tissue"].to_pylist())) == 3
+    assert (tmp_path / "out.png").stat().st_size > 5_000
+
+
+def test_a_figure_by_umap_needs_a_label_and_the_package(
+    prepared, model, tmp_path, capsys, monkeypatch
+):
+    words = ["expression", "embed", model, prepared, "--output", tmp_path / "out.parquet"]
+    assert run(*words, "--map", "umap") == 2
+    assert "--map umap: wanted --label with it" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "umap", None)
+    assert run(*words, "--map", "umap", "--label", "tissue") == 2
+    assert "umap needs a package: pip install umap-learn" in capsys.readouterr().err
+    umap = SimpleNamespace(UMAP=lambda **_: SimpleNamespace(fit_transform=lambda rows: rows[:, :2]))
+    monkeypatch.setitem(sys.modules, "umap", umap)
+    assert run(*words, "--map", "umap", "--label", "tissue") == 0
     assert (tmp_path / "out.png").stat().st_size > 5_000
 
 

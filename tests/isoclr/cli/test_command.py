@@ -1,10 +1,13 @@
+import json
 import os
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, ClassVar
 
+import numpy as np
 import pytest
 import typer
 
@@ -12,6 +15,7 @@ from data_builders.storage import one_writer, one_writer_of_file
 from isoclr import cli
 from isoclr.cli import COMMANDS, application, main
 from isoclr.cli.command import command_of
+from isoclr.cli.printed import Printed
 
 Option = typer.Option
 
@@ -58,7 +62,11 @@ WRITERS = {
     for option in command.params
     if option.name == "output"
 }
-ENDINGS = {"report": ".html", "expression simulate": ".h5ad"}  # those of the others: .parquet
+ENDINGS = {
+    "report": ".html",
+    "expression simulate": ".h5ad",
+    "select": ".gtf",
+}  # those of the others: .parquet
 BUILDS = ("build", "build-homologs", "build-interactions")  # lock it themselves: test_staging.py
 
 
@@ -90,6 +98,21 @@ def test_an_ending_that_no_command_writes_is_refused_first(name, tmp_path, monke
     assert main(words) == 2
     assert "a.xyz: got the ending '.xyz', wanted ." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+WITHOUT_JSON = {
+    "train": "its log is JSON: log.jsonl",
+    "app": "it serves a page",
+    "docs": "it prints a guide as it is",
+    "demo": "it runs other commands, whose words these are",
+    "expression demo": "it runs other commands, whose words these are",
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_that_finds_something_says_it_as_json_too(name):
+    has = any("--json" in param.opts for param in EVERY[name].params)
+    assert has == (name not in WITHOUT_JSON), WITHOUT_JSON.get(name, "return Printed")
 
 
 def run(function, *words):
@@ -128,6 +151,52 @@ def test_options_of_a_group_come_in_the_order_of_the_command_line():
         ("thing", "y"),
     ]
     assert (seen["place"], seen["thing"], seen["rest"]) == (["a", "b"], ["x", "y"], ["r", "s"])
+
+
+@dataclass
+class Found:
+    """Something found."""
+
+    score: float
+    where: Path
+
+
+def toy_of_json() -> Printed:
+    """Find something."""
+    print("trained by the way")
+    found = Found(float("nan"), Path("a/b"))
+    data = {"found": found, "of": (1, {2}), "array": np.arange(3) / 2, "n": np.int64(7)}
+    return Printed(text="found it", data=data, status=1)
+
+
+def test_json_is_alone_on_standard_output(capsys):
+    assert run(toy_of_json, "--json") == 1
+    printed = capsys.readouterr()
+    assert printed.err == "trained by the way\n"
+    assert json.loads(printed.out) == {
+        "found": {"score": None, "where": "a/b"},
+        "of": [1, [2]],
+        "array": [0.0, 0.5, 1.0],
+        "n": 7,
+    }
+    assert run(toy_of_json) == 1
+    assert capsys.readouterr().out == "trained by the way\nfound it\n"
+
+
+def test_json_of_commands_and_of_errors(tmp_path, capsys):
+    output = tmp_path / "a.tsv"
+    words = ["expression", "simulate", "--samples", "6", "--genes", "20", "--tissues", "2"]
+    assert main([*words, "--output", str(output), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 6 and found["files"][0] == str(output)
+    assert main(["recipes", "laptop", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["batch_size"] > 0
+    assert main(["recipes", "--keys", "isoforms", "--json"]) == 0
+    keys = {key["name"] for key in json.loads(capsys.readouterr().out)["keys"]}
+    assert {"steps", "mask_fraction"} <= keys
+    assert main(["map", "nowhere.parquet", "--output", str(tmp_path), "--json"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,18 @@ def test_numbers_of_0_and_1_are_yes_and_no_here_too(encoder, labels):
     assert found.network.config.id2label == {0: "gc"}
 
 
+def test_without_the_network_from_scratch_the_others_are_the_same(encoder, labels, found):
+    options = replace(OPTIONS, max_length=80)
+    alone = finetune(encoder, IsoCLRTokenizer(), labels, options, (FROZEN, FINE_TUNED))
+    assert alone.results.reference == FROZEN and set(alone.evaluations) == {FINE_TUNED}
+    for name in (FROZEN, FINE_TUNED):
+        assert alone.results.values(name) == found.results.values(name)
+    with pytest.raises(InputError, match="methods: got 'magic', wanted some of frozen, fine-tuned"):
+        finetune(encoder, IsoCLRTokenizer(), labels, options, ("magic",))
+    with pytest.raises(InputError, match="methods: got frozen, wanted fine-tuned among them"):
+        finetune(encoder, IsoCLRTokenizer(), labels, options, (FROZEN,))
+
+
 def test_one_seed_is_too_few(encoder, labels):
     with pytest.raises(InputError, match="got 1 seeds, wanted at least two"):
         finetune(encoder, IsoCLRTokenizer(), labels, TrainingOptions(seeds=(1,)))

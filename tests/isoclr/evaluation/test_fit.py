@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from data_builders.labels.base import MULTICLASS, MULTILABEL, REGRESSION, Labels
+from data_builders.labels.base import MULTICLASS, MULTILABEL, REGRESSION, SURVIVAL, Labels
 from data_builders.labels.splits import Split
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.compare import fold_of
 from isoclr.evaluation.finetune import Saluki
-from isoclr.evaluation.fit import fit, predict
+from isoclr.evaluation.fit import fit, predict, predict_fold
 from isoclr.evaluation.networks import SalukiLike, seeded, tokenize
 from isoclr.evaluation.scores import score
 from isoclr.evaluation.settings import FitSettings
@@ -24,7 +24,7 @@ def changed(settings, **values):
 
 
 def fold(targets, task=REGRESSION, seed=0, train=TRAIN, validation=VALIDATION):
-    classes = 3 if task != REGRESSION else 0
+    classes = 3 if task in (MULTICLASS, MULTILABEL) else 0
     labels = Labels(label="y", task=task, targets=targets, classes=tuple("abc"[:classes]))
     return fold_of(labels, Split(train, validation, TEST, seed))
 
@@ -183,3 +183,23 @@ def test_the_learning_rate_warms_up():
         moved.append(abs((model.classifier.bias.item() - centre) / scale - before))
     assert moved[0] == pytest.approx(0.01, rel=0.01)
     assert moved[1] == pytest.approx(0.0025, rel=0.01)
+
+
+def test_survival_is_learned_by_the_partial_likelihood_of_all_at_risk():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    times = np.exp(-2 * x[:, 0] + 0.3 * rng.normal(size=60))
+    targets = np.column_stack([times, np.arange(60) % 3 > 0])
+    of = fold(targets, task=SURVIVAL)
+    settings = FitSettings(learning_rate=0.05, evaluations=10, tokens_per_batch=8)
+    model, evaluations = fit(seeded(lambda: Line(4), 0), x, of, settings, progress=False)
+    risk = predict_fold(model, x, of, 8).test
+    assert score(SURVIVAL, risk, targets[TEST], None)["concordance"] > 0.8
+    # The loss of the validation rows is of all of them at once, though eight numbers fill a batch.
+    start = seeded(lambda: Line(4), 0)(torch.from_numpy(x[VALIDATION]))[:, 0].detach().numpy()
+    terms = [
+        np.log(np.exp(start[targets[VALIDATION, 0] >= time]).sum()) - own
+        for own, (time, event) in zip(start, targets[VALIDATION], strict=True)
+        if event
+    ]
+    assert evaluations[0].validation_loss == pytest.approx(np.mean(terms), rel=1e-5)

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from data_builders.records import InputError, Transcript
+from isoclr.evaluation.planes import map_of
 from isoclr.report.findings import (
     make_report,
-    map_of,
     nearest_of,
     nearest_of_other_genes,
     trained_length,
