@@ -82,6 +82,7 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
     Raises:
         InputError: it is no such file.
     """
+    name = "readable"  # until the format is known
     try:
         name = _written_format(path)
         table, embedding = _READERS[name](path)
