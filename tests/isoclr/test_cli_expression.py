@@ -81,7 +81,8 @@ def test_embeddings_as_anndata(prepared, model, tmp_path):
     ],
 )
 def test_wrong_input_of_embed(prepared, model, tmp_path, capsys, words, message):
-    assert run("expression", "embed", model, prepared, "--output", tmp_path / "o.parquet", *words) == 2
+    output = tmp_path / "o.parquet"
+    assert run("expression", "embed", model, prepared, "--output", output, *words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
