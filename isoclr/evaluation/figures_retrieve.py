@@ -8,8 +8,8 @@ import numpy as np
 
 from data_builders.figures import new_figure, save_figure
 
-# Of an encoder raw and whitened, trained and with random weights; then others.
-_COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f")
+# Of an encoder raw and whitened, trained and with random weights; of axes of search; then others.
+_COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f", "#7fb58f", "#2f6b47")
 
 
 def plot_retrieval(
