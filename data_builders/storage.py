@@ -89,6 +89,8 @@ def one_writer(
         InputError: another process holds the folder, or a lock cannot be made in it.
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: got a file, wanted a folder to write into")
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -112,6 +112,8 @@ def _gtf_value(match: re.Match) -> tuple[bytes, int]:
     value, end = match[group], match.end(group) + (group < 4)
     if group == 2:
         value = value.replace(b'\\"', b'"')
+    elif group == 4 and len(value) > 1 and value[:1] == value[-1:] == b"'":
+        value = value[1:-1]  # quotes of another kind
     return value.strip(), end
 
 

@@ -56,6 +56,7 @@ Block = Columns | tuple[Line]
 _NINE_COLUMNS = np.frombuffer(b"\t" * 8 + b"\n", np.uint8)
 _HASH, _GREATER, _ZERO, _NEWLINE = b"#>0\n"
 _MOST_DIGITS = 18  # of an int64
+_FOR_A_BROWSER = b"track ", b"browser "  # UCSC's lines of a custom track
 _LONGEST_KIND = 17  # two words of eight bytes, and the tab before
 _STRANDS = frozenset({b"+", b"-", b".", b"?"})
 _PHASES = {b"0": 0, b"1": 1, b"2": 2, b".": NO_PHASE}
@@ -95,7 +96,7 @@ def feature_blocks(path: str | os.PathLike, features: Counter[bytes]) -> Iterato
             if in_genome:
                 if line.count(b"\t") >= 8:
                     raise InputError(f"{path}:{number}: got a feature in the genome, wanted bases")
-            elif line[0] != _HASH and not line.isspace():
+            elif line[0] != _HASH and not line.isspace() and not line.startswith(_FOR_A_BROWSER):
                 parsed = _parse(line, path, number)
                 features[parsed[1]] += 1
                 yield (parsed,)

@@ -201,6 +201,7 @@ LAYOUTS = (
         ),
         read=_emapper,
         lists_proteins=True,
+        takes=("species", "level"),
     ),
     Layout(
         name="eggNOG",
@@ -208,6 +209,7 @@ LAYOUTS = (
         read=_eggnog,
         has_header=False,
         lists_proteins=True,
+        takes=("level",),
     ),
     Layout(
         name="HomoloGene",
@@ -235,6 +237,7 @@ LAYOUTS = (
         read=_group_and_gene,
         has_header=False,
         lists_proteins=True,
+        takes=("level",),
     ),
 )
 """Tables of groups; the first layout that fits is taken."""

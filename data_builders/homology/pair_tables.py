@@ -187,7 +187,7 @@ def _is_oma(fields: list[str]) -> bool:
 
 
 LAYOUTS = (
-    Layout(name="TOGA", fits=has_columns(*_TOGA), read=_toga),
+    Layout(name="TOGA", fits=has_columns(*_TOGA), read=_toga, takes=("species", "query")),
     Layout(name="Ensembl Compara", fits=has_columns(*_COMPARA), read=_compara),
     Layout(name="NCBI", fits=has_columns(*_NCBI), read=_ncbi),
     Layout(name="Alliance", fits=has_columns(*_ALLIANCE), read=_alliance),
@@ -195,7 +195,15 @@ LAYOUTS = (
         name="BioMart",
         fits=lambda fields: sum(bool(_BIOMART_GENE.fullmatch(field)) for field in fields) > 1,
         read=_biomart,
+        takes=("species",),
     ),
-    Layout(name="OMA", fits=_is_oma, read=_oma_pairs, has_header=False, lists_proteins=True),
+    Layout(
+        name="OMA",
+        fits=_is_oma,
+        read=_oma_pairs,
+        has_header=False,
+        lists_proteins=True,
+        takes=("species", "query"),
+    ),
 )
 """Tables of pairs; the first layout that fits is taken."""

@@ -72,6 +72,7 @@ class Layout:
         has_header: whether the first line names the columns.
         varying: whether lines have different numbers of columns.
         lists_proteins: whether the members may be proteins or transcripts.
+        takes: what of `HomologyTable` it may need: species, query, level.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Layout:
     has_header: bool = True
     varying: bool = False
     lists_proteins: bool = False
+    takes: tuple[str, ...] = ()
 
 
 def has_columns(*names: str) -> Callable[[list[str]], bool]:

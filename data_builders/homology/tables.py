@@ -32,9 +32,17 @@ def rows_of(table: HomologyTable, tally: Tally) -> Iterator[Row]:
 
     Raises:
         InputError: an unknown layout, a line with another number of columns or an empty field,
-            or a species that neither the file nor `table` names.
+            a species that neither the file nor `table` names, or a species or a level of `table`
+            that the layout has no use for.
     """
     layout, number, fields, separator, rest = _begin(table.path)
+    for name, what in (("species", "reference"), ("query", "query"), ("level", "level")):
+        value = getattr(table, name)
+        if value is not None and name not in layout.takes:
+            raise InputError(
+                f"{table.path}: {what}: got '{value}' beside a table of the layout {layout.name}, "
+                "which says all by itself; wanted none"
+            )
     lines = _body(rest, separator, 0 if layout.varying else len(fields), table.path)
     if not layout.has_header:
         lines = chain([(number, fields)], lines)

@@ -49,8 +49,9 @@ class Command(TyperCommand):
         ctx.meta[_ORDER] = [(param.name, next(left[param.name], None)) for param in order]
         options = {name for param in self.params for name in param.opts if name.startswith("-")}
         for name, value in ctx.meta[_ORDER]:
-            if isinstance(value, str) and value in options:
-                raise typer.BadParameter(f"{option_name(name)}: got {value}, wanted a value", ctx)
+            if isinstance(value, str) and (value in options or not value.strip()):
+                got = value.strip() or "an empty text"
+                raise typer.BadParameter(f"{option_name(name)}: got {got}, wanted a value", ctx)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx):

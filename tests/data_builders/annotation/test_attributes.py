@@ -31,6 +31,7 @@ from data_builders.annotation.attributes import (
         ('gene_id "a"; ; broken; x "b"', {"gene_id": "a", "x": "b"}),
         ('gene_id ""; x "b"', {"gene_id": "", "x": "b"}),
         ('gene_id "a"b; x "c"', {"x": "c"}),
+        ("gene_id 'a'; x 'b c'; y 5'; z '", {"gene_id": "a", "x": "b c", "y": "5'", "z": "'"}),
         ("", {}),
     ],
 )

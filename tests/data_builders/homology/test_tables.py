@@ -185,6 +185,19 @@ def test_what_is_no_homology(tmp_path, text, options, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"species": "human"}, "reference: got 'human' beside a table of the layout generic"),
+        ({"query": "mouse"}, "query: got 'mouse' beside"),
+        ({"level": "9606"}, "level: got '9606' beside"),
+    ],
+)
+def test_what_a_table_has_no_use_for_is_refused(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, "group_id\tspecies\tgene_id\n1\thuman\tg\n1\tmouse\tm\n", **options)
+
+
 @pytest.mark.parametrize("line", ["9606_0:00a\t9606_0\n", "x\t1\t2\t3\t4\t5\t6\t7\n", "\n"])
 def test_what_is_no_table_of_orthodb_genes(tmp_path, line):
     genes = tmp_path / "genes.tab"

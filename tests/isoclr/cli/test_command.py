@@ -115,6 +115,15 @@ def test_every_command_that_finds_something_says_it_as_json_too(name):
     assert has == (name not in WITHOUT_JSON), WITHOUT_JSON.get(name, "return Printed")
 
 
+def test_an_empty_value_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in (["simulate", "--output", ""], ["embed", "--model", " ", "--output", "a.npz"]):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert f"{words[1]}: got an empty text, wanted a value" in error
+    assert not list(tmp_path.iterdir())
+
+
 def run(function, *words):
     command = command_of(function, "toy")
     return command.main(list(words), prog_name="toy", standalone_mode=False)

@@ -324,7 +324,15 @@ def test_the_shipped_model_embeds_offline(tmp_path):
         fasta += f">ENST{number}\n{utrs[0]}{coding}{utrs[1]}\n"
     (tmp_path / "transcripts.fa").write_text(fasta)
     command = [sys.executable, "-c", "import sys; from isoclr.cli import main; sys.exit(main())"]
-    command += ["embed", "--transcripts", "transcripts.fa", "--guess-cds", "250", "--output", "e.parquet"]
+    command += [
+        "embed",
+        "--transcripts",
+        "transcripts.fa",
+        "--guess-cds",
+        "250",
+        "--output",
+        "e.parquet",
+    ]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
