@@ -117,6 +117,8 @@ def one_writer_of_file(path: str | os.PathLike, what: str) -> Iterator[None]:
         InputError: another process holds it, or a lock cannot be made beside it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: got a folder, wanted the name of a file to write")
     if not path.parent.is_dir():
         yield  # nobody is writing into it, and the command says what it wants of it
         return

@@ -25,6 +25,7 @@ from data_builders.labels.join import (
     gene_key,
     transcript_key,
 )
+from data_builders.names import check_species
 from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.tables import ROW, names_of_columns, read_table, transcripts_of_frame
 from data_builders.text import Tally
@@ -167,6 +168,9 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     """Join the labels of a table in memory with transcripts; see `read_labels`."""
     join = join or Join()
     path = column.path
+    if "species" in table.columns and join.species is not None:
+        there = {str(name) for name in table["species"].drop_nulls()}
+        check_species(f"{path}: species", [join.species], sorted(there))
     if "species" not in table.columns and (join.species or join.isoform_groups is None):
         table = table.with_columns(species=pl.lit(join.species or "unknown"))
     isoform_groups = join.isoform_groups

@@ -137,7 +137,12 @@ def guess_cds(transcripts: Sequence[Transcript], min_length: int) -> tuple[list[
 
     Returns:
         All n, and of how many the CDS is a guess.
+
+    Raises:
+        InputError: a length of less than a start and a stop codon.
     """
+    if min_length < 6:
+        raise InputError(f"guess_cds: got {min_length} nt, wanted at least 6, start and stop codon")
     out, guessed = [], 0
     for transcript in transcripts:
         found = longest_orf(transcript.sequence) if transcript.cds_start < 0 else None

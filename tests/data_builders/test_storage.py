@@ -116,6 +116,9 @@ def test_a_file_has_one_writer_and_its_folder_stays_as_it_is(tmp_path):
             pass
     with one_writer_of_file(tmp_path / "none" / "a.tsv", "a table"):
         pass
+    message = "got a folder, wanted the name of a file"
+    with pytest.raises(InputError, match=message), one_writer_of_file(tmp_path, "a table"):
+        pass
     assert not list(tmp_path.iterdir())
 
 

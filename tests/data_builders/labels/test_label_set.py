@@ -101,6 +101,11 @@ def test_join_with_isoform_groups(tmp_path, name):
     assert found.groups == ("h2", "h1")
     # t5 is in two groups, human t4 has two labels.
     assert found.report == {"matched": 2, "unmatched": 1, "ambiguous": 3, "label missing": 1}
+    named = Join(isoform_groups=iter(GROUPS), species="homo sapiens")
+    assert read_labels(path, "half_life", join=named).targets.tolist() == [0.25, 10.0]
+    other = Join(isoform_groups=iter(GROUPS), species="humam")
+    with pytest.raises(InputError, match="species: got the species 'humam', wanted .* human"):
+        read_labels(path, "half_life", join=other)
 
 
 @pytest.mark.parametrize(

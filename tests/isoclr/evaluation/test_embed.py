@@ -248,6 +248,9 @@ def test_a_cds_is_guessed_where_there_is_none():
     found, guessed = guess_cds([without, coding, empty], 36)
     assert found == [replace(without, cds_start=2, cds_end=38), coding, empty] and guessed == 1
     assert guess_cds([without, coding, empty], 37) == ([without, coding, empty], 0)
+    for length in (5, 0, -3):
+        with pytest.raises(InputError, match=f"guess_cds: got {length} nt, wanted at least 6"):
+            guess_cds([without], length)
 
 
 def test_a_dataset_is_a_folder_or_on_the_hub(groups_folder, tmp_path):
