@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +53,13 @@ class ReadOptions:
     donors: bool = False
 
 
+SUMMARY_ROWS = frozenset(
+    ("__no_feature", "__ambiguous", "__too_low_aQual", "__not_aligned", "__alignment_not_unique")
+    + ("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+)
+"""What htseq-count and STAR write below or above the genes."""
+
+
 @dataclass
 class Report:
     """What was read: counts that `prepare_expression` writes and prints."""
@@ -64,6 +71,8 @@ class Report:
     duplicated_genes: int = 0
     renamed_genes: int = 0
     values_over_20: int = 0
+    genes_left_out: int = 0
+    summary_rows: list[str] = field(default_factory=list)
     columns_left_out: list[str] = field(default_factory=list)
     obs_matched: dict[str, int] = field(default_factory=dict)
 
@@ -84,6 +93,11 @@ class Report:
         ):
             if count:
                 said.append(f"{count:,} {what}")
+        if self.genes_left_out:
+            said.append(f"{self.genes_left_out:,} genes are left out, which some of the files lack")
+        if self.summary_rows:
+            rows = ", ".join(self.summary_rows)
+            said.append(f"rows of a counter's summary are left out: {rows}")
         if self.columns_left_out:
             names = ", ".join(self.columns_left_out)
             said.append(f"{len(self.columns_left_out)} columns of text are left out: {names}")
@@ -150,15 +164,20 @@ def _log_parts(
         sets = [_genes_of(path, options) for path in paths]
         common = set(sets[0]).intersection(*sets[1:])
         genes = tuple(name for name in sets[0] if name in common)
+        report.genes_left_out = len(set().union(*sets)) - len(genes)
         if not genes:
             raise InputError(
                 f"{paths[1]}: got no gene of {paths[0]}: {sets[1][0]!r} here, {sets[0][0]!r} "
                 "there; wanted names of one kind (--aliases renames)"
             )
+    aliased, example = 0, ""
     for path in paths:
         unit, count = options.unit, 0
         said = "as told"
-        for raw in read_raw(path, layer=options.layer, genes_in=options.genes_in):
+        for whole in read_raw(path, layer=options.layer, genes_in=options.genes_in):
+            raw = _without_summary(whole, report)
+            aliased += sum(name in options.aliases for name in raw.genes)
+            example = example or raw.genes[0]
             check_names(raw, str(path))
             check_values(raw.values, str(path), raw.samples)
             report.columns_left_out += list(raw.left_out)
@@ -178,6 +197,11 @@ def _log_parts(
         report.files.append({"path": str(path), "samples": count, "unit": unit, "said": said})
         report.samples += count
         report.unit = (unit or "") if report.unit in ("", unit) else "several"
+    if options.aliases and not aliased:
+        raise InputError(
+            f"{paths[0]}: aliases: got none of its genes: {next(iter(options.aliases))!r} there, "
+            f"{example!r} here"
+        )
     for name, column in options.obs.items():
         if not report.obs_matched.get(name) and not seen & column.keys():
             there, here = next(iter(column), "(none)"), min(seen, default="(none)")
@@ -192,7 +216,19 @@ def _log_parts(
 
 def _genes_of(path: str | Path, options: ReadOptions) -> list[str]:
     raw = next(read_raw(path, layer=options.layer, genes_in=options.genes_in))
+    raw = _without_summary(raw)
     return list(dict.fromkeys(options.aliases.get(name, name) for name in raw.genes))
+
+
+def _without_summary(raw: RawMatrix, report: Report | None = None) -> RawMatrix:
+    """Leave out what a counter says of all reads, in rows as if of genes."""
+    kept = [i for i, name in enumerate(raw.genes) if name not in SUMMARY_ROWS]
+    if len(kept) == len(raw.genes) or not kept:
+        return raw
+    if report is not None:
+        found = [name for name in raw.genes if name in SUMMARY_ROWS]
+        report.summary_rows = list(dict.fromkeys([*report.summary_rows, *found]))
+    return replace(raw, genes=[raw.genes[i] for i in kept], values=raw.values[:, kept])
 
 
 def _one_name_a_gene(

@@ -93,6 +93,7 @@ class BuildReport:
         sequences: tallies of the RNAs and the proteins that were read.
         categories: (RNA category, protein category) -> pairs that are kept.
         contradictory: ids of pairs with both labels, of which some are shown.
+        not_there: categories that were to be left out, and that no RNA is of.
         more: what else `report.json` says.
     """
 
@@ -100,6 +101,7 @@ class BuildReport:
     sequences: dict[str, Tally] = field(default_factory=dict)
     categories: Counter[tuple[str, str]] = field(default_factory=Counter)
     contradictory: list[str] = field(default_factory=list)
+    not_there: list[str] = field(default_factory=list)
     more: dict = field(default_factory=dict)
 
     def as_dict(self) -> dict:
@@ -115,6 +117,7 @@ class BuildReport:
                 for (a, b), n in sorted(self.categories.items())
             ],
             "contradictory": self.contradictory,
+            "not_there": self.not_there,
             **self.more,
         }
 
@@ -124,6 +127,9 @@ class BuildReport:
         for step in self.steps:
             if step["left_out"]:
                 said.append(f"  left out {step['left_out']:,}: {step['step']}")
+        if self.not_there:
+            names = " or ".join(self.not_there)
+            said.append(f"  left out 0: RNA is {names}, of which there is none")
         for name, tally in self.sequences.items():
             said += [f"  {n} of the {name}: {reason}" for reason, n in tally.adjusted.items()]
         for name in ("rna_clusters", "protein_clusters"):
@@ -299,6 +305,8 @@ def _apply_rules(
     if options.exclude:
         lower = pl.col("rna_category").fill_null("").str.to_lowercase()
         names = [name.casefold() for name in options.exclude]
+        there = set(steps.frame.select(lower).to_series())
+        steps.report.not_there = [n for n in options.exclude if n.casefold() not in there]
         steps.keep(~lower.is_in(names), f"RNA is {' or '.join(options.exclude)}")
     if options.min_score is not None:
         steps.keep(pl.col("score") >= options.min_score, f"score below {options.min_score}")

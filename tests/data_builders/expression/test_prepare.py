@@ -52,6 +52,29 @@ def test_counts_become_logs_of_counts_per_million(counts, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("name", ["__no_feature", "N_unmapped"])
+def test_rows_of_a_counters_summary_are_no_genes(counts, tmp_path, name):
+    values = [[10, 20, 30, 40, 900], [4, 3, 2, 1, 90]]
+    path = write(tmp_path / "b.tsv", ["one", "two"], [*GENES, name], values)
+    found, report = read_expression([path])
+    assert np.array_equal(found.values, read_expression([counts])[0].values)
+    assert found.genes == tuple(GENES) and report.summary_rows == [name]
+    assert f"rows of a counter's summary are left out: {name}" in report.lines()
+
+
+def test_genes_that_a_file_lacks_are_counted(counts, tmp_path):
+    other = write(tmp_path / "b.tsv", ["three"], [GENES[0], GENES[2], "x"], [[1, 2, 3]])
+    found, report = read_expression([counts, other])
+    assert found.genes == (GENES[0], GENES[2]) and report.genes_left_out == 3
+    assert "3 genes are left out, which some of the files lack" in report.lines()
+
+
+def test_aliases_of_none_of_the_genes_are_an_error(counts):
+    message = f"aliases: got none of its genes: 'foo' there, '{GENES[0]}' here"
+    with pytest.raises(InputError, match=message):
+        read_expression([counts], ReadOptions(aliases={"foo": "bar"}))
+
+
 def test_what_was_written_is_read_as_it_is(counts, tmp_path):
     prepare_expression([counts], tmp_path / "out.parquet")
     matrix, report = read_expression([tmp_path / "out.parquet"])

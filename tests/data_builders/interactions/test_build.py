@@ -152,6 +152,14 @@ def test_rnainter(tmp_path):
         "score below 0.3": 1,
     }
     assert report.categories == {("lncRNA", "protein"): 1, ("miRNA", "protein"): 1}
+    assert report.not_there == []
+
+
+def test_a_category_that_is_not_there_is_told(tmp_path):
+    options = BuildOptions(exclude=("mRNA", "lincRNA"))
+    _, report = read_set(rnainter(tmp_path), options)
+    assert report.not_there == ["lincRNA"]
+    assert "  left out 0: RNA is lincRNA, of which there is none" in report.lines()
 
 
 def many(tmp_path, families=True):
