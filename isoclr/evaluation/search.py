@@ -129,8 +129,10 @@ def fit_search_axes(
         columns: of the embeddings to look at; None: all.
 
     Raises:
-        InputError: embeddings that are not finite numbers of n rows, or no group of several.
+        InputError: embeddings that are not finite numbers of n rows, no group of several, or a size
+            below 1.
     """
+    _check_size(size)
     if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
         raise InputError(f"embeddings: got {np.shape(embeddings)}, wanted (n, width), all finite")
     names, counts = np.unique(groups, return_counts=True)
@@ -153,6 +155,11 @@ def fit_search_axes(
         found[:, ::-1] / embeddings[:, looked_at].std(axis=0, dtype=np.float64)[:, None]
     )
     return SearchAxes(embeddings.mean(axis=0, dtype=np.float64), axes)
+
+
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise InputError(f"size: got {size}, wanted at least 1")
 
 
 def search_columns(config: IsoCLRConfig) -> np.ndarray | None:
@@ -196,6 +203,7 @@ def make_search_axes(
     Raises:
         InputError: as `load_model`, `read_groups` and `fit_search_axes`.
     """
+    _check_size(size)
     encoder, tokenizer = load_model(model)
     chosen, groups = draw_genes(choice.read(folder), transcripts, seed)
     embeddings = embed_transcripts(encoder, tokenizer, chosen)

@@ -56,7 +56,8 @@ class IsoformRecipe(Recipe):
             False: once, and keep all graphs.
         token_cache: folder of a local cache of tokens, one byte a nucleotide, for fast disks.
         streaming: read datasets of the Hub while training, without a local copy.
-        held_out_groups: groups of two transcripts and more that are never trained on.
+        held_out_groups: groups of two transcripts and more that are never trained on; at most a
+            fifth of those there are.
         seed: of the weights, the order, the pairs, the masks and dropout.
     """
 

@@ -188,3 +188,12 @@ def test_damaged_and_foreign_axes_are_refused(searchable, groups_folder, tmp_pat
     path.write_bytes(b"no tensors")
     with pytest.raises(InputError, match="wanted axes that isoclr wrote"):
         search.read_search_axes(folder)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_axes_of_no_size_are_refused_before_the_work(size, tmp_path):
+    message = f"size: got {size}, wanted at least 1"
+    with pytest.raises(InputError, match=message):
+        search.make_search_axes("no model", tmp_path / "none", tmp_path / "out", size=size)
+    with pytest.raises(InputError, match=message):
+        search.fit_search_axes(*planted(), size=size)
