@@ -169,6 +169,8 @@ def group_sources(
         of another species that it has.
     """
     tally = Tally() if tally is None else tally
+    if unmatched and homology is None:
+        raise InputError(f"unmatched: got {', '.join(unmatched)} and no homology, wanted a table")
     names = GeneNames(homology=homology)
     matches = None if homology is None else MatchCounter(homology)
 

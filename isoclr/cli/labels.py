@@ -102,6 +102,9 @@ def _transcripts_to_join(
     tables = homology.made()
     if groups and (sources.begun or tables):
         raise InputError(f"--groups {groups}: wanted no sources and no homology beside it")
+    if unmatched and not (tables and sources.begun):
+        names = ",".join(unmatched)
+        raise InputError(f"--unmatched {names}: wanted sources and --homology with it")
     if groups:
         return Join(species=species, isoform_groups=read_groups(groups))
     known = None if tables is None else read_homology(tables)

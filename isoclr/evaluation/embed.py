@@ -18,6 +18,7 @@ from huggingface_hub.errors import HTTPError
 
 from data_builders.codec import GROUP_SCHEMA, groups_of_table
 from data_builders.groups.parquet import read_groups
+from data_builders.homology.alphabets import PROTEIN, RNA, guess_alphabet
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.pretrained import NEW_KEYS
 from isoclr.progress import Progress
@@ -29,6 +30,8 @@ from modeling_isoclr.tokenization_isoclr import cut_by_tokens, longest_orf, pad_
 
 _ABOUT = b"isoclr.embed"
 _PARQUET = {"compression": "zstd", "use_dictionary": ["gene_id", "species"]}
+
+_TOLD_BY = 100  # sequences, by whose letters nucleotides and proteins are told apart
 
 
 def embed_transcripts(
@@ -52,9 +55,10 @@ def embed_transcripts(
         float32 (n, pooled), in the order given.
 
     Raises:
-        InputError: on a transcript that the tokenizer refuses.
+        InputError: on a transcript that the tokenizer refuses, or nucleotides for a model of
+            proteins.
     """
-    rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
+    rows = _tokens(model, tokenizer, transcripts)
     with _bar(sum(map(len, rows)), 0, progress) as bar:
         return model.embed(rows, tokens_per_batch, bar.update)
 
@@ -93,10 +97,11 @@ def embed_to_file(
         progress: show a bar of nucleotides.
 
     Raises:
-        InputError: on a transcript that the tokenizer refuses; a file or parts of another model,
+        InputError: on a transcript that the tokenizer refuses, or nucleotides for a model of
+            proteins; a file or parts of another model,
             other transcripts or other options, or something else in their place.
     """
-    rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
+    rows = _tokens(model, tokenizer, transcripts)
     about = {
         "model": _model_digest(model),
         "transcripts": _input_digest(transcripts, rows),
@@ -126,6 +131,21 @@ def embed_to_file(
                 _write(file, [_table(transcripts[part], vectors)], metadata)
     _write(Path(path), map(pq.read_table, parts), metadata)
     shutil.rmtree(folder)
+
+
+def _tokens(
+    model: IsoCLRModel, tokenizer: IsoCLRTokenizer, transcripts: Sequence[Transcript]
+) -> list[np.ndarray]:
+    """Tokenize transcripts; nucleotides, whose letters are amino acids too, are no proteins."""
+    if model.config.alphabet == PROTEIN.name and transcripts:
+        step = -(-len(transcripts) // _TOLD_BY)
+        letters = "".join(transcript.sequence for transcript in transcripts[::step])
+        if guess_alphabet(letters) == RNA.name:
+            raise InputError(
+                f"{transcripts[0].transcript_id}: got nucleotides, such as "
+                f"'{transcripts[0].sequence[:20]}', wanted proteins for a model of proteins"
+            )
+    return [tokens_of(tokenizer, transcript) for transcript in transcripts]
 
 
 def guess_cds(transcripts: Sequence[Transcript], min_length: int) -> tuple[list[Transcript], int]:

@@ -2,8 +2,10 @@
 
 import importlib.util
 import os
+import zlib
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,7 @@ from data_builders.tables import names_of_columns, read_table
 
 FORMATS = ("parquet", "h5ad", "npz", "tsv")
 _NAMES = ("transcript_id", "gene_id", "species")
+_DAMAGED = (pl.exceptions.PolarsError, BadZipFile, EOFError, zlib.error)
 REPRESENTATION = "X_isoclr"
 """The key of embeddings in `obsm` of an AnnData."""
 
@@ -89,7 +92,15 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
         table, embedding = table.select(_NAMES), np.asarray(embedding, np.float32)
     except InputError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        pl.exceptions.PolarsError,
+        BadZipFile,
+        EOFError,
+    ) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: got no {name} file of isoclr embed, without --per-position: {reason}"

@@ -435,6 +435,7 @@ def test_labels_that_cannot_be_made_are_one_line(go, genome, groups_folder, tmp_
         ],
         "--species x,y: wanted one": ["localisation", gmt, "--species", "x,y"],
         "wanted no sources and no homology": ["half-life-human", gmt, *groups, *genome],
+        "--unmatched x: wanted sources and": ["go-mf", gmt, *groups, "--unmatched", "x"],
         "got no usable row": ["go-mf", gmt, *groups],
         "nowhere.tsv": ["table", "nowhere.tsv", "--label", "x"],
     }

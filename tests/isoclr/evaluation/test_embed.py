@@ -344,3 +344,19 @@ def test_the_shipped_model_embeds_offline(tmp_path):
     assert table["transcript_id"].to_list() == ["ENST0", "ENST1"]
     first, second = table["embedding"].to_numpy()
     assert len(first) >= 64 and np.isfinite([first, second]).all() and (first != second).any()
+
+
+def test_nucleotides_are_no_proteins(tmp_path):
+    config = IsoCLRConfig(
+        filters=[4], blocks=[1], dilations=[1], alphabet="protein", pooling="last", n_tracks=20
+    )
+    model, tokenizer = IsoCLRModel(config).eval(), IsoCLRTokenizer(alphabet="protein")
+    rna = [Transcript("t", "g", "human", "ACGTACGTAC" * 6)]
+    for call in (
+        lambda: embed_transcripts(model, tokenizer, rna, progress=False),
+        lambda: embed_to_file(tmp_path / "e.parquet", model, tokenizer, rna, progress=False),
+    ):
+        with pytest.raises(InputError, match="t: got nucleotides, .*, wanted proteins"):
+            call()
+    protein = [Transcript("p", "g", "human", "MKVLAWRRSTNQ" * 5)]
+    assert embed_transcripts(model, tokenizer, protein, progress=False).shape == (1, 4)

@@ -65,6 +65,19 @@ def test_what_is_no_embeddings_is_one_line(name, tmp_path):
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_damaged_file_is_one_line(files, tmp_path, name):
+    if name == "h5ad":
+        pytest.importorskip("anndata")
+    whole = (files / f"e.{name}").read_bytes()
+    for number, damaged in enumerate((whole[: len(whole) // 2], whole[:20] + bytes(9) * 20)):
+        path = tmp_path / f"{number}.{name}"
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=f"{number}.{name}: ") as found:
+            read_embedded(path)
+        assert "\n" not in str(found.value)
+
+
 def test_a_file_that_is_there_stays(files, model_folder, capsys):
     words = ["embed", "--model", str(model_folder), "--transcripts", str(files / "some.fa")]
     before = (files / "e.npz").read_bytes()
