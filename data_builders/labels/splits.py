@@ -92,16 +92,6 @@ def homology_split(
     return train, valid, test
 
 
-def random_split(
-    rows: int, seed: int, fractions: Sequence[float] = FRACTIONS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split rows at random, blind to homology, to see what a probe gains by related rows.
-
-    Arguments, results and errors as in `homology_split`, where every row is its own group.
-    """
-    return homology_split([None] * rows, seed, fractions)
-
-
 def few_rows(
     train: np.ndarray,
     validation: np.ndarray,

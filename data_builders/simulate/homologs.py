@@ -11,12 +11,9 @@ where r is the rate of the site. The best critic of the channel is Σ_sites log(
 Branch lengths are expected substitutions a site of rate 1.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations_with_replacement
-from math import factorial, prod
 
 import numpy as np
 
@@ -28,7 +25,6 @@ AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 MODELS = ("jc69", "k80", "gtr", "poisson")
 
 _TRANSITIONS = ((0, 2), (1, 3))  # A with G, C with T
-_MOST_OUTCOMES = 200_000
 
 
 @dataclass(frozen=True)
@@ -82,39 +78,6 @@ class SubstitutionModel:
     def identity(self, time: float) -> float:
         """Return the probability that a site has the same letter after some time."""
         return float(self.frequencies @ self.transition(time).diagonal())
-
-    def set_information(self, time: float, homologs: int) -> float:
-        """Return what several homologs together say about one more, in nats a site.
-
-        All are leaves of a star tree, any two of them `time` apart. Every outcome is enumerated:
-        homologs are exchangeable, so an outcome is how many of them have each letter.
-
-        Args:
-            time: between any two leaves.
-            homologs: at least 1.
-
-        Raises:
-            InputError: more outcomes than can be enumerated.
-        """
-        letters = len(self.letters)
-        outcomes = prod(range(homologs + 1, homologs + letters)) // factorial(letters - 1)
-        if homologs < 1 or outcomes > _MOST_OUTCOMES:
-            raise InputError(
-                f"homologs: got {homologs} of {letters} letters, wanted at least 1 and at most "
-                f"{_MOST_OUTCOMES} outcomes"
-            )
-        branch = self.transition(time / 2)
-        information = 0.0
-        for drawn in combinations_with_replacement(range(letters), homologs):
-            counts = Counter(drawn).values()
-            ways = factorial(homologs) / prod(map(factorial, counts))
-            # Of the letter in the middle of the star, and these leaves.
-            middle = self.frequencies * branch[:, drawn].prod(1) * ways
-            joint = middle @ branch
-            seen = joint > 0
-            ratio = joint[seen] / (middle.sum() * self.frequencies[seen])
-            information += float((joint[seen] * np.log(ratio)).sum())
-        return information
 
 
 def substitution_model(

@@ -1,10 +1,9 @@
 """Learning rates over steps."""
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 Schedule = Literal["cosine", "inverse_sqrt", "constant"]
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
 _FINAL_RATE = 1e-8
 
 

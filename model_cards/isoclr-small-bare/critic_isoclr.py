@@ -12,8 +12,6 @@ from torch import nn
 
 from .configuration_isoclr import IsoCLRConfig
 
-CRITICS = ("cosine", "bilinear")
-
 
 class IsoCLRCritic(nn.Module):
     """Scores of projections: cosine, or bilinear, times a learned scale of each band."""

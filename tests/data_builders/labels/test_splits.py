@@ -9,7 +9,6 @@ from data_builders.labels.splits import (
     few_rows,
     groups_to_split,
     homology_split,
-    random_split,
     read_chromosomes,
     similar_groups,
 )
@@ -52,7 +51,7 @@ def test_rows_without_a_group_are_split_to_the_quotas():
 
 
 def test_seeds_differ_and_repeat():
-    first, again, other = (random_split(100, seed)[0].tolist() for seed in (1, 1, 2))
+    first, again, other = (homology_split([None] * 100, seed)[0].tolist() for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -208,7 +207,7 @@ def test_many_sequences_are_grouped_as_few_are():
 
 @pytest.mark.parametrize("seed", [0, 2541])
 def test_few_rows_are_nested(seed):
-    train, validation, _ = random_split(1000, seed)
+    train, validation, _ = homology_split([None] * 1000, seed)
     sizes = (4, 7, 14, 35, 70, 210, 700)
     parts = [few_rows(train, validation, size, seed) for size in sizes]
     for few, many in zip(parts, parts[1:], strict=False):

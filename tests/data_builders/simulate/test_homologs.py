@@ -66,15 +66,6 @@ def test_no_processing_adds_information(seed):
     assert model.information(first) <= -(model.frequencies * np.log(model.frequencies)).sum()
 
 
-def test_a_set_of_homologs_says_more_and_of_one_as_much_as_a_pair():
-    model = substitution_model("jc69")
-    assert model.set_information(1, 1) == pytest.approx(model.information(1))
-    assert model.set_information(1, 7) == pytest.approx(0.278, abs=5e-4)
-    assert model.set_information(0.1, 7) / model.information(0.1) == pytest.approx(1.17, abs=5e-3)
-    with pytest.raises(InputError, match="homologs: got 40 of 20 letters"):
-        substitution_model("poisson").set_information(1, 40)
-
-
 def test_conserved_sites_carry_the_published_share():
     rates = site_rates(100)
     assert rates.mean() == pytest.approx(1)

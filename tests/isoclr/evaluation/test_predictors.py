@@ -5,12 +5,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
-from data_builders.labels.splits import random_split
+from data_builders.labels.splits import homology_split
 from isoclr.evaluation.compare import Fold
 from isoclr.evaluation.predictors import _BOOSTING, Boosting, Neighbours
 
 N = 300
-SIDES = random_split(N, 0)
+SIDES = homology_split([None] * N, 0)
 
 
 @pytest.fixture(autouse=True)
