@@ -129,9 +129,7 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
         return [(number, total) for number in range(total)]
 
     # The arguments are what the keywords of a split name.
-    def _generate_tables(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, shards: list[Shard | None]
-    ) -> Iterator[tuple[Key, pa.Table]]:
+    def _generate_tables(self, shards: list[Shard | None]) -> Iterator[tuple[Key, pa.Table]]:
         sources = [self._source(number) for number in range(len(self.config.species))]
         grouping = Grouping(
             merge=self.config.merge,

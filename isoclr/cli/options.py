@@ -254,23 +254,28 @@ def pair_of(separator: str, example: str):
     return parse
 
 
-Part = Annotated[
-    tuple | None,
-    Option(
-        metavar="A-B",
-        parser=pair_of("-", "A-B, such as 67-100"),
-        help="groups by a hash of their name, in percent, such as 67-100; without it, all",
-    ),
-]
-Coding = Annotated[bool, Option("--coding", help="transcripts with a CDS alone")]
-Longest = Annotated[int | None, Option(metavar="NT", help="leave longer transcripts out")]
+@dataclass(kw_only=True)
+class Choice:
+    """A part of the groups of a dataset; without an option, all."""
 
+    PANEL: ClassVar = "Choice of groups"
 
-def group_choice(part: tuple[int, int] | None, coding: bool, longest: int | None):
-    """Return the `GroupChoice` of the three options."""
-    from data_builders.groups.choice import GroupChoice
+    part: Annotated[
+        tuple | None,
+        Option(
+            metavar="A-B",
+            parser=pair_of("-", "A-B, such as 67-100"),
+            help="groups by a hash of their name, in percent, such as 67-100; without it, all",
+        ),
+    ] = None
+    coding: Annotated[bool, Option("--coding", help="transcripts with a CDS alone")] = False
+    longest: Annotated[int | None, Option(metavar="NT", help="leave longer transcripts out")] = None
 
-    return GroupChoice(part=part or (0, 100), coding=coding, longest=longest)
+    def made(self):
+        """Return a `GroupChoice`."""
+        from data_builders.groups.choice import GroupChoice
+
+        return GroupChoice(part=self.part or (0, 100), coding=self.coding, longest=self.longest)
 
 
 Unmatched = Annotated[

@@ -3,30 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import (
-    Coding,
-    Groups,
-    Longest,
-    Model,
-    Option,
-    Part,
-    SampleSeed,
-    group_choice,
-)
+from isoclr.cli.options import Choice, Groups, Model, Option, SampleSeed
 from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
 
 def retrieve(
     groups: Groups,
+    choice: Choice,
     output: Annotated[str, Option(metavar="DIR", help="folder of retrieve.json, .tsv and .png")],
     model: Model = DEFAULT_MODEL,
     queries: Annotated[int, Option(help="of each type of pair")] = 1000,
     candidates: Annotated[int, Option(help="transcripts to search")] = 10_000,
     seed: SampleSeed = 0,
-    part: Part = None,
-    coding: Coding = False,
-    longest: Longest = None,
 ) -> Printed:
     """Rank transcripts by similarity: do isoforms and homologs come first?
 
@@ -43,6 +32,6 @@ def retrieve(
         queries=queries,
         candidates=candidates,
         seed=seed,
-        choice=group_choice(part, coding, longest),
+        choice=choice.made(),
     )
     return Printed(text=result.table(), data={"output": output, **result.as_dict()})

@@ -3,22 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from isoclr.cli.options import (
-    Coding,
-    Groups,
-    Longest,
-    Model,
-    Option,
-    Part,
-    SampleSeed,
-    group_choice,
-)
+from isoclr.cli.options import Choice, Groups, Model, Option, SampleSeed
 from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
 
 def search_axes(
     groups: Groups,
+    choice: Choice,
     output: Annotated[
         str, Option(metavar="DIR", help="folder of search.safetensors, such as the model's own")
     ],
@@ -26,9 +18,6 @@ def search_axes(
     size: Annotated[int, Option(help="numbers of a vector")] = 256,
     transcripts: Annotated[int, Option(help="to fit to, at most")] = 20_000,
     seed: SampleSeed = 0,
-    part: Part = None,
-    coding: Coding = False,
-    longest: Longest = None,
 ) -> Printed:
     """Fit a model's axes of search to isoform groups, for isoclr neighbours and retrieve.
 
@@ -44,7 +33,7 @@ def search_axes(
         size=size,
         transcripts=transcripts,
         seed=seed,
-        choice=group_choice(part, coding, longest),
+        choice=choice.made(),
     )
     width = axes.axes.shape[1]
     return Printed(

@@ -39,7 +39,8 @@ def deeplift_rules(model: nn.Module) -> Iterator[None]:
         norm.forward = _with_multipliers(norm)
     # The stem goes through this ReLU and past it. captum would give the ReLU's multipliers to both
     # ways; a copy for the ReLU has one.
-    copies = [part.relu.register_forward_pre_hook(lambda _, x: x[0].clone()) for part in poolings]
+    relus = [part.get_submodule("relu") for part in poolings]
+    copies = [relu.register_forward_pre_hook(lambda _, x: x[0].clone()) for relu in relus]
     try:
         yield
     finally:

@@ -36,7 +36,7 @@ class CardFacts:
     encoder_prefix: str = "model."
     recipe_keys: Sequence[str] = ("steps", "batch_size", "learning_rate", "weight_decay", "seed")
     architecture: Mapping[str, Any] = field(default_factory=dict)
-    language: str | Sequence[str] | None = None
+    language: str | list[str] | None = None
     embedding: int | None = None
     width: str | None = None
     longest: str | None = None
