@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -191,13 +191,18 @@ def embed(
     embeddings, report = embed_expression(encoder, processor, matrix)
     write_embeddings(output, matrix, embeddings)
     lines = [*read.lines(), str(report), f"{output}: embeddings of {embeddings.shape[1]} numbers"]
-    data = {"output": output, "width": embeddings.shape[1], "read": read, "genes": report}
+    facts: dict[str, Any] = {
+        "output": output,
+        "width": embeddings.shape[1],
+        "read": read,
+        "genes": report,
+    }
     if column is not None and label is not None:
         figure = Path(output).with_suffix(".png")
         plot_embeddings(embeddings, column, label, figure, map_by)
         lines.append(str(figure))
-        data["figure"] = figure
-    return Printed(text="\n".join(lines), data=data)
+        facts["figure"] = figure
+    return Printed(text="\n".join(lines), data=facts)
 
 
 def demo(

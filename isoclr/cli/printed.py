@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Printed:
         return json.dumps(plain_data(self.data), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def plain_data(value):
+def plain_data(value: Any) -> Any:
     """Return a value in JSON's own types.
 
     Args:
@@ -43,8 +44,9 @@ def plain_data(value):
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if hasattr(value, "tolist"):  # of NumPy, which is not imported for a list of commands
-        value = value.tolist()
+    to_list = getattr(value, "tolist", None)  # NumPy is not imported for a list of commands
+    if to_list is not None:
+        value = to_list()
     if isinstance(value, Mapping):
         return {str(key): plain_data(each) for key, each in value.items()}
     if isinstance(value, set | frozenset):

@@ -53,8 +53,7 @@ def _keys_of(objective: str) -> Printed:
         default = "required" if key.default is None else key.default
         lines.append(f"{key.name}: {key.type}, {default}")
         if key.meaning:
-            indents = {"initial_indent": "    ", "subsequent_indent": "    "}
-            lines.append(textwrap.fill(key.meaning, 96, **indents))
+            lines.append(textwrap.indent(textwrap.fill(key.meaning, 92), "    "))
     return Printed(text="\n".join(lines), data={"objective": objective, "keys": found})
 
 

@@ -170,7 +170,9 @@ def told_band(
         )
     number = bands.index(tuple(band))
     copy = deepcopy(model)
-    copy.critic.log_scale = torch.nn.Parameter(model.critic.log_scale[number : number + 1].detach())
+    assert copy.critic is not None  # it is told bands
+    scale = copy.critic.log_scale[number : number + 1]
+    copy.critic.log_scale = torch.nn.Parameter(scale.detach())
     copy.config.critic_bands = 1
     return copy
 
