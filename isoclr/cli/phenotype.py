@@ -67,7 +67,7 @@ def phenotype(
         Option(help='of pre-training, such as 200 or "50 epochs"; 300 epochs by default'),
     ] = None,
     controls: Annotated[
-        bool, Option("--controls/--no-controls", help="boosting and neighbours beside, take long")
+        bool, Option("--controls/--no-controls", help="boosting beside, which takes long")
     ] = True,
 ) -> Printed:
     """Compare self-supervised encoders with the same network from scratch and plain baselines.

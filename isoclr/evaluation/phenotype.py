@@ -86,7 +86,7 @@ class PhenotypeOptions:
         seeds: one cut each.
         n_genes: the most variable genes that encoders take; None: all that vary.
         transform: of the encoders' processor: log, ranks or quantile.
-        controls: False leaves out boosting and neighbours, which take longest.
+        controls: False leaves out boosting, which takes longest.
         recipe: keys of `ExpressionRecipe` that replace those of `METHODS`.
         model: folder of a pre-trained encoder that stands beside the methods as it is, which must
             not have seen the test rows; None: none.
@@ -373,6 +373,7 @@ def phenotype_predictors(
     }
     if options.controls and task != SURVIVAL:
         predictors["boosting"] = OnFeatures(pca, Boosting)
+    if task != SURVIVAL:
         predictors["nearest neighbours"] = OnFeatures(pca, Neighbours)
     processed = Processed(matrix, values, options)
     predictors[f"untrained encoder + {head}"] = OnFeatures(encoded(processed, None), linear)
