@@ -13,7 +13,9 @@ AUTO_MAP = {
     "AutoProcessor": "processing_rpi.RPIProcessor",
 }
 
-DESIGNS = ("attention", "towers", "bilinear")
+DESIGNS = ("attention", "towers", "bilinear", "kernel")
+MEAN_DESIGNS = ("bilinear", "kernel")
+"""Designs that look at the mean vector of each molecule alone."""
 READOUTS = ("mean", "first")
 LONG = ("cut", "windows")
 
@@ -47,10 +49,12 @@ class RPIConfig(PretrainedConfig):
             precomputed (size, file): arrays that the user has. `size` is the width.
         protein_embedder: the same of proteins.
         design: `attention`, as the paper: each molecule attends to itself and to the other;
-            `towers`: motifs of each molecule by convolutions, then a low-rank bilinear form; or
-            `bilinear`: a bilinear form of the principal components of each molecule's mean vector,
-            which has the fewest weights to learn.
-        hidden_size: width of the layers; of towers, the rank; of bilinear, the components.
+            `towers`: motifs of each molecule by convolutions, then a low-rank bilinear form;
+            `bilinear`: a bilinear form of the principal components of each molecule's mean vector;
+            or `kernel`: kernel ridge regression over both molecules, of the mean vectors, which is
+            solved and not trained.
+        hidden_size: width of the layers; of towers and kernel, the rank; of bilinear, the
+            components.
         num_hidden_layers: of attention.
         num_attention_heads: of attention.
         intermediate_size: inner width of the layers of attention.
@@ -69,6 +73,7 @@ class RPIConfig(PretrainedConfig):
         calibration: slope and intercept that turn a logit into the logit of a probability; None: it
             is one.
         threshold: probability from which a pair is called interacting.
+        landmarks: of kernel, how many RNAs and how many proteins of training it has.
         training: what the model was trained on, for warnings; see docs/INTERACTIONS.md.
         kwargs: passed to `PretrainedConfig`.
 
@@ -98,6 +103,7 @@ class RPIConfig(PretrainedConfig):
         long="cut",
         calibration=None,
         threshold=0.5,
+        landmarks=(1, 1),
         training=None,
         **kwargs,
     ):
@@ -119,6 +125,7 @@ class RPIConfig(PretrainedConfig):
         self.long = long
         self.calibration = None if calibration is None else list(calibration)
         self.threshold = threshold
+        self.landmarks = list(landmarks)
         self.training = training
         self._check()
         kwargs["auto_map"] = dict(AUTO_MAP)  # one repository serves every Auto class
@@ -169,6 +176,10 @@ class RPIConfig(PretrainedConfig):
                 f"readout: got 'first' with design {self.design!r} and long {self.long!r}, "
                 "wanted 'attention' and 'cut'"
             )
+        if len(self.landmarks) != 2:
+            raise ValueError(f"landmarks: got {self.landmarks}, wanted those of RNAs and proteins")
+        for count in self.landmarks:
+            as_integer("landmarks", count)
         if self.calibration is not None:
             if len(self.calibration) != 2:
                 raise ValueError(f"calibration: got {self.calibration}, wanted slope and intercept")

@@ -19,6 +19,7 @@ class RPIProcessor(FeatureExtractionMixin):
         pad_to: positions that every molecule is padded to; None: those of the longest of a batch.
     """
 
+    _near = None
     model_input_names = ["rna_embeds", "rna_mask", "protein_embeds", "protein_mask"]
 
     def __init__(
@@ -38,9 +39,16 @@ class RPIProcessor(FeatureExtractionMixin):
         self.max_positions, self.long, self.pad_to = max_positions, long, pad_to
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """Load a processor, and remember from where: encoders of bare names are beside it."""
+        made = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        made._near = str(pretrained_model_name_or_path)
+        return made
+
+    @classmethod
     def of(cls, config):
         """The processor of a model's configuration."""
-        return cls(
+        made = cls(
             config.rna_embedder,
             config.protein_embedder,
             max_positions=config.max_positions,
@@ -48,6 +56,8 @@ class RPIProcessor(FeatureExtractionMixin):
             # Without masks a score depends on padding, so it must be the same in every batch.
             pad_to=config.max_positions if config.readout == "first" else None,
         )
+        made._near = config.name_or_path
+        return made
 
     def to_dict(self):
         """What is saved: the arguments, and no encoder that was loaded."""
@@ -63,7 +73,9 @@ class RPIProcessor(FeatureExtractionMixin):
         if not hasattr(self, name):
             spec = getattr(self, f"{molecule}_embedder")
             cut = self.long == "cut"
-            made = make_embedder(molecule, spec, max_positions=self.max_positions, cut=cut)
+            made = make_embedder(
+                molecule, spec, max_positions=self.max_positions, cut=cut, near=self._near
+            )
             setattr(self, name, made)
         return getattr(self, name)
 

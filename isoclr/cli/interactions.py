@@ -30,6 +30,13 @@ def evaluate(
         list[str] | None,
         Option(metavar="FILE", help="train the model of a recipe on each fold; repeat for several"),
     ] = None,
+    ablations: Annotated[
+        bool,
+        Option(
+            "--ablations",
+            help="train each recipe with random vectors of RNA, of protein, and one-hot too",
+        ),
+    ] = False,
     scores: Annotated[
         list[str] | None,
         Option(metavar="NAME=FILE", help="table of rna_id, protein_id and score of a model"),
@@ -66,7 +73,8 @@ def evaluate(
     pairs = None if strangers is None else read_strangers(strangers)
     tables, data = [], {}
     for name, interactions in named_sets(sets or [], published):
-        models = models_of(recipe or [], scores or [], Path(output) / "models" / name)
+        folder = Path(output) / "models" / name
+        models = models_of(recipe or [], scores or [], folder, ablations)
         found = evaluate_interactions(interactions, name, Path(output), options, models, pairs)
         tables += [kind.table() for kind in found.values()]
         data[name] = {kind: each.as_dict() for kind, each in found.items()}

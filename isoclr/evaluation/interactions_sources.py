@@ -1,7 +1,7 @@
 """What `isoclr interactions evaluate` reads: sets, models to train, scores, and strangers."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from data_builders.tables import read_table
 from data_builders.text import Tally
 from isoclr.evaluation.interactions import MakePredictor
 from isoclr.evaluation.interactions_predictors import read_scores
+from modeling_isoclr.configuration_rpi import ONE_HOT_SIZES
+
+ABLATIONS = {"random RNA": ("rna",), "random protein": ("protein",), "one-hot": ("rna", "protein")}
+"""What the paper puts in place of vectors, and of which molecules."""
 
 _PAIRS = "_pairs."
 
@@ -72,12 +76,32 @@ def published_sets(folder: str | os.PathLike) -> dict[str, InteractionFiles]:
     return found
 
 
+def without_vectors(model: Mapping, ablation: str) -> dict:
+    """Return the arguments of a model whose vectors of a molecule, or of both, say nothing learned.
+
+    Args:
+        model: arguments of `RPIConfig`.
+        ablation: one of `ABLATIONS`. Random vectors have the width of those that they stand for;
+            a letter has one, so that the sequence can still be told from them.
+    """
+    made = dict(model)
+    for side in ABLATIONS[ablation]:
+        key = f"{side}_embedder"
+        if ablation == "one-hot":
+            made[key] = {"kind": "one_hot"}
+        else:
+            size = made.get(key, {}).get("size", ONE_HOT_SIZES[side])
+            made[key] = {"kind": "random", "size": size}
+    return made
+
+
 @dataclass(frozen=True)
 class _FromRecipe:
-    """Makes the predictor that trains the model of a recipe on each fold."""
+    """Makes the predictor that trains the model of a recipe, or an ablation, on each fold."""
 
     path: str
     folder: Path
+    ablation: str | None = None
 
     def __call__(self, interactions: InteractionSet):
         from isoclr.evaluation.pair_models import TrainedPairs
@@ -85,6 +109,8 @@ class _FromRecipe:
 
         keys = {"data", "output", "split", "seed", "objective"}
         values = {k: v for k, v in read_values(self.path).items() if k not in keys}
+        if self.ablation is not None:
+            values["model"] = without_vectors(values.get("model") or {}, self.ablation)
         return TrainedPairs(interactions=interactions, folder=self.folder, recipe=values)
 
 
@@ -99,7 +125,7 @@ class _FromScores:
 
 
 def models_of(
-    recipes: Sequence[str], scores: Sequence[str], folder: Path
+    recipes: Sequence[str], scores: Sequence[str], folder: Path, ablations: bool = False
 ) -> dict[str, MakePredictor]:
     """Return models by name.
 
@@ -107,6 +133,7 @@ def models_of(
         recipes: YAML files of the objective interactions; a model has its file's name.
         scores: NAME=FILE, see `read_scores`.
         folder: of the models that are trained.
+        ablations: train the model of each recipe with each of `ABLATIONS` too.
 
     Raises:
         InputError: no NAME=FILE, or two models of one name.
@@ -116,6 +143,12 @@ def models_of(
         name = Path(path).stem
         _check_new(name, made)
         made[name] = _FromRecipe(path, folder / name)
+        for ablation in ABLATIONS if ablations else ():
+            of_ablation = f"{name}, {ablation}"
+            _check_new(of_ablation, made)
+            made[of_ablation] = _FromRecipe(path, folder / of_ablation, ablation)
+    if ablations and not recipes:
+        raise InputError("--ablations: got no --recipe, wanted one or more")
     for text in scores:
         name, equals, path = text.partition("=")
         if not (name and equals and path):

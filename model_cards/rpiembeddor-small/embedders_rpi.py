@@ -217,21 +217,43 @@ class TransformersEmbedder:
         return states[left : len(states) - right].float().cpu().numpy()
 
 
-def _check_place(molecule, spec):
-    """Refuse the bare name of an encoder, before the Hub is asked for it.
+def encoder_place(model, near=None):
+    """Return where an encoder is that a model of pairs names; None where it is not known.
+
+    Args:
+        model: a folder or OWNER/NAME on the Hub, which are returned; or a bare name, which is
+            looked for in the working directory, and then beside the model of pairs: the folder of
+            that name next to its own, or the repository of the same owner.
+        near: folder or repository of the model of pairs; None: it is not known.
+    """
+    model, near = str(model), str(near or "")
+    if "/" in model or Path(model).is_dir():
+        return model
+    if near and Path(near).is_dir():
+        beside = Path(near).resolve().parent / model
+        return str(beside) if beside.is_dir() else None
+    owner, _, name = near.partition("/")
+    return f"{owner}/{model}" if owner and name and "/" not in name else None
+
+
+def _found(molecule, spec, near):
+    """The place of an encoder.
 
     Raises:
-        ValueError: saying how to name its place.
+        ValueError: saying where it was looked for, before the Hub is asked for a bare name.
     """
-    model = str(spec["model"])
-    if "/" not in model and not Path(model).is_dir():
+    place = encoder_place(spec["model"], near)
+    if place is None:
+        beside = f" or beside {near}" if near else ""
         raise ValueError(
-            f"{molecule}_embedder: got {model!r}, wanted a folder or OWNER/NAME on the Hub: give "
-            f"AutoProcessor.from_pretrained {molecule}_embedder={dict(spec) | {'model': 'PLACE'}}"
+            f"{molecule}_embedder: got {spec['model']!r}, wanted its folder in the working "
+            f"directory{beside}, or OWNER/NAME on the Hub, as AutoProcessor.from_pretrained takes "
+            f"it: {molecule}_embedder={dict(spec) | {'model': 'PLACE'}}"
         )
+    return place
 
 
-def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
+def make_embedder(molecule, spec, *, max_positions=1024, cut=True, near=None):
     """Make what turns sequences into vectors.
 
     Args:
@@ -239,6 +261,7 @@ def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
         spec: as `RPIConfig` has it.
         max_positions: of the configuration.
         cut: whether the configuration says so of long molecules.
+        near: folder or repository of the model that has the configuration, see `encoder_place`.
 
     Returns:
         A function of a list of sequences, with `size` and `positions(sequence)`; None for
@@ -260,8 +283,7 @@ def make_embedder(molecule, spec, *, max_positions=1024, cut=True):
     elif kind == "kmers":
         made = KmerEmbedder(molecule, size)
     elif kind == "isoclr":
-        _check_place(molecule, spec)
-        made = IsoCLREmbedder(molecule, spec["model"])
+        made = IsoCLREmbedder(molecule, _found(molecule, spec, near))
     else:
         others = {key: spec[key] for key in ("layer", "strip") if key in spec}
         made = TransformersEmbedder(

@@ -1,4 +1,4 @@
-"""Models of RNA–protein interaction: RPIembeddor (ICLR 2024 MLGenX), repaired, and two towers."""
+"""Models of RNA–protein interaction: RPIembeddor (ICLR 2024 MLGenX), repaired, and smaller ones."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 
 from .configuration_rpi import RPIConfig
+from .kernel_rpi import RPIKernel, RPISum
 from .processing_rpi import RPIProcessor  # noqa: F401  transformers 4 copies only what is here
 
 
@@ -232,7 +233,7 @@ class RPIPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
 
     def _init_weights(self, module):
-        if isinstance(module, RPIProjection):
+        if isinstance(module, RPIProjection | RPIKernel):
             if not getattr(module.weight, "_is_hf_initialized", False):
                 module.reset()
         elif isinstance(module, nn.Linear):
@@ -290,6 +291,11 @@ class RPIModel(RPIPreTrainedModel):
             self.rna_projection = RPIProjection(config.rna_size, width)
             self.protein_projection = RPIProjection(config.protein_size, width)
             self.form = nn.Linear(width, width, bias=False)
+            self.post_init()
+            return
+        if config.design == "kernel":
+            self.rna_kernel = RPIKernel(config.rna_size, config.landmarks[0], width)
+            self.protein_kernel = RPIKernel(config.protein_size, config.landmarks[1], width)
             self.post_init()
             return
         towers = config.design == "towers"
@@ -395,11 +401,13 @@ class RPIModel(RPIPreTrainedModel):
         """
         design = self.config.design
         if design == "attention":
-            raise ValueError("design: got 'attention', wanted 'towers' or 'bilinear'")
+            raise ValueError("design: got 'attention', wanted 'towers', 'bilinear' or 'kernel'")
         mask = _checked(molecule, embeds, mask, getattr(self.config, f"{molecule}_size"))
         if design == "bilinear":
             vectors = getattr(self, f"{molecule}_projection")(embeds, mask)
             return self.form(vectors) if molecule == "rna" else vectors
+        if design == "kernel":
+            return getattr(self, f"{molecule}_kernel")(masked_mean(embeds, mask))
         motifs = getattr(self, f"{molecule}_motifs")(embeds, mask)
         return getattr(self, f"{molecule}_tower")(*motifs)
 
@@ -411,7 +419,9 @@ class RPIForSequenceClassification(RPIPreTrainedModel):
         super().__init__(config)
         self.rpi = RPIModel(config)
         width = config.hidden_size
-        if config.design != "attention":
+        if config.design == "kernel":
+            self.classifier = RPISum()
+        elif config.design != "attention":
             self.classifier = nn.Linear(width, 1)
         else:
             self.classifier = nn.Sequential(

@@ -19,7 +19,11 @@ from modeling_isoclr import (
     RPIProcessor,
 )
 from modeling_isoclr.configuration_rpi import KMER_SIZES
-from modeling_isoclr.embedders_rpi import batches_of_like_length, make_embedder
+from modeling_isoclr.embedders_rpi import (
+    batches_of_like_length,
+    encoder_place,
+    make_embedder,
+)
 from toys import tiny
 
 PROTEIN_LAYER = 538_900
@@ -373,6 +377,7 @@ def test_arrays_and_sequences_go_side_by_side_and_long_ones_are_cut():
         ({"rna_embedder": {"kind": "random"}}, "rna_embedder.size: got none"),
         ({"protein_embedder": {"kind": "one_hot", "seed": 1}}, "seed: unknown for kind 'one_hot'"),
         ({"readout": "first", "long": "windows"}, "readout: got 'first' with design"),
+        ({"landmarks": (3,)}, r"landmarks: got \[3\], wanted those of RNAs and proteins"),
         ({"calibration": (1.0,)}, r"calibration: got \[1.0\], wanted slope and intercept"),
     ],
 )
@@ -393,5 +398,18 @@ def test_inputs_of_another_shape():
 
 def test_the_bare_name_of_an_encoder_is_refused_before_the_hub_is_asked():
     spec = {"kind": "isoclr", "model": "isoclr-small", "size": 256}
-    with pytest.raises(ValueError, match="rna_embedder: got 'isoclr-small', wanted a folder or OW"):
+    with pytest.raises(ValueError, match="rna_embedder: got 'isoclr-small', wanted its folder in"):
         make_embedder("rna", spec)
+
+
+def test_encoders_of_bare_names_are_beside_the_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("models/encoder", "models/pairs", "here"):
+        (tmp_path / name).mkdir(parents=True)
+    assert encoder_place("encoder", "models/pairs") == str(tmp_path / "models" / "encoder")
+    assert encoder_place("encoder", "OWNER/pairs") == "OWNER/encoder"
+    assert encoder_place("OTHER/encoder", "OWNER/pairs") == "OTHER/encoder"
+    assert encoder_place("here", "OWNER/pairs") == "here"
+    assert encoder_place("another", "models/pairs") is None
+    assert encoder_place("encoder", "gone/models/pairs") is None
+    assert encoder_place("encoder") is encoder_place("encoder", "pairs") is None

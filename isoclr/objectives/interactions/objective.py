@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from isoclr.objectives.interactions.batches import PairBatch, PairBatches, Pairs
 from isoclr.objectives.interactions.calibration import platt
 from isoclr.objectives.interactions.known import write_known
 from isoclr.objectives.interactions.recipe import InteractionRecipe
+from isoclr.objectives.interactions.ridge import fit_kernels
 from isoclr.objectives.interactions.vectors import vectors_of
 from isoclr.training.curves import Panel
 from isoclr.training.processes import sum_over_processes
@@ -35,6 +37,7 @@ from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcesso
 _BEST = Path("checkpoints") / "best.safetensors"
 _POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
 _MOLECULES_FITTED = 20_000
+_MOST_LANDMARKS = 4096  # their kernel is decomposed: 30 s and 400 MB
 _MOLECULES = ("rna", "protein")
 _CITATION = """@inproceedings{matus2024rpiembeddor,
   title = {{RNA-Protein Interaction Classification via Sequence Embeddings}},
@@ -122,13 +125,39 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
 
     def build_model(self) -> RPIForSequenceClassification:
         """The classifier that the recipe describes."""
+        if self.config.design == "kernel":
+            return self._solved()
         model = RPIForSequenceClassification(self.config)
         if self.config.design == "bilinear":
-            for molecule, vectors in self.vectors.items():
+            for molecule in _MOLECULES:
                 places = np.unique(getattr(self.interactions, molecule)[self.split.train])
-                means = [vectors[i][0] for i in places[:_MOLECULES_FITTED]]
                 projection = getattr(model.rpi, f"{molecule}_projection")
-                projection.fit(torch.from_numpy(np.stack(means).astype(np.float64)))
+                projection.fit(torch.from_numpy(self._means(molecule, places[:_MOLECULES_FITTED])))
+        return model
+
+    def _means(self, molecule: str, places: np.ndarray) -> np.ndarray:
+        """Mean vectors of some molecules, float64 (places, size)."""
+        vectors = self.vectors[molecule]
+        return np.stack([vectors[i][0] for i in places.tolist()]).astype(np.float64)
+
+    def _solved(self) -> RPIForSequenceClassification:
+        """Kernel ridge regression of the train pairs, which leaves a slope and an intercept."""
+        pairs = self.batches.pairs
+        rnas, rna = np.unique(pairs.rna, return_inverse=True)
+        proteins, protein = np.unique(pairs.protein, return_inverse=True)
+        self.config.landmarks = [len(rnas), len(proteins)]
+        if max(self.config.landmarks) > _MOST_LANDMARKS:
+            raise InputError(
+                f"design: got 'kernel' with {len(rnas):,} RNAs and {len(proteins):,} proteins to "
+                f"train on, wanted at most {_MOST_LANDMARKS:,} of each; 'bilinear' takes more"
+            )
+        model = RPIForSequenceClassification(self.config)
+        fit_kernels(
+            (model.rpi.rna_kernel, model.rpi.protein_kernel),
+            (self._means("rna", rnas), self._means("protein", proteins)),
+            replace(pairs, rna=rna, protein=protein),
+            (self.recipe.rna_ridge, self.recipe.protein_ridge),
+        )
         return model
 
     def loss_module(self, model: RPIForSequenceClassification) -> "InteractionLoss":

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from isoclr.training.recipe import Place, Recipe, make_config
 from modeling_isoclr import RPIConfig
 
-_SET_BY_TRAINING = ("calibration", "threshold", "training")
+_SET_BY_TRAINING = ("calibration", "threshold", "landmarks", "training")
 
 
 class InteractionRecipe(Recipe):
@@ -26,6 +26,9 @@ class InteractionRecipe(Recipe):
         keep_test: leave the test part alone; false: validate on it, and learn from all others.
         negatives: `given`, or `redrawn` by swaps inside each side (docs/INTERACTIONS.md).
         negative_draws: of redrawn negatives in train; each pair then weighs so much less.
+        rna_ridge: of the design `kernel`, in units of the mean diagonal of the centred kernel of
+            RNAs: the larger, the smoother.
+        protein_ridge: the same of proteins.
         cache: folder of the vectors that encoders make; None: `embeddings` in `data`.
     """
 
@@ -42,6 +45,8 @@ class InteractionRecipe(Recipe):
     keep_test: bool = True
     negatives: Literal["given", "redrawn"] = "redrawn"
     negative_draws: Annotated[int, Field(ge=1)] = 1
+    rna_ridge: Annotated[float, Field(gt=0)] = 1.0
+    protein_ridge: Annotated[float, Field(gt=0)] = 10.0
     cache: Place | None = None
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from isoclr.pretrained import one_line
 from isoclr.progress import progress
 from isoclr.shipped import resolve_model
 from modeling_isoclr import RPIConfig
-from modeling_isoclr.embedders_rpi import make_embedder
+from modeling_isoclr.configuration_rpi import MEAN_DESIGNS
+from modeling_isoclr.embedders_rpi import encoder_place, make_embedder
 
 _LETTERS_A_PART = 1 << 18
 _KEPT = 1024  # molecules whose vectors are not made anew each time
@@ -89,7 +91,7 @@ class MoleculeVectors:
 
 
 class MeanVectors:
-    """The mean vector of each molecule, as one position: all that the bilinear design looks at.
+    """The mean vector of each molecule, as one position: all that some designs look at.
 
     Args:
         vectors: of the molecules.
@@ -134,7 +136,7 @@ def vectors_of(
         name: MoleculeVectors(name, each, config, cache=cache, file=(files or {}).get(name))
         for name, each in molecules.items()
     }
-    if config.design != "bilinear":
+    if config.design not in MEAN_DESIGNS:
         return found
     return {name: MeanVectors(vectors) for name, vectors in found.items()}
 
@@ -145,13 +147,21 @@ def load_embedder(molecule: str, config: RPIConfig):
     Raises:
         InputError: it cannot be loaded, or is of another width.
     """
-    spec = dict(getattr(config, f"{molecule}_embedder"))
-    if "model" in spec:
-        spec["model"] = str(resolve_model(spec["model"]))
+    spec, near = dict(getattr(config, f"{molecule}_embedder")), config.name_or_path
+    if "model" in spec and not _is_beside(spec["model"], near):
+        # Where this installation has no such model, it may still be beside the model of pairs.
+        with suppress(InputError):
+            spec["model"] = str(resolve_model(spec["model"]))
     with one_line(spec.get("model", f"{molecule}_embedder")):
         return make_embedder(
-            molecule, spec, max_positions=config.max_positions, cut=config.long == "cut"
+            molecule, spec, max_positions=config.max_positions, cut=config.long == "cut", near=near
         )
+
+
+def _is_beside(model: str, near: str) -> bool:
+    """Whether a folder of that name is in the working directory, or next to the model of pairs."""
+    place = encoder_place(model, near)
+    return place is not None and Path(place).is_dir()
 
 
 def _precomputed(molecule, molecules, file, size) -> tuple[Callable, np.ndarray]:

@@ -20,6 +20,7 @@ from modeling_isoclr import (
     RPIForSequenceClassification,
     RPIProcessor,
 )
+from modeling_isoclr.kernel_rpi import RPIKernel
 from modeling_isoclr.modeling_rpi import RPIProjection
 
 TOY = toy_interactions(molecules=9, pairs=20)
@@ -32,6 +33,7 @@ KEYS = {
         "rna_embedder": {"kind": "kmers", "size": 21},
         "protein_embedder": {"kind": "kmers", "size": 21},
     },
+    "kernel": {"design": "kernel", "hidden_size": 3, "landmarks": (4, 5)},
     "towers": {"design": "towers", "kernel_size": 3, "motifs": 6, "hidden_size": 4},
 }
 
@@ -46,7 +48,7 @@ def models(tmp_path_factory):
         model = RPIForSequenceClassification(config)
         with torch.no_grad():
             for part in model.modules():
-                if isinstance(part, RPIProjection):
+                if isinstance(part, RPIProjection | RPIKernel):
                     part.weight.normal_()
             for parameter in model.parameters():
                 parameter.normal_(0, 0.4)
@@ -139,6 +141,31 @@ def test_every_molecule_is_embedded_once(models, tmp_path, monkeypatch):
     found = interact(loaded, queries, tmp_path / "out.tsv", scorer)
     assert found.pairs == 81 and sum(calls) == len(TOY.rnas)
     assert found.matrix.shape == (9, 9) and not np.isnan(found.matrix).any()
+
+
+def test_an_encoder_of_a_bare_name_is_beside_the_model(files, tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    config = IsoCLRConfig(filters=(8, 8), blocks=(1, 1), dilations=(1, 2), norm="layer")
+    IsoCLRModel(config).save_pretrained(tmp_path / "models" / "reader")
+    IsoCLRTokenizer().save_pretrained(tmp_path / "models" / "reader")
+    spec = {"kind": "isoclr", "model": "reader", "size": 8}
+    model = RPIForSequenceClassification(
+        RPIConfig(design="towers", motifs=4, hidden_size=2, rna_embedder=spec)
+    )
+    write_model_folder(model, RPIProcessor.of(model.config), tmp_path / "models" / "pairs")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    command = ["interact", str(tmp_path / "models" / "pairs"), *files, "--output", "scores.tsv"]
+    assert main(command) == 0
+    processor = RPIProcessor.from_pretrained(tmp_path / "models" / "pairs")
+    assert processor(["ACGU"], ["MK"])["rna_embeds"].shape == (1, 2, 8)
+    (tmp_path / "models" / "reader").rename(tmp_path / "reader")
+    assert main(command) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "rna_embedder: got 'reader', wanted its folder in the working directory or " in error
+    (tmp_path / "reader").rename(elsewhere / "reader")
+    assert main(command) == 0
 
 
 @pytest.mark.parametrize("design", KEYS)

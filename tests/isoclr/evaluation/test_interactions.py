@@ -248,6 +248,28 @@ def test_refuses_models(tmp_path, scores, message):
         models_of([], scores, tmp_path)
 
 
+def test_ablations_take_the_vectors_away(tmp_path, simulated):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "model: {design: bilinear, hidden_size: 3, rna_embedder: {kind: kmers, size: 21}}\n"
+    )
+    made = models_of([str(recipe)], [], tmp_path, ablations=True)
+    given = {name: make(simulated).recipe["model"] for name, make in made.items()}
+    one_hot = {"kind": "one_hot"}
+    assert {
+        name: tuple(model.get(f"{side}_embedder") for side in ("rna", "protein"))
+        for name, model in given.items()
+    } == {
+        "mine": ({"kind": "kmers", "size": 21}, None),
+        "mine, random RNA": ({"kind": "random", "size": 21}, None),
+        "mine, random protein": ({"kind": "kmers", "size": 21}, {"kind": "random", "size": 20}),
+        "mine, one-hot": (one_hot, one_hot),
+    }
+    assert all(model["hidden_size"] == 3 for model in given.values())
+    with pytest.raises(InputError, match="--ablations: got no --recipe"):
+        models_of([], [], tmp_path, ablations=True)
+
+
 def test_published_sets(tmp_path):
     for name, content in (
         ("RPI1_pairs.txt", "p1 r1 1\np2 r2 0\n"),

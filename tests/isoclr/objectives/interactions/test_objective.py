@@ -21,6 +21,7 @@ from data_builders.simulate.interactions import simulate_interactions
 from isoclr.evaluation.compare import fold_of
 from isoclr.evaluation.interactions_predictors import LookUp
 from isoclr.objectives import read_recipe
+from isoclr.objectives.interactions import objective as objective_module
 from isoclr.objectives.interactions import vectors as vectors_module
 from isoclr.objectives.interactions.calibration import platt
 from isoclr.objectives.interactions.known import Known, sketch
@@ -182,6 +183,23 @@ def test_bilinear_components_are_those_of_training_alone(tmp_path, data):
         )
     torch.testing.assert_close(found.mean(0), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(found.var(0, correction=0), torch.ones(3), rtol=1e-3, atol=1e-3)
+
+
+def test_the_kernel_design_is_solved_on_training_alone(tmp_path, data, monkeypatch):
+    keys = {"design": "kernel", "hidden_size": 3, "rna_embedder": {"kind": "kmers", "size": 21}}
+    train.main([str(recipe_file(tmp_path, data, model=keys, protein_ridge=2.0))])
+    made = objective(tmp_path, data, model=keys, protein_ridge=2.0)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    rnas = np.unique(made.interactions.rna[made.split.train])
+    expected = np.stack([made.vectors["rna"][i][0] for i in rnas])
+    assert np.array_equal(model.rpi.rna_kernel.landmarks.numpy(), expected)
+    assert model.config.landmarks[0] == len(rnas) < len(made.interactions.rnas)
+    learned = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert learned == ["classifier.slope", "classifier.intercept"]
+    assert float(model.classifier.slope) != 1.0
+    monkeypatch.setattr(objective_module, "_MOST_LANDMARKS", 3)
+    with pytest.raises(InputError, match=f"got 'kernel' with {len(rnas)} RNAs and "):
+        made.build_model()
 
 
 @pytest.fixture(scope="module")
