@@ -47,14 +47,16 @@ def shipped_of_family(model_type: str) -> list[Path]:
 def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
     """Return the folder of a shipped model for its name, and everything else unchanged.
 
-    A folder of that name in the working directory comes before the shipped one.
+    A folder of that name in the working directory comes before the shipped one. `isoclr-small` and
+    `model_cards/isoclr-small` name the same model.
 
     Raises:
         InputError: when the name is that of a shipped model, and this installation lacks it.
     """
-    if str(model) not in (*SHIPPED_MODELS, EXPRESSION_MODEL, PAIR_MODEL) or Path(model).is_dir():
+    name = str(model).removeprefix("model_cards/").rstrip("/")
+    if name not in (*SHIPPED_MODELS, EXPRESSION_MODEL, PAIR_MODEL) or Path(model).is_dir():
         return model
-    folder = shipped_model(str(model))
+    folder = shipped_model(name)
     if not folder.is_dir():
         raise InputError(
             f"{model}: got an installation without the model that the repository ships, "

@@ -36,6 +36,7 @@ def test_a_model_goes_by_name_and_a_folder_comes_before_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for name in shipped.SHIPPED_MODELS:
         assert shipped.resolve_model(name) == ROOT / "model_cards" / name
+        assert shipped.resolve_model(f"model_cards/{name}/") == ROOT / "model_cards" / name
     (tmp_path / "isoclr-small").mkdir()
     assert shipped.resolve_model("isoclr-small") == "isoclr-small"
     assert shipped.resolve_model("owner/name") == "owner/name"

@@ -161,7 +161,7 @@ def test_an_encoder_of_a_bare_name_is_beside_the_model(files, tmp_path, monkeypa
     processor = RPIProcessor.from_pretrained(tmp_path / "models" / "pairs")
     assert processor(["ACGU"], ["MK"])["rna_embeds"].shape == (1, 2, 8)
     (tmp_path / "models" / "reader").rename(tmp_path / "reader")
-    assert main(command) == 1
+    assert main(command) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "rna_embedder: got 'reader', wanted its folder in the working directory or " in error
     (tmp_path / "reader").rename(elsewhere / "reader")
