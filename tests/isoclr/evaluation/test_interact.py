@@ -159,7 +159,7 @@ def test_an_encoder_of_a_bare_name_is_beside_the_model(files, tmp_path, monkeypa
     command = ["interact", str(tmp_path / "models" / "pairs"), *files, "--output", "scores.tsv"]
     assert main(command) == 0
     processor = RPIProcessor.from_pretrained(tmp_path / "models" / "pairs")
-    assert processor(["ACGU"], ["MK"])["rna_embeds"].shape == (1, 2, 8)
+    assert processor(["ACGU"], ["MK"])["rna_embeds"].shape == (1, 1, 8)
     (tmp_path / "models" / "reader").rename(tmp_path / "reader")
     assert main(command) == 2
     error = capsys.readouterr().err.splitlines()[-1]
