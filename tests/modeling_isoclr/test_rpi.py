@@ -177,7 +177,7 @@ def test_towers_encode_each_molecule_once():
         rna = model.rpi.encode("rna", inputs["rna_embeds"], inputs["rna_mask"])
         protein = model.rpi.encode("protein", inputs["protein_embeds"], inputs["protein_mask"])
         assert torch.equal(model.classifier(rna * protein), model(**inputs).logits)
-    with pytest.raises(ValueError, match="design: got 'attention', wanted 'towers' or"):
+    with pytest.raises(ValueError, match="design: got 'attention', wanted 'towers', 'bi"):
         made().rpi.encode("rna", inputs["rna_embeds"])
 
 
