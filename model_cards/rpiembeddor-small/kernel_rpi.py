@@ -16,6 +16,11 @@ class RPIKernel(nn.Module):
         components: weighted sums of their kernels.
     """
 
+    scale: torch.Tensor
+    landmarks: torch.Tensor
+    weight: torch.Tensor
+    bias: torch.Tensor
+
     def __init__(self, size: int, landmarks: int, components: int):
         super().__init__()
         self.register_buffer("scale", torch.empty(size))

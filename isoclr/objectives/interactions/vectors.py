@@ -158,7 +158,7 @@ def load_embedder(molecule: str, config: RPIConfig):
         )
 
 
-def _is_beside(model: str, near: str) -> bool:
+def _is_beside(model: str, near: str | None) -> bool:
     """Whether a folder of that name is in the working directory, or next to the model of pairs."""
     place = encoder_place(model, near)
     return place is not None and Path(place).is_dir()
