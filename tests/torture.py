@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 ENGINE = {
-    "steps": 24,
+    "steps": 16,
     "batch_size": 8,
     "learning_rate": 0.003,
     "evaluate_every": 5,

@@ -39,10 +39,9 @@ _POSITIONS_AT_ONCE = 1 << 16  # of pairs that are scored without gradients
 _MOLECULES_FITTED = 20_000
 _MOST_LANDMARKS = 4096  # their kernel is decomposed: 30 s and 400 MB
 _MOLECULES = ("rna", "protein")
-_CITATION = """@inproceedings{matus2024rpiembeddor,
+_CITATION = """@inproceedings{rpiembeddor2024,
   title = {{RNA-Protein Interaction Classification via Sequence Embeddings}},
-  author = {Matus, Dominika and others},
-  booktitle = {ICLR 2024 Workshop on Machine Learning for Genomics Explorations},
+  booktitle = {ICLR 2024 MLGenX},
   year = {2024},
   url = {https://openreview.net/forum?id=04MgOkuPTo}
 }"""
