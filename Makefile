@@ -37,7 +37,7 @@ torture: .venv/.installed ## 200 kills of training runs at random moments, about
 lint: .venv/.installed ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright
+	$(BIN)/basedpyright --project pyproject.toml
 
 code: .venv/.installed ## the model's code into the folders of model_cards, after it has changed
 	$(BIN)/python -m isoclr.model_folder model_cards/*/
