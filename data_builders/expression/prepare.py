@@ -176,6 +176,8 @@ def _log_parts(
         said = "as told"
         for whole in read_raw(path, layer=options.layer, genes_in=options.genes_in):
             raw = _without_summary(whole, report)
+            if not raw.genes:
+                raise InputError(f"{path}: got no gene, wanted a row or a column for each")
             aliased += sum(name in options.aliases for name in raw.genes)
             example = example or raw.genes[0]
             check_names(raw, str(path))

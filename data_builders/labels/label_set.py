@@ -76,7 +76,8 @@ class Join:
         isoform_groups: where to look transcripts up; read once. None: the table has them.
         homology: for a table that has them.
         gene_symbols: (species, gene_id) -> symbol of the groups' genes, another name to match.
-        species: of a table without a column species; None: what the table's source says, else any
+        species: of the table; one that has a column species must name it there.
+        default_species: of a table without a column species where `species` is None; None: any
             species of the isoform groups in which a name is found, and "unknown" for a table that
             carries its transcripts.
     """
@@ -85,6 +86,7 @@ class Join:
     homology: Homology | None = None
     gene_symbols: Mapping[tuple[str, str], str] | None = None
     species: str | None = None
+    default_species: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +170,12 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
     """Join the labels of a table in memory with transcripts; see `read_labels`."""
     join = join or Join()
     path = column.path
+    species = join.species or join.default_species
     if "species" in table.columns and join.species is not None:
         there = {str(name) for name in table["species"].drop_nulls()}
         check_species(f"{path}: species", [join.species], sorted(there))
-    if "species" not in table.columns and (join.species or join.isoform_groups is None):
-        table = table.with_columns(species=pl.lit(join.species or "unknown"))
+    if "species" not in table.columns and (species or join.isoform_groups is None):
+        table = table.with_columns(species=pl.lit(species or "unknown"))
     isoform_groups = join.isoform_groups
     if isoform_groups is None:
         return _label_carried(table, column, join.homology)

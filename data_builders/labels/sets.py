@@ -132,7 +132,9 @@ def gene_ontology_sets(path: str | os.PathLike, join: Join, min_genes: int = 1) 
         The rows of its report are genes.
     """
     join = _of_species(join, "homo_sapiens")
-    return _label_terms(read_gmt(path, join.species or ""), join, min_genes, path)
+    return _label_terms(
+        read_gmt(path, join.species or join.default_species or ""), join, min_genes, path
+    )
 
 
 def gene_ontology_annotations(
@@ -169,9 +171,9 @@ def gene_ontology_annotations(
 
 
 def _of_species(join: Join | None, species: str) -> Join:
-    """Return the join, with this species if it names none."""
+    """Return the join, with this species for rows that no one names one for."""
     join = join or Join()
-    return join if join.species else replace(join, species=species)
+    return replace(join, default_species=join.default_species or species)
 
 
 def _label_terms(genes: list[GeneTerms], join: Join, min_genes: int, path) -> LabelSet:

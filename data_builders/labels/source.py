@@ -24,8 +24,10 @@ class LabelSource:
         label: the table's column; with a task it stands for the task's own.
         isoform_groups: folder of the transcripts, when the table does not carry them.
         homology: for `read_homology`, when it does.
-        species: of a table without a column species; None: that of the task, else any species of
-            the isoform groups, or human where the table carries its transcripts.
+        species: of the table; one that has a column species must name it there.
+        default_species: of a table without a column species where `species` is None; None: that of
+            the task, else any species of the isoform groups, or human where the table carries its
+            transcripts.
     """
 
     path: str | os.PathLike
@@ -34,6 +36,7 @@ class LabelSource:
     isoform_groups: str | os.PathLike | None = None
     homology: str | os.PathLike | Sequence | None = None
     species: str | None = None
+    default_species: str | None = None
 
     def read(self) -> LabelSet:
         """Read the labels.
@@ -51,13 +54,13 @@ class LabelSource:
                     "task with them"
                 )
             return read_label_set(self.path)
-        groups, homology, species = self.isoform_groups, self.homology, self.species
-        if species is None and self.task is None and groups is None:
-            species = "homo_sapiens"
+        groups, homology = self.isoform_groups, self.homology
+        human = self.task is None and groups is None
         join = Join(
             isoform_groups=None if groups is None else read_groups(groups),
             homology=None if homology is None else read_homology(homology),
-            species=species,
+            species=self.species,
+            default_species=self.default_species or ("homo_sapiens" if human else None),
         )
         if self.task is not None:
             return read_task(self.task, self.path, join, column=self.label)

@@ -167,6 +167,5 @@ def read_task(name: str, path: str | os.PathLike, join: Join | None = None, **op
             wanted = f"wanted {' or '.join(task.options)}" if task.options else "it has no options"
             raise InputError(f"{name}: got the option {key}, {wanted}")
     join = join or Join()
-    if join.species is None and task.species is not None:
-        join = replace(join, species=task.species)
+    join = replace(join, default_species=join.default_species or task.species)
     return task.read(path, join=join, **given)

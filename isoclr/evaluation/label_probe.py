@@ -45,7 +45,7 @@ class LabelProbe:
             label=label,
             isoform_groups=groups,
             homology=homology,
-            species=str(taxonomy),
+            default_species=str(taxonomy),
         )
         self.labelled = source.read()
         if self.labelled.task != REGRESSION:
