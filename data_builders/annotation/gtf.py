@@ -244,14 +244,18 @@ def _rows_that_repeat(columns: Columns, rows: np.ndarray) -> set[int]:
 
     A whole block is searched first: nearly always it has each id as often as it has lines.
     """
-    block, others = columns.block, np.setdiff1d(np.arange(len(columns.starts)), rows)
+    block, is_other = columns.block, np.ones(len(columns.starts), bool)
+    is_other[rows] = False
+    others = _attributes_of(columns, is_other.nonzero()[0])
+    rest = b"\n".join([block[at - 1 : end] for at, end in others])
     found: set[int] = set()
     for name in _IDS_OF_A_LINE:
-        words = [before + name + b" " for before in (b"\t", b" ")]
-        count = sum(map(block.count, words))
-        for at, end in _attributes_of(columns, others):
-            count -= sum(block.count(word, at - 1, end) for word in words)
-        if count == len(rows):
+        word = name + b" "
+        whole = b"\t" + word, b" " + word  # not the end of another name
+        if any(
+            sum(block.count(each) - rest.count(each) for each in words) == len(rows)
+            for words in ((word,), whole)
+        ):
             continue
         spans = zip(rows.tolist(), _attributes_of(columns, rows), strict=True)
         found |= {row for row, (at, end) in spans if repeats(block[at:end], (name,))}
