@@ -201,17 +201,9 @@ def upload_files(
 ) -> str:
     """Upload the files of one dataset, as one commit; what an earlier push left behind goes.
 
-    Args:
-        files: path in the repository -> what it holds.
-        repo: `owner/name`, or `name` of the user who is logged in.
-        message: of the commit.
-        ours: a regular expression of the paths that are removed where `files` lacks them.
-        private: a new repository is seen by its owner alone; an existing one must be private.
-        revision: branch that the commit goes to, made from main if absent; None: main.
-        create_pr: propose the commit as a pull request instead.
-
-    Returns:
-        The repository's URL; of a pull request, its own.
+    `files` maps a path in the repository to what it holds, `message` is of the commit, and `ours`
+    is a regular expression of the paths that are removed where `files` lacks them. The other
+    arguments and the result are those of `push`.
 
     Raises:
         InputError: a public repository where a private one was asked for, or a Hub that refuses.

@@ -43,17 +43,8 @@ def push_families(
     """Upload families to the Hub, as one commit; `load_dataset(repo, streaming=True)` opens them.
 
     The Parquet files, the report, its figure and a card go; nothing else does. Parquet files of an
-    earlier push that are not in this one are removed.
-
-    Args:
-        folder: that `build_homologs` wrote.
-        repo: `owner/name`, or `name` of the user who is logged in.
-        private: a new repository is seen by its owner alone; an existing one must be private.
-        revision: branch that the commit goes to, made from main if absent; None: main.
-        create_pr: propose the commit as a pull request instead.
-
-    Returns:
-        The repository's URL; of a pull request, its own.
+    earlier push that are not in this one are removed. The folder is one that `build_homologs`
+    wrote; the other arguments and the result are those of `push`.
 
     Raises:
         InputError: a folder that holds no families or lacks its report, one that tells of other
