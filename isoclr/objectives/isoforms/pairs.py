@@ -18,10 +18,12 @@ from isoclr.objectives.isoforms.views import (
     ViewOptions,
     cropped,
     cropped_lengths,
+    hidden_codons,
     hidden_exons,
     hidden_spans,
     one_region,
     recoded,
+    substituted,
 )
 from isoclr.training.order import keyed_hash
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE
@@ -256,6 +258,8 @@ class PairBatches(torch.utils.data.Dataset):
             chosen = hidden_spans(len(tokens), fraction, options.span, rng)
         else:
             chosen = rng.random(len(tokens), np.float32) < low + (high - low) * rng.random()
+        if options.codons:
+            chosen |= hidden_codons(tokens, options.codons, rng)
         if options.exons:
             chosen |= hidden_exons(tokens, options.exons, rng)
         bases = tokens & _BASE
@@ -276,6 +280,8 @@ class PairBatches(torch.utils.data.Dataset):
         rng = _generator(self.seed, _VIEW, *key, second)
         if options.synonyms:
             tokens = recoded(tokens, options.synonyms, rng)
+        if options.substitutions:
+            tokens = substituted(tokens, options.substitutions, rng)
         if options.crop < 1:
             swapped = int(keyed_hash(self.seed, _CROP, *key)[0]) & 1
             tokens = cropped(tokens, options.crop, at_end=bool(second ^ swapped))

@@ -45,6 +45,8 @@ class IsoformRecipe(Recipe):
         views: what else makes views differ from their transcripts, see `ViewOptions`.
         fewest_transcripts: groups of fewer take no part, and are counted. With 2 no transcript is
             paired with itself; with type weights of `pairs`, as often as they say.
+        like_lengths: steps whose groups are sorted by length and dealt into batches anew, so that
+            negatives are about as long as the partner; at most those of an epoch. 1: as drawn.
         count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
         max_length: transcripts over this many nt are left out, and counted.
         micro_batch_tokens: nucleotides that go through the encoder at once, gaps included. The
@@ -74,6 +76,7 @@ class IsoformRecipe(Recipe):
     mark_mask_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
     views: ViewOptions = ViewOptions()
     fewest_transcripts: Annotated[int, Field(ge=1)] = 1
+    like_lengths: Annotated[int, Field(ge=1)] = 1
     count_weights: bool = True
     max_length: Annotated[int, Field(ge=1)] = 12288
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -86,6 +89,8 @@ class IsoformRecipe(Recipe):
     def _check(self) -> "IsoformRecipe":
         if self.streaming and self.token_cache:
             raise ValueError("token_cache: got one beside streaming, wanted one of them")
+        if self.streaming and self.like_lengths > 1:
+            raise ValueError("like_lengths: got it beside streaming, wanted one of them")
         if self.encoder_config().critic == "bilinear":
             raise ValueError("model: critic: got 'bilinear', wanted 'cosine' or none of isoforms")
         return self

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ from modeling_isoclr import IsoCLRTokenizer
 from modeling_isoclr.packing_isoclr import PackedShape
 
 # Keep the permutations of one seed apart.
-_HELD_OUT, _GROUPS, _ROW_GROUPS, _WINDOW = range(4)
+_HELD_OUT, _GROUPS, _ROW_GROUPS, _WINDOW, _LENGTHS = range(5)
 WINDOW = 16
 """Row groups of a stream whose groups are mixed."""
 
@@ -57,6 +57,7 @@ class MappedGroups:
         held_out: groups to set aside; at most a fifth of those with two transcripts or more.
         seed: of choice and order.
         fewest: transcripts of a group that takes part.
+        like_lengths: see `IsoformRecipe`.
 
     Attributes:
         fingerprint: name and checksum of each dataset.
@@ -76,8 +77,9 @@ class MappedGroups:
         held_out: int,
         seed: int,
         fewest: int = 1,
+        like_lengths: int = 1,
     ):
-        self.groups, self.seed = groups, seed
+        self.groups, self.seed, self.like_lengths = groups, seed, like_lengths
         self.fingerprint: list[tuple[str, str]] = []
         self.eligible, self.left_out = select_eligible(groups, max_length)
         self.longest = int(self.eligible.lengths.max(initial=1))
@@ -108,6 +110,31 @@ class MappedGroups:
 
     def locate(self, step: int) -> Located:
         """Return the groups of a step, counted from 0."""
+        if self.like_lengths == 1:
+            return self._located(*self._drawn(step))
+        epoch, part = divmod(step, self.order.steps_per_epoch)
+        begin = part - part % self.like_lengths
+        end = min(begin + self.like_lengths, self.order.steps_per_epoch)
+        first = epoch * self.order.steps_per_epoch
+        drawn = [self._drawn(first + other) for other in range(begin, end)]
+        rows, passes = (np.concatenate(arrays) for arrays in zip(*drawn, strict=True))
+        by_length = np.argsort(self._group_lengths[rows], kind="stable")
+        place = int(permute(np.array(part - begin), end - begin, self.seed, _LENGTHS, epoch, begin))
+        bounds = np.arange(2) + place
+        chosen = slice(*(len(rows) * bounds // (end - begin)))
+        return self._located(rows[by_length[chosen]], passes[by_length[chosen]])
+
+    @cached_property
+    def _group_lengths(self) -> np.ndarray:
+        """Nucleotides of the longest transcript of each group that takes part, (groups,)."""
+        lengths, offsets = self.eligible.lengths, self.eligible.offsets
+        longest = np.zeros(len(offsets) - 1, lengths.dtype)
+        there = self.eligible.counts > 0
+        longest[there] = np.maximum.reduceat(lengths, offsets[:-1][there])
+        return longest
+
+    def _drawn(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the groups of a step: their rows, and the pass of each."""
         rows, passes = [], []
         for dataset, (positions, train) in enumerate(
             zip(self.order.positions(step), self.train, strict=True)
@@ -116,8 +143,7 @@ class MappedGroups:
                 key = self.seed, _GROUPS, dataset, number
                 rows.append(train[permute(inside, len(train), *key)])
                 passes.append(np.full(len(inside), number))
-        rows = np.concatenate(rows)
-        return self._located(rows, np.concatenate(passes))
+        return np.concatenate(rows), np.concatenate(passes)
 
     def described(self) -> str:
         """Describe what takes part, and what does not."""
@@ -400,6 +426,7 @@ def build_batches(
     else:
         groups, sizes, checksums = _mapped(paths, configs, tokenizer, recipe.token_cache)
         _refuse_repeats(paths, checksums)
+        arguments["like_lengths"] = recipe.like_lengths
         source = MappedGroups(groups, sizes, weights, **arguments)
     source.fingerprint = list(zip(paths, checksums, strict=True))
     if recipe.pairs.distances is not None:

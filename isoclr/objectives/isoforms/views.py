@@ -1,7 +1,7 @@
 """What is done to a view of a transcript beyond hiding single nucleotides; all of it is optional.
 
 A pretext that the identity of strings solves teaches little, so the views of a pair are made to
-differ: by their ends, by their codons, by whole exons, by all but one region.
+differ: by their ends, by their bases, by their codons, by whole exons, by all but one region.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, 
 
 _BASE = np.uint8(7)
 _BASES = 4
+# By exclusive or of A, C, G and T = 0 to 3: 2 is a transition, 1 and 3 are the transversions.
+_CHANGES = np.array([2, 2, 1, 3], np.uint8)
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -28,7 +30,10 @@ class ViewOptions(Options):
         crop: share of a transcript that a view keeps, from one end; the two views of a pair keep
             opposite ends, so up to 0.5 they share nothing where both are of one transcript. 1: all.
         synonyms: share of the codons that are replaced by another codon of their amino acid.
+        substitutions: share of the nucleotides that are replaced by another, a transition twice as
+            often as either transversion (K80 of kappa 2, Kimura 1980).
         span: nucleotides in a row that are hidden together; `mask_fraction` stays what it is.
+        codons: share of the codons that are hidden whole, beside `mask_fraction`.
         exons: share of the exons that are hidden whole, beside `mask_fraction`; never all.
         region: how often the first view of a pair shows one region alone, of 5'UTR, CDS and 3'UTR,
             with the marks of codons and exons in place.
@@ -36,7 +41,9 @@ class ViewOptions(Options):
 
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     synonyms: Share = 0.0
+    substitutions: Share = 0.0
     span: Annotated[int, Field(ge=1)] = 1
+    codons: Share = 0.0
     exons: Share = 0.0
     region: Annotated[float, Field(ge=0, le=1)] = 0.0
 
@@ -88,6 +95,28 @@ def _synonyms() -> tuple[np.ndarray, np.ndarray]:
         found = [other for other in np.flatnonzero(amino_acid == AMINO_ACIDS) if other != codon]
         others[codon, : len(found)], counts[codon] = found, len(found)
     return others, counts
+
+
+def substituted(tokens: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Replace a share of the nucleotides by others; marks and unknown bases stay.
+
+    Args:
+        tokens: uint8 (length,), changed in place.
+        share: of the nucleotides.
+        rng: of the draws.
+    """
+    chosen = (rng.random(len(tokens), np.float32) < share) & (tokens & _BASE < _BASES)
+    tokens[chosen] ^= _CHANGES[rng.integers(len(_CHANGES), size=int(chosen.sum()))]
+    return tokens
+
+
+def hidden_codons(tokens: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Choose whole codons to hide: bool (length,)."""
+    starts = np.flatnonzero(tokens & CODON_START_BIT)
+    chosen = starts[rng.random(len(starts)) < share]
+    hidden = np.zeros(len(tokens), bool)
+    hidden[np.minimum(chosen[:, None] + np.arange(3), len(tokens) - 1)] = True
+    return hidden
 
 
 def hidden_spans(length: int, fraction: float, span: int, rng: np.random.Generator) -> np.ndarray:

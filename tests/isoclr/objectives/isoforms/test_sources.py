@@ -125,6 +125,30 @@ def test_passes_name_the_visits_of_a_group():
     assert seen["g3"] == [0, 1] and seen["g55"] == [0, 1, 2, 3]
 
 
+def test_batches_of_like_lengths_are_the_groups_of_a_few_steps_by_length():
+    rows = [group(i, 10 + 17 * i % 60) for i in range(60)]
+    plain, like = (mapped(rows, held_out=0, like_lengths=steps) for steps in (1, 3))
+
+    def lengths(located):
+        return [len(rows[row]["sequence"][0]) for row in located.rows]
+
+    per_epoch = plain.order.steps_per_epoch
+    for begin in [*range(0, per_epoch, 3), per_epoch + 3]:
+        end = min(begin + 3, per_epoch * (begin // per_epoch + 1))
+        steps = range(begin, end)
+        drawn = sum((names(plain.locate(step)) for step in steps), [])
+        dealt = [like.locate(step) for step in steps]
+        assert sorted(sum(map(names, dealt), [])) == sorted(drawn)
+        by_length = sorted(dealt, key=lambda located: min(lengths(located)))
+        assert sum((sorted(lengths(located)) for located in by_length), []) == sorted(
+            sum(map(lengths, dealt), [])
+        )
+    places = {
+        int(np.argmin([min(lengths(like.locate(3 * n + i))) for i in range(3)])) for n in range(3)
+    }
+    assert len(places) > 1  # the shortest do not always come first
+
+
 @pytest.mark.parametrize("window", [2, 16])
 def test_a_stream_gives_each_group_once_an_epoch(files, monkeypatch, window):
     monkeypatch.setattr(sources, "WINDOW", window)

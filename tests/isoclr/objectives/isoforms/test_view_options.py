@@ -64,6 +64,28 @@ def test_spans_hide_the_fraction_in_runs(span):
     assert views.hidden_spans(3, 0.999, span, rng()).shape == (3,)
 
 
+def test_transitions_are_half_of_the_substitutions():
+    plain = tokens_of("ACGTN" * 4000, (0, 19998), (600,))
+    found = views.substituted(plain.copy(), 0.2, rng())
+    assert np.array_equal(found & 248, plain & 248)  # marks
+    changed = found != plain
+    assert changed.mean() == pytest.approx(0.2 * 0.8, abs=0.01)  # unknown bases stay
+    before, after = letters(plain[changed]), letters(found[changed])
+    pairs = [a + b for a, b in zip(before, after, strict=True)]
+    kinds = [sum(pair in kind for pair in pairs) for kind in ("AG GA CT TC", "AC CA GT TG")]
+    assert np.array(kinds) / len(pairs) == pytest.approx([0.5, 0.25], abs=0.03)
+
+
+def test_codons_are_hidden_whole():
+    plain = tokens_of("GG" + "GCT" * 4000 + "G", (2, 12002), ())
+    hidden = views.hidden_codons(plain, 0.3, rng())
+    assert not hidden[:2].any() and not hidden[-1]
+    codons = hidden[2:-1].reshape(-1, 3)
+    assert np.array_equal(codons.any(axis=1), codons.all(axis=1))
+    assert codons.all(axis=1).mean() == pytest.approx(0.3, abs=0.03)
+    assert views.hidden_codons(plain[:4], 0.999, rng()).tolist() == [False, False, True, True]
+
+
 def test_exons_are_hidden_whole_and_never_all():
     plain = tokens_of()
     bounds = [0, 8, 15, len(plain)]
@@ -149,7 +171,8 @@ def test_options_off_are_as_if_they_were_not_there(groups_folder):
     plain = objective(groups_folder).batches[1]
     off = objective(groups_folder, views=ViewOptions().model_dump()).batches[1]
     assert torch.equal(plain.tokens, off.tokens)
-    everything = {"crop": 0.7, "synonyms": 0.5, "span": 5, "exons": 0.2, "region": 0.5}
+    hidden = {"span": 5, "codons": 0.2, "exons": 0.2, "region": 0.5}
+    everything = {"crop": 0.7, "synonyms": 0.5, "substitutions": 0.1} | hidden
     made = [objective(groups_folder, views=everything).batches for _ in range(2)]
     used = made[0][0]  # a step before changes nothing
     assert torch.equal(made[0][1].tokens, made[1][1].tokens)
