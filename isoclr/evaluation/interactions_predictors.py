@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from data_builders.interactions.dataset import InteractionSet
-from data_builders.interactions.words import RNA_LETTERS, word_frequencies
+from data_builders.interactions.words import PROTEIN_LETTERS, RNA_LETTERS, word_frequencies
 from data_builders.labels.label_set import filled
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
@@ -30,14 +30,18 @@ from isoclr.evaluation.settings import FitSettings
 TRIADS = ("AGV", "ILFP", "YMTS", "HNQW", "RK", "DE", "C")
 """Amino acids alike in dipole and volume (Shen et al. 2007), as RPISeq has them."""
 
-RNA_WORD, PROTEIN_WORD = 4, 3
+WORDS = {
+    "rna": tuple((length, RNA_LETTERS) for length in (1, 2, 3, 4)),
+    "protein": ((1, PROTEIN_LETTERS), (3, TRIADS)),
+}
+"""Of each molecule, the lengths of words that are counted, and their letters."""
 _TOWER = FitSettings(
     dropout=0.2, learning_rate=2e-3, batch_size=64, evaluate_every=40, patience=4, evaluations=15
 )
 
 
 class PairFeatures:
-    """Features of pairs, made of those of the molecules: an array of row numbers indexes them.
+    """Frequencies of words of both molecules of pairs: an array of row numbers indexes them.
 
     Args:
         interactions: n pairs.
@@ -49,9 +53,8 @@ class PairFeatures:
         for side in sides:
             molecules = interactions.rnas if side == "rna" else interactions.proteins
             sequences = [molecule.sequence for molecule in molecules]
-            words = (RNA_WORD, RNA_LETTERS) if side == "rna" else (PROTEIN_WORD, TRIADS)
-            table = word_frequencies(sequences, *words)
-            self._parts.append((table, getattr(interactions, side)))
+            tables = [word_frequencies(sequences, *words) for words in WORDS[side]]
+            self._parts.append((np.hstack(tables), getattr(interactions, side)))
 
     @property
     def widths(self) -> tuple[int, ...]:

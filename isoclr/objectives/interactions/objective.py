@@ -155,7 +155,7 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
             (model.rpi.rna_kernel, model.rpi.protein_kernel),
             (self._means("rna", rnas), self._means("protein", proteins)),
             replace(pairs, rna=rna, protein=protein),
-            (self.recipe.rna_ridge, self.recipe.protein_ridge),
+            self.recipe.joint_ridge or (self.recipe.rna_ridge, self.recipe.protein_ridge),
         )
         return model
 

@@ -29,6 +29,8 @@ class InteractionRecipe(Recipe):
         rna_ridge: of the design `kernel`, in units of the mean diagonal of the centred kernel of
             RNAs: the larger, the smoother.
         protein_ridge: the same of proteins.
+        joint_ridge: one ridge of the products of both kernels in place of the two, in units of the
+            product of the diagonals.
         cache: folder of the vectors that encoders make; None: `embeddings` in `data`.
     """
 
@@ -47,6 +49,7 @@ class InteractionRecipe(Recipe):
     negative_draws: Annotated[int, Field(ge=1)] = 1
     rna_ridge: Annotated[float, Field(gt=0)] = 1.0
     protein_ridge: Annotated[float, Field(gt=0)] = 10.0
+    joint_ridge: Annotated[float, Field(gt=0)] | None = None
     cache: Place | None = None
 
     @model_validator(mode="after")

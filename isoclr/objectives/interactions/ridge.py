@@ -3,6 +3,9 @@
 The scores F of all RNAs with all proteins of training are Kr (Kr + λr)⁻¹ Y (Kp + λp)⁻¹ Kp: two-step
 kernel ridge regression, which is made for pairs of two new molecules (Stock et al. 2018). Y has the
 weights of the pairs that interact, less those of the negatives.
+
+With one ridge λ for both they are those of ridge regression with the products of the kernels,
+Kr ⊗ Kp (Kr ⊗ Kp + λ)⁻¹ Y, which is Kronecker kernel ridge regression.
 """
 
 import numpy as np
@@ -18,7 +21,7 @@ def fit_kernels(
     kernels: tuple[RPIKernel, RPIKernel],
     means: tuple[np.ndarray, np.ndarray],
     pairs: Pairs,
-    ridge: tuple[float, float],
+    ridge: tuple[float, float] | float,
 ) -> None:
     """Place kernels at the molecules of training, and weigh them.
 
@@ -27,18 +30,20 @@ def fit_kernels(
             training are approximated.
         means: vectors of the RNAs and of the proteins of training, float64 (molecules, size).
         pairs: of training, whose places are rows of `means`.
-        ridge: λr and λp, in units of the mean diagonal of a centred kernel.
+        ridge: λr and λp, in units of the mean diagonal of a centred kernel; or λ, in units of the
+            product of these diagonals.
     """
     table = np.zeros((len(means[0]), len(means[1])))
     signed = np.where(pairs.label == 1, pairs.weight, -pairs.weight)
     np.add.at(table, (pairs.rna, pairs.protein), signed)
     sides = []
-    for kernel, vectors, strength in zip(kernels, means, ridge, strict=True):
+    for kernel, vectors in zip(kernels, means, strict=True):
         kernel.place(torch.from_numpy(vectors))
         # In float64: the kernel of a copy, so that nothing that is stored is rounded twice.
-        sides.append(_Side(_kernels(kernel), strength))
+        sides.append(_Side(_kernels(kernel)))
     rna, protein = sides
-    inner = rna.root[:, None] * (rna.axes.T @ table @ protein.axes) * protein.root
+    inner = rna.axes.T @ table @ protein.axes / _damping(rna, protein, ridge)
+    inner *= np.sqrt(rna.values)[:, None] * np.sqrt(protein.values)
     left, sizes, right = np.linalg.svd(inner, full_matrices=False)
     rank = min(len(kernels[0].weight), len(sizes))
     left, sizes, right = left[:, :rank], sizes[:rank], right[:rank].T
@@ -53,35 +58,39 @@ def fit_kernels(
         kernel.weigh(torch.from_numpy(whole / side.scale), torch.from_numpy(side.centre))
 
 
+def _damping(rna: "_Side", protein: "_Side", ridge: tuple[float, float] | float) -> np.ndarray:
+    """By what each pair of an RNA's and a protein's direction is divided, (RNA's, protein's)."""
+    if isinstance(ridge, tuple):
+        return (rna.values[:, None] + ridge[0]) * (protein.values + ridge[1])
+    return rna.values[:, None] * protein.values + ridge
+
+
 class _Side:
-    """A centred kernel of one side, and its ridge.
+    """A centred kernel of one side.
 
     Args:
         kernel: (n, n), not centred.
-        strength: of the ridge.
 
     Attributes:
         kernel: centred, of mean diagonal 1.
         centre: mean of each column of what was given.
         scale: mean diagonal of the centred kernel, by which it was divided.
         axes: eigenvectors with an eigenvalue above rounding, (n, kept).
-        root: of each, the square root of the eigenvalue over itself plus the ridge.
+        values: of each, the eigenvalue.
     """
 
-    def __init__(self, kernel: np.ndarray, strength: float):
+    def __init__(self, kernel: np.ndarray):
         self.centre = kernel.mean(0)
         centred = kernel - self.centre - self.centre[:, None] + self.centre.mean()
         self.scale = max(float(np.trace(centred)) / len(centred), 1e-12)
         self.kernel = centred / self.scale
         values, axes = np.linalg.eigh(self.kernel)
         kept = values > _LEAST * max(values[-1], 1e-12)
-        self.axes, values = axes[:, kept], values[kept]
-        self._back = 1 / np.sqrt(values)
-        self.root = np.sqrt(values) / (values + strength)
+        self.axes, self.values = axes[:, kept], values[kept]
 
     def of(self, directions: np.ndarray) -> np.ndarray:
-        """Weights of the centred kernels (n, rank), of directions in units of `root`."""
-        return self.axes @ (self._back[:, None] * directions)
+        """Weights of the centred kernels (n, rank), of directions scaled by roots of `values`."""
+        return self.axes @ (directions / np.sqrt(self.values)[:, None])
 
 
 def _kernels(kernel: RPIKernel) -> np.ndarray:

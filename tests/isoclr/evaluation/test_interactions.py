@@ -159,9 +159,10 @@ def test_pair_features():
     pairs = simulate_interactions(24, 24, seed=0)
     both, rna = PairFeatures(pairs), PairFeatures(pairs, ("rna",))
     rows = np.array([5, 0])
-    assert both[rows].shape == (2, 4**4 + 7**3)
-    np.testing.assert_array_equal(both[rows][:, :256], rna[rows])
-    np.testing.assert_allclose(rna[rows].sum(axis=1), 1, rtol=1e-5)
+    words = 4 + 4**2 + 4**3 + 4**4
+    assert both[rows].shape == (2, words + 20 + 7**3)
+    np.testing.assert_array_equal(both[rows][:, :words], rna[rows])
+    np.testing.assert_allclose(rna[rows].sum(axis=1), 4, rtol=1e-5)  # 1 for each length
 
 
 def test_weighted_auroc_is_that_of_repeated_rows():

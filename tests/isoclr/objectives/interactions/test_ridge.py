@@ -10,7 +10,7 @@ from isoclr.objectives.interactions.batches import Pairs
 from isoclr.objectives.interactions.ridge import fit_kernels
 from modeling_isoclr import RPIConfig, RPIForSequenceClassification
 
-RNAS, PROTEINS, RIDGE = 12, 15, (1.0, 10.0)
+RNAS, PROTEINS, RIDGE, JOINT = 12, 15, (1.0, 10.0), 3.0
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def toy():
     return means, pairs, new
 
 
-def fitted(means, pairs, rank=RNAS - 1):
+def fitted(means, pairs, rank=RNAS - 1, ridge=RIDGE):
     config = RPIConfig(
         design="kernel",
         hidden_size=rank,
@@ -36,7 +36,7 @@ def fitted(means, pairs, rank=RNAS - 1):
         protein_embedder={"kind": "kmers", "size": 21},
     )
     model = RPIForSequenceClassification(config).eval()
-    fit_kernels((model.rpi.rna_kernel, model.rpi.protein_kernel), means, pairs, RIDGE)
+    fit_kernels((model.rpi.rna_kernel, model.rpi.protein_kernel), means, pairs, ridge)
     return model
 
 
@@ -61,16 +61,26 @@ def centred_kernels(means, new):
     return [k * len(means) / np.trace(both[0]) for k in both]
 
 
-def test_scores_are_those_of_two_step_kernel_ridge_regression(toy):
+def two_step(rna, protein, table):
+    dual = np.linalg.inv(rna + RIDGE[0] * np.eye(RNAS)) @ table
+    return dual @ np.linalg.inv(protein + RIDGE[1] * np.eye(PROTEINS))
+
+
+def kronecker(rna, protein, table):
+    of_pairs = np.kron(rna, protein) + JOINT * np.eye(table.size)
+    return np.linalg.solve(of_pairs, table.ravel()).reshape(table.shape)
+
+
+@pytest.mark.parametrize(("ridge", "dual_of"), [(RIDGE, two_step), (JOINT, kronecker)])
+def test_scores_are_those_of_kernel_ridge_regression(toy, ridge, dual_of):
     means, pairs, new = toy
     table = np.zeros((RNAS, PROTEINS))
     np.add.at(table, (pairs.rna, pairs.protein), pairs.weight * (2 * pairs.label - 1))
     (rna, new_rna), (protein, new_protein) = map(centred_kernels, means, new)
-    dual = np.linalg.inv(rna + RIDGE[0] * np.eye(RNAS)) @ table
-    dual = dual @ np.linalg.inv(protein + RIDGE[1] * np.eye(PROTEINS))
+    dual = dual_of(rna, protein, table)
     of_training = (rna @ dual @ protein)[pairs.rna, pairs.protein]
     expected = np.einsum("bi,ij,bj->b", new_rna, dual, new_protein) / of_training.std()
-    found = logits(fitted(means, pairs), *new)
+    found = logits(fitted(means, pairs, ridge=ridge), *new)
     assert np.allclose(found, expected, atol=1e-5)
     assert np.abs(expected).max() > 0.1
 
