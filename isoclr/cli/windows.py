@@ -8,7 +8,10 @@ from isoclr.cli.printed import Printed, plain_data
 
 
 def windows(
-    model: Annotated[str, Option(metavar="DIR", help="trained on homologs")],
+    model: Annotated[
+        list[str],
+        Option(metavar="DIR", help="trained on homologs; repeat it for others beside the first"),
+    ],
     output: Annotated[str, Option(metavar="DIR", help="folder of the table and the figure")],
     families: Annotated[
         list[str] | None, Option(metavar="DIR", help="their data; else that of the recipe")
@@ -22,6 +25,8 @@ def windows(
     seed: Annotated[int, Option(help="of the draws")] = 0,
 ) -> Printed:
     """Retrieve windows of held-out families, beside k-mers and an untrained encoder.
+
+    The families are those that the first model's recipe holds out; so must those of others.
 
     Example:
     isoclr windows --model model --bands 0-0.1,0.1-0.5 --output windows

@@ -196,6 +196,9 @@ def coding_features(
         features |= protein_features(proteins, kmers)
     if "rna" in alphabets:
         low, high = CDS_KMERS
+        lengths = np.log1p([[len(t.sequence)] for t in transcripts])
+        bases = kmer_frequencies(transcripts, 1, 1)
+        features["composition + length of the CDS"] = np.hstack([bases, lengths]).astype(np.float32)
         features["codons"] = codon_frequencies(transcripts)
         features[f"k-mers {low}-{high} of the CDS"] = kmer_frequencies(transcripts, low, high)
     return features

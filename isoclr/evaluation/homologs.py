@@ -9,6 +9,7 @@ share, distant ones are not. Candidates of a query are of one species, so that s
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,13 @@ import torch
 from scipy.sparse import csr_array
 
 from data_builders.records import InputError
+from isoclr.evaluation.embeddings import model_names
+from isoclr.evaluation.networks import untrained
 from isoclr.information.trained import homolog_recipe, load_critic
 from isoclr.objectives.homologs.families import Families, held_out, load_families
+from isoclr.objectives.homologs.recipe import HomologRecipe
+from isoclr.pretrained import load_model, read_config
 from isoclr.statistics import aligned, markdown_table
-from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining
 from modeling_isoclr.configuration_isoclr import N_BASE, VOCABULARY_SIZE
 from modeling_isoclr.tokenization_isoclr import pad_tokens
 
@@ -32,6 +36,7 @@ Ranks = dict[str, dict[int, list[float]]]
 KMERS = (1, 2, 3, 4, 5, 6)
 _COMMON = 0.6  # share of the families that a species must be in
 _UNKNOWN = 0.2  # most unknown letters of a window
+_COLOURS = {"critic": "C0", "embedding": "C0"}
 _ROWS = 256  # through the encoder at once
 
 
@@ -87,7 +92,7 @@ class Retrieval:
     """All that was found.
 
     Attributes:
-        model: folder.
+        model: folder of the first model.
         window: letters of a window.
         found: by task, then features.
     """
@@ -139,7 +144,7 @@ class Retrieval:
 
 
 def retrieve_windows(
-    folder: str | Path,
+    models: Sequence[str | Path],
     *,
     data: Sequence[str] = (),
     window: int = 100,
@@ -150,7 +155,8 @@ def retrieve_windows(
     """Measure a model, its untrained twin and k-mers on the families that its recipe holds out.
 
     Args:
-        folder: of a model that the objective `homologs` trained.
+        models: folder of a model that the objective `homologs` trained with a contrast, and of
+            others to measure beside it, such as controls, on the same families.
         data: families; none: those of the recipe.
         window: letters.
         bands: of distances, of the overlapping task.
@@ -158,31 +164,54 @@ def retrieve_windows(
         seed: of the draws.
 
     Raises:
-        InputError: another kind of model, or too few families.
+        InputError: another kind of model, one that was trained on other families, or too few
+            families.
     """
-    recipe = homolog_recipe(folder, data)
+    named = {name: Path(folder) for name, folder in model_names(models).items()}
+    recipe, *others = (homolog_recipe(folder, data) for folder in named.values())
+    for folder, other in zip(models[1:], others, strict=True):
+        check_held_out(folder, other, recipe)
     families = load_families(recipe.data[0], drop_unknown=recipe.drop_unknown)
     asked = recipe.test_families or recipe.held_out_families
     held = np.flatnonzero(held_out(families.ids, asked, recipe.seed))
-    features = feature_sets(folder)
+    features = feature_sets(named)
     tasks = [Task("disjoint"), *(Task("overlapping", (low, high)) for low, high in bands)]
     found: list[Retrieved] = []
     for task in tasks:
         found += retrieve(families, held, task, features, (window, draws, seed))
-    return Retrieval(str(folder), window, tuple(found))
+    return Retrieval(str(models[0]), window, tuple(found))
 
 
-def feature_sets(folder: str | Path) -> dict[str, Features]:
-    """Return the features of a model, of its untrained twin, and k-mers, by name."""
-    model = load_critic(folder)
-    torch.manual_seed(0)
-    untrained = IsoCLRForPreTraining(IsoCLRConfig.from_dict(model.config.to_dict())).eval()
-    return {
-        "critic": lambda rows: embedded(model, rows, projected=True),
-        "embedding": lambda rows: embedded(model, rows),
-        "untrained": lambda rows: embedded(untrained, rows),
-        **{f"{k}-mers": (lambda rows, k=k: kmers(rows, k)) for k in KMERS},
-    }
+def check_held_out(folder: str | Path, recipe: HomologRecipe, first: HomologRecipe) -> None:
+    """Check that a model was trained on no family that another one was kept from.
+
+    Raises:
+        InputError: its recipe holds out other families.
+    """
+    asked = "held_out_families", "test_families", "seed"
+    got, wanted = ([getattr(one, key) for key in asked] for one in (recipe, first))
+    if got != wanted:
+        raise InputError(
+            f"{folder}: {', '.join(asked)}: got {got}, wanted {wanted} as of the first model: "
+            "it may have been trained on what is asked"
+        )
+
+
+def feature_sets(models: Mapping[str, Path]) -> dict[str, Features]:
+    """Return the features of a model, of others, of its untrained twin, and k-mers, by name.
+
+    Args:
+        models: name -> folder. Features of the first have no name before them.
+    """
+    features: dict[str, Features] = {}
+    for number, (name, folder) in enumerate(models.items()):
+        before = f"{name}: " if number else ""
+        if homolog_recipe(folder).loss == "contrastive":
+            features[f"{before}critic"] = partial(embedded, load_critic(folder), projected=True)
+        features[f"{before}embedding"] = partial(embedded, load_model(folder)[0])
+    config = read_config(next(iter(models.values())) / "config.json")
+    features["untrained"] = partial(embedded, untrained(config, 0))
+    return features | {f"{k}-mers": partial(kmers, k=k) for k in KMERS}
 
 
 @torch.no_grad()
@@ -190,9 +219,12 @@ def embedded(model, rows: list[np.ndarray], *, projected: bool = False) -> np.nd
     """Return embeddings, centred, or projections as the critic takes them, of unit length."""
     parts = []
     for start in range(0, len(rows), _ROWS):
-        tokens = torch.from_numpy(pad_tokens(rows[start : start + _ROWS]))
-        output = model(tokens, return_loss=False)
-        parts.append((output.projections if projected else output.pooler_output).float().numpy())
+        tokens = torch.from_numpy(pad_tokens(rows[start : start + _ROWS])).to(model.device)
+        if projected:
+            found = model(tokens, return_loss=False).projections
+        else:
+            found = model(tokens).pooler_output
+        parts.append(found.float().cpu().numpy())
     found = np.concatenate(parts).astype(np.float64)
     return _unit(found if projected else found - found.mean(0))
 
@@ -400,10 +432,9 @@ def plot_retrieval(found: Retrieval, path: str | Path) -> None:
         shown = [one for one in found.found if one.task == task][::-1]
         means = [one.recall_at_1 for one in shown]
         errors = [1.96 * one.error_at_1 for one in shown]
-        colours = ["C0" if one.features in ("critic", "embedding") else "0.6" for one in shown]
-        panel.barh(
-            [plain(one.features) for one in shown], means, xerr=errors, color=colours, capsize=2
-        )
+        names = [one.features for one in shown]
+        colours = [_COLOURS.get(name, "0.3" if ": " in name else "0.6") for name in names]
+        panel.barh([plain(name) for name in names], means, xerr=errors, color=colours, capsize=2)
         panel.axvline(1 / shown[0].candidates, c="k", ls=":", lw=1)
         panel.set_title(task, fontsize=9)
         panel.set_xlabel("recall@1 (dotted: chance)")

@@ -15,6 +15,7 @@ from isoclr.training.order import keyed_hash
 
 _CHOICE, _WINDOW, _MUTATION, _SPECIES = range(4)
 _UNKNOWN_IDENTITY = 0.5  # of a mutated copy where the distance of the homolog is not known
+_KEPT, _SMALL = 4096, 128  # families whose pairs are kept, and the most members of such
 _COMMON = 0.5  # share of families that a species must be in, to be that of a step
 
 
@@ -93,6 +94,7 @@ class ViewMaker:
         weight = [recipe.species_weights.get(name, 1.0) for name in families.species_names]
         self._species_weights = np.array(weight)
         self.reasons: dict[str, int] = {}
+        self._found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         self.eligible = self._count_eligible(sizes)
 
     def _count_eligible(self, sizes: np.ndarray) -> np.ndarray:
@@ -221,20 +223,15 @@ class ViewMaker:
         return self.band_of(self.families.distance(family, first, second))
 
     def _choose_in_band(self, family: int, draws: np.ndarray, species: tuple | None):
-        distances, first = self._known_distances(family), int(self.families.bounds[family])
-        assert distances is not None  # else the family is not eligible
-        size = int(self.families.bounds[family + 1]) - first
-        there = [i for i, band in enumerate(self._edges) if _inside(distances, band).any()]
+        of_bands = self._pairs_of_bands(family)
+        there = [i for i, (rows, _) in enumerate(of_bands) if len(rows)]
         band = there[int(draws[0] * len(there))]
-        rows, columns = np.triu_indices(size, 1)
-        inside = np.flatnonzero(_inside(distances, self._edges[band]))
-        rows, columns = rows[inside] + first, columns[inside] + first
-        rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+        rows, columns = of_bands[band]
         if species is not None:
-            of = self.families.species
-            wanted = (of[rows] == species[0]) & (of[columns] == species[1])
+            second = self.families.species[columns] == species[1]
+            wanted = second & (self.families.species[rows] == species[0])
             if not wanted.any():
-                wanted = of[columns] == species[1]
+                wanted = second
             if wanted.any():
                 rows, columns = rows[wanted], columns[wanted]
         pair = int(draws[1] * len(rows))
@@ -242,6 +239,23 @@ class ViewMaker:
         others = columns[(rows == anchor) & (columns != positive)]
         more = others if len(others) else np.array([positive])
         return [anchor, positive, *_sample(more, np.ones(len(more)), draws[3:])], band
+
+    def _pairs_of_bands(self, family: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Members of the pairs of each band, in both orders; of many families, found once."""
+        if family in self._found:
+            return self._found[family]
+        distances, first = self._known_distances(family), self.families.bounds[family]
+        assert distances is not None  # else the family is not eligible
+        size = int(self.families.bounds[family + 1] - first)
+        ends = np.stack(np.triu_indices(size, 1)) + first
+        found = []
+        for band in self._edges:
+            rows, columns = ends[:, _inside(distances, band)]
+            both = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+            found.append(both)
+        if len(self._found) < _KEPT and size <= _SMALL:
+            self._found[family] = found
+        return found
 
     def _of_species(self, members: np.ndarray, species: tuple | None, which: int) -> np.ndarray:
         if species is None:

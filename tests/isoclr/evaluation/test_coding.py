@@ -92,12 +92,14 @@ def test_each_encoder_gets_its_own_alphabet(models):
     found = coding_features(models, cut.transcripts, 1)
     assert list(found) == [
         *("protein", "cds", "random weights", "random weights, as cds", "composition + length"),
-        *("codons", "k-mers 1-6 of the CDS"),
+        *("composition + length of the CDS", "codons", "k-mers 1-6 of the CDS"),
     ]
     for name, sequence in (("protein", "MWK"), ("cds", "ATGTGGAAATAA")):
         encoder, tokenizer = load_model(models[name])
         rows = [tokenize(tokenizer, sequence, name=str)]
         np.testing.assert_array_equal(found[name], encoder.embed(rows))
+    bases = found["composition + length of the CDS"][0]  # ATGTGGAAATAA
+    np.testing.assert_allclose(bases, [6 / 12, 0, 3 / 12, 3 / 12, np.log1p(12)], rtol=1e-6)
     # The toys were never trained: their weights are those of their twins.
     np.testing.assert_array_equal(found["protein"], found["random weights"])
     np.testing.assert_array_equal(found["cds"], found["random weights, as cds"])

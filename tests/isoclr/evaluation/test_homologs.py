@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from toy_families import model_folder, simulated
 
+from data_builders.records import InputError
 from isoclr.evaluation.homologs import Task, kmers, retrieve, retrieve_windows
 from isoclr.objectives.homologs.families import load_families
 from isoclr.objectives.sequences import DataSource
@@ -58,7 +59,7 @@ def test_near_homologs_are_found_by_words_and_no_window_of_another_place_is(fami
 
 def test_a_model_is_measured_beside_its_untrained_twin_and_k_mers(data, tmp_path):
     folder = model_folder(tmp_path / "m", data)
-    found = retrieve_windows(folder, window=30, bands=[(0.05, 0.2)], draws=3)
+    found = retrieve_windows([folder], window=30, bands=[(0.05, 0.2)], draws=3)
     names = [one.features for one in found.found[:9]]
     assert names == ["critic", "embedding", "untrained", *(f"{k}-mers" for k in range(1, 7))]
     assert {one.task for one in found.found} == {"disjoint", "overlapping, 0.05 to 0.2"}
@@ -67,3 +68,19 @@ def test_a_model_is_measured_beside_its_untrained_twin_and_k_mers(data, tmp_path
     found.save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved" / "windows.json").read_text())["window"] == 30
     assert (tmp_path / "saved" / "windows.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_controls_stand_beside_a_model_and_were_kept_from_the_same_families(data, tmp_path):
+    folders = [
+        model_folder(tmp_path / "m", data),
+        model_folder(tmp_path / "mutated", data, positives="mutation"),
+        model_folder(tmp_path / "masked", data, loss="masked", mask_fraction=0.2),
+    ]
+    found = retrieve_windows(folders, window=30, draws=1).found
+    names = ["critic", "embedding", "mutated: critic", "mutated: embedding", "masked: embedding"]
+    assert [one.features for one in found[:6]] == [*names, "untrained"]
+    same = {one.features: one.recall_at_1 for one in found}
+    assert same["critic"] == same["mutated: critic"]  # neither was trained
+    other = model_folder(tmp_path / "other", data, seed=1)
+    with pytest.raises(InputError, match="wanted .20, 0, 0. as of the first model"):
+        retrieve_windows([folders[0], other], window=30, draws=1)
