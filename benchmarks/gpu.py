@@ -1,7 +1,7 @@
 """Training and embedding on a GPU: one script, six minutes or less, a table and gpu.json.
 
     python benchmarks/gpu.py                    # all sections, most telling first
-    python benchmarks/gpu.py --only train,embed
+    python benchmarks/gpu.py --only train,embed --forms "bf16 eager,bf16 compiled"
     python benchmarks/gpu.py --toy              # every path in a minute or two, on a CPU too
 
 Transcripts are random letters with the lengths of annotations; what is counted are their own
@@ -55,6 +55,7 @@ ISOCLR_SMALL = {  # recipes/isoclr-small.yaml
 }
 TOY = {"filters": [8, 8, 8, 16], "projector_sizes": [16, 16, 8]}
 ORTHRUS = {"vocab_size": 32, "hidden_size": 256, "num_hidden_layers": 3, "use_cache": False}
+FORMS: list[str] = []  # see --forms; empty: all
 BUCKETS = (512, 1024, 1536, 2048, 3072, 4096, 6144, 8192, MAX_LENGTH)
 
 
@@ -93,6 +94,7 @@ def main() -> None:
     """Run the sections; print tables; write gpu.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help=f"of {', '.join(SECTIONS)}, with commas between")
+    parser.add_argument("--forms", help="measure those alone whose names hold one of these")
     parser.add_argument("--toy", action="store_true", help="tiny sizes: are all paths sound?")
     parser.add_argument("--seconds", type=float, default=300, help="begin no section after")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
@@ -101,6 +103,7 @@ def main() -> None:
     if unknown := set(chosen) - set(SECTIONS):
         parser.error(f"--only: got {', '.join(unknown)}, wanted some of {', '.join(SECTIONS)}")
     report = {"machine": machine(), "sections": {}}
+    FORMS.extend(arguments.forms.split(",") if arguments.forms else [])
     print(json.dumps(report["machine"]))
     began = time.perf_counter()
     scale = SMALL if arguments.toy else FULL
@@ -124,6 +127,14 @@ def machine() -> dict:
         properties = torch.cuda.get_device_properties(0)
         facts |= {"gpu": properties.name, "memory_GB": round(properties.total_memory / 1e9, 1)}
     return facts
+
+
+def each(wanted: Sequence[tuple], run: Callable) -> dict:
+    """What `run` returns of each tuple of arguments, by their names; see --forms."""
+    named = {" ".join(one): one for one in wanted}
+    if FORMS:
+        named = {name: one for name, one in named.items() if any(form in name for form in FORMS)}
+    return {name: attempt(lambda one=one: run(*one)) for name, one in named.items()}
 
 
 def attempt(run: Callable[[], object]):
@@ -341,12 +352,12 @@ class Trainer:
         return loss.detach()
 
 
-def train_one(scale, report, name: str, precision: str, mode: str, **options) -> dict:
-    """Rate of training an encoder on one batch that stays on the device."""
+def train_one(scale, report, name: str, precision: str, mode: str, *options: str) -> dict:
+    """Rate of training an encoder on one batch that stays on the device; see `Trainer`."""
     which = int(name != "isoclr-small")
     config = scale.config(name)
     batch = pair_batches(config, scale.pairs[which], scale.tokens[which])[0].to(DEVICE)
-    trainer = Trainer(config, precision, mode, **options)
+    trainer = Trainer(config, precision, mode, gradient_cache="gradient_cache" in options)
     losses = []
     found = timed(lambda: losses.append(trainer.step(batch)), scale.seconds)
     found["Mnt_per_s"] = batch.nucleotides / found["step_s"] / 1e6
@@ -355,8 +366,7 @@ def train_one(scale, report, name: str, precision: str, mode: str, **options) ->
     found["loss_first_last"] = [losses[0].item(), losses[-1].item()]
     width = 2 if precision == "bf16" else 4
     found |= shares(config, found["Mnt_per_s"], 3, width, report)
-    label = f"train {name} {precision} {mode}" + "".join(f" {key}" for key in options)
-    return show(label, found)
+    return show(" ".join(["train", name, precision, mode, *options]), found)
 
 
 def train(scale: Scale, report: dict) -> dict:
@@ -366,32 +376,24 @@ def train(scale: Scale, report: dict) -> dict:
         ("isoclr-small", "bf16", "eager"),
         ("isoclr-small", "fp32", "eager"),
     ]
-    return {
-        " ".join(one): attempt(lambda one=one: train_one(scale, report, *one)) for one in wanted
-    }
+    return each(wanted, lambda *one: train_one(scale, report, *one))
 
 
 def medium(scale: Scale, report: dict) -> dict:
     """The paper's medium encoder, with its batch norm."""
     wanted = [("medium", "bf16", "eager"), ("medium", "bf16", "compiled")]
-    return {
-        " ".join(one): attempt(lambda one=one: train_one(scale, report, *one)) for one in wanted
-    }
+    return each(wanted, lambda *one: train_one(scale, report, *one))
 
 
 def train_more(scale: Scale, report: dict) -> dict:
     """What else may pay, or cost: fp32 compiled, CUDA graphs, the gradient cache."""
     wanted = [
-        ("isoclr-small", "fp32", "compiled", {}),
-        ("isoclr-small", "bf16", "compiled", {"gradient_cache": True}),
-        *([("isoclr-small", "bf16", "graphs", {})] if CUDA else []),
-        ("medium", "fp32", "eager", {}),
+        ("isoclr-small", "fp32", "compiled"),
+        ("isoclr-small", "bf16", "compiled", "gradient_cache"),
+        *([("isoclr-small", "bf16", "graphs")] if CUDA else []),
+        ("medium", "fp32", "eager"),
     ]
-    found = {}
-    for *one, options in wanted:
-        label = " ".join([*one, *options])
-        found[label] = attempt(lambda one=one, o=options: train_one(scale, report, *one, **o))
-    return found
+    return each(wanted, lambda *one: train_one(scale, report, *one))
 
 
 def waiting(scale: Scale, report: dict) -> dict:
@@ -482,9 +484,7 @@ def embed(scale: Scale, report: dict) -> dict:
         ("isoclr-small", "fp32", "eager"),
         *([("isoclr-small", "bf16", "graphs")] if CUDA else []),
     ]
-    return {
-        " ".join(one): attempt(lambda one=one: embed_one(scale, report, *one)) for one in wanted
-    }
+    return each(wanted, lambda *one: embed_one(scale, report, *one))
 
 
 # --- Where the time goes
@@ -492,12 +492,12 @@ def embed(scale: Scale, report: dict) -> dict:
 
 def profiled(scale: Scale, report: dict) -> dict:
     """Kernels of a micro-batch forward and backward, by number and by time, eager and compiled."""
-    found = {}
-    for mode in ("eager", "compiled"):
-        for precision in ("bf16", "fp32") if mode == "eager" else ("bf16",):
-            label = f"isoclr-small {precision} {mode}"
-            found[label] = attempt(lambda m=mode, p=precision: profile_one(scale, p, m))
-    return found
+    wanted = [
+        ("isoclr-small", "bf16", "eager"),
+        ("isoclr-small", "fp32", "eager"),
+        ("isoclr-small", "bf16", "compiled"),
+    ]
+    return each(wanted, lambda _, precision, mode: profile_one(scale, precision, mode))
 
 
 def profile_one(scale: Scale, precision: str, mode: str) -> dict:
@@ -514,20 +514,37 @@ def profile_one(scale: Scale, precision: str, mode: str) -> dict:
         slots=batch.slots[in_first],
     ).to(DEVICE)
     trainer = Trainer(config, precision, mode)
+    layouts = []
+
+    def lay_out():
+        with precision_context(precision):
+            layouts.append(trainer.encoder.layouts(batch, range(1))[0])
 
     def once():
         with precision_context(precision):
-            rows, _ = trainer.encoder.encode_one(batch, 0)
+            rows, _ = trainer.encoder.encode_one(batch, 0, layouts[-1])
         rows.float().square().mean().backward()
         trainer.model.zero_grad()
 
     for _ in range(3):
+        lay_out()
         once()
+    laid_out, found = profile_of(lay_out), profile_of(once)
+    result = {"launches": found["launches"], "to_lay_out_four": laid_out["launches"]}
+    result |= {"busy_ms": found["busy_ms"], "wall_ms": found["wall_ms"]}
+    show(f"profile {precision} {mode}, one micro-batch", result)
+    for line in found["top"]:
+        print(f"   {line['ms']:8.3f} ms {line['count']:5} x {line['name']}")
+    return result | {"top": found["top"], "laying_out": laid_out}
+
+
+def profile_of(run: Callable[[], object]) -> dict:
+    """Kernels of `run`, on a CPU operators: how many, how long, the longest."""
     wait()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if CUDA else [])]
     with profile(activities=activities) as seen:
         start = time.perf_counter()
-        once()
+        run()
         wait()
         seconds = time.perf_counter() - start
     wanted = torch.autograd.DeviceType.CUDA if CUDA else torch.autograd.DeviceType.CPU
@@ -539,15 +556,12 @@ def profile_one(scale: Scale, precision: str, mode: str) -> dict:
             name = event.name[:90]
             times[name] += event.time_range.elapsed_us() if CUDA else event.self_cpu_time_total
             counts[name] += 1
-    busy = sum(times.values()) / 1e6
-    result = {"launches": sum(counts.values()), "busy_ms": 1e3 * busy, "wall_ms": 1e3 * seconds}
-    show(f"profile {precision} {mode}, one micro-batch", result)
     top = [
         {"ms": us / 1e3, "count": counts[name], "name": name} for name, us in times.most_common(25)
     ]
-    for line in top:
-        print(f"   {line['ms']:8.3f} ms {line['count']:5} x {line['name']}")
-    return result | {"top": top}
+    busy = sum(times.values()) / 1e3
+    launches = sum(counts.values())
+    return {"launches": launches, "busy_ms": busy, "wall_ms": 1e3 * seconds, "top": top}
 
 
 # --- Other forms of the encoder, and other ways to batch

@@ -7,6 +7,7 @@ is in them, and their order does not change from run to run.
 """
 
 from functools import lru_cache, wraps
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -29,6 +30,34 @@ def _without_autocast(method):
             return method(self, *args)
 
     return exact
+
+
+class Layout(NamedTuple):
+    """What pooling needs to know of packed rows, made once for as many as wanted.
+
+    Attributes:
+        matrix: which blocks each transcript has, 0 or 1, (rows, segments, blocks).
+        lengths: nt of each transcript, (rows, segments).
+        step: nt of a block.
+        weights: for each depth that regions are read at, what a position counts for in the means of
+            regions, (rows, blocks, regions, positions of a block); empty where none are read.
+    """
+
+    matrix: torch.Tensor
+    lengths: torch.Tensor
+    step: int
+    weights: tuple[torch.Tensor, ...]
+
+    def part(self, rows: slice) -> "Layout":
+        """That of some rows."""
+        weights = tuple(weight[rows] for weight in self.weights)
+        return Layout(self.matrix[rows], self.lengths[rows], self.step, weights)
+
+    def means(self, maps):
+        """As those of `SegmentRegions`, or of `Segments` without weights of regions."""
+        if self.weights:
+            return region_means(maps, self.weights, self.matrix)
+        return whole_means(maps, self.lengths, self.step, self.matrix)
 
 
 class Segments:
@@ -95,14 +124,7 @@ class Segments:
         Returns:
             (batch, segments, all channels).
         """
-        lengths = self.counts(self.valid)
-        found = []
-        for stage in stages:
-            blocks = self.in_blocks(_channels_last(stage))
-            total = self.sums(blocks.sum(2, dtype=self.matrix.dtype))
-            count = torch.ceil(lengths * (blocks.shape[2] / self.step)).clamp(min=1)
-            found.append(total / count[..., None])
-        return torch.cat(found, 2)
+        return whole_means(stages, self.counts(self.valid), self.step, self.matrix)
 
 
 class SegmentRegions:
@@ -135,7 +157,7 @@ class SegmentRegions:
                 the first bases of codons.
 
         Returns:
-            For each depth (batch · blocks, regions, positions of a block).
+            For each depth (batch, blocks, regions, positions of a block).
         """
         segments, edges = self.segments, self.edges
         sizes = tuple(sizes)
@@ -158,9 +180,8 @@ class SegmentRegions:
         scales = scales.unflatten(2, (2, REGIONS, -1))[..., depth]
         weights = share * scales[:, :, 0] + some * scales[:, :, 1]
         counts = [segments.step // size for size in sizes]
-        return [part.flatten(0, 1) for part in weights.split(counts, 3)]
+        return weights.split(counts, 3)
 
-    @_without_autocast
     def means(self, maps):
         """Means of regions, each mixed with the mean of the whole, see `region_means`.
 
@@ -168,18 +189,11 @@ class SegmentRegions:
             maps: the stem's output and those of the stages, each (batch, channels, 1, positions).
 
         Returns:
-            For each (batch, segments, regions · channels).
+            Of the first and of all others together, (batch, segments, regions · channels).
         """
         length = self.segments.valid.shape[1]
-        parts = []
         weights = self.weights([length // values.shape[3] for values in maps])
-        for values, weight in zip(maps, weights, strict=True):
-            blocks = self.segments.in_blocks(_channels_last(values)).flatten(0, 1)
-            part = torch.bmm(weight.to(values.dtype), blocks)
-            parts.append(part.flatten(1))
-        width = [part.shape[1] for part in parts]
-        sums = self.segments.sums(torch.cat(parts, 1).unflatten(0, (len(maps[0]), -1)))
-        return sums.split(width, 2)
+        return region_means(maps, weights, self.segments.matrix)
 
     @_without_autocast
     def codon_usage(self):
@@ -219,6 +233,50 @@ class SegmentRegions:
         here = self.segments.spread(self.edges).repeat_interleave(self.segments.step, 1)
         inside = position[:, None] >= here[..., :-1]
         return inside & (position[:, None] < here[..., 1:])
+
+
+def whole_means(stages, lengths, step, matrix):
+    """Means of transcripts over their positions, of which all others are zero.
+
+    Args:
+        stages: each (batch, channels, 1, positions).
+        lengths: nt of each transcript, (batch, segments).
+        step: nt of a block.
+        matrix: which blocks each has, (batch, segments, blocks).
+
+    Returns:
+        (batch, segments, all channels).
+    """
+    found, blocks = [], matrix.shape[2]
+    with torch.autocast(matrix.device.type, enabled=False):
+        for stage in stages:
+            parts = _channels_last(stage).unflatten(1, (blocks, -1))
+            total = torch.bmm(matrix, parts.sum(2, dtype=matrix.dtype))
+            count = torch.ceil(lengths * (parts.shape[2] / step)).clamp(min=1)
+            found.append(total / count[..., None])
+    return torch.cat(found, 2)
+
+
+def region_means(maps, weights, matrix):
+    """Means of regions, of the first map and of all others together.
+
+    Args:
+        maps: each (batch, channels, 1, positions).
+        weights: of each, (batch, blocks, regions, positions of a block).
+        matrix: which blocks each transcript has, (batch, segments, blocks).
+
+    Returns:
+        Two of (batch, segments, regions · channels).
+    """
+    rows, parts = len(matrix), []
+    with torch.autocast(matrix.device.type, enabled=False):
+        for values, weight in zip(maps, weights, strict=True):
+            blocks = _channels_last(values).unflatten(1, (matrix.shape[2], -1)).flatten(0, 1)
+            part = torch.bmm(weight.flatten(0, 1).to(values.dtype), blocks)
+            parts.append(part.flatten(1))
+        sums = torch.bmm(matrix, torch.cat(parts, 1).unflatten(0, (rows, -1)).to(matrix.dtype))
+    first = parts[0].shape[1]
+    return sums.split([first, sums.shape[2] - first], 2)
 
 
 def _make_cells(step, sizes, device, dtype):

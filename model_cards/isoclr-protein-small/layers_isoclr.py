@@ -24,6 +24,15 @@ from .configuration_isoclr import (
     VOCABULARY_SIZE,
     IsoCLRConfig,
 )
+from .fused_isoclr import (
+    Bounds,
+    add_relu_mask,
+    cast_together,
+    conv_of,
+    halve,
+    relu_conv,
+    relu_mask,
+)
 
 
 def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
@@ -120,23 +129,27 @@ class IsoCLRConv(nn.Conv1d):
             channels_in, channels, width, padding=padding, dilation=dilation, bias=bias
         )
 
+    def reach(self):
+        """How many positions before, and after, its own an output depends on; and the dilation."""
+        (reach,) = self.padding
+        return reach // 2, reach - reach // 2, self.dilation[0]
+
     def forward(self, x):
         """(batch, in, 1, length) to (batch, out, 1, length)."""
-        (reach,) = self.padding
-        before, after = reach // 2, reach - reach // 2
+        before, after, dilation = self.reach()
         # A convolution that pads by itself saves a copy, but as wide on both sides. On CPUs it
         # rounds otherwise, so embeddings there, of which some are published, have the copy.
         pads = not (x.device.type == "cpu" and not self.training)
         if pads:
             x = nn.functional.pad(x, (0, after - before)) if after > before else x
-        elif reach:
+        elif after:
             x = nn.functional.pad(x, (before, after))
         return nn.functional.conv2d(
             x,
             self.weight.unsqueeze(2),
             self.bias,
             padding=(0, before if pads else 0),
-            dilation=(1, self.dilation[0]),
+            dilation=(1, dilation),
         )
 
 
@@ -201,6 +214,10 @@ class IsoCLRLayerNorm(nn.LayerNorm):
         weight, bias = self.weight, self.bias
         if x.dtype != weight.dtype and x.device.type != "cpu":  # whose kernels take both types
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        return self.normalized(x, weight, bias)
+
+    def normalized(self, x, weight, bias):
+        """As `forward`, by a weight and a bias of a type that the device's kernels take."""
         with torch.autocast(x.device.type, enabled=False):  # it would cast to float32 and back
             x = nn.functional.layer_norm(
                 x.permute(0, 2, 3, 1), self.normalized_shape, weight, bias, self.eps
@@ -289,8 +306,13 @@ class IsoCLRBlock(nn.Module):
             self.shortcut = IsoCLRConv(channels_in, channels, 1)
             self.shortcut_norm = norm(channels, config)
 
-    def forward(self, x, valid):
-        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
+    def forward(self, x, valid, fused=None):
+        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out.
+
+        With `fused` (see `IsoCLREncoder`), the same in fewer kernel launches.
+        """
+        if fused is not None:
+            return self._fused(x, valid, fused)
         residual = x
         if self.shortcut is not None and self.shortcut_norm is not None:
             residual = self.shortcut_norm(self.shortcut(x), valid)
@@ -298,6 +320,74 @@ class IsoCLRBlock(nn.Module):
         x = self.dropout(self.relu2(x * valid))
         x = self.norm2(self.relu3(self.conv2(x)), valid)
         return self.relu4(x + residual) * valid
+
+    def _fused(self, x, valid, fused):
+        residual = x
+        if self.shortcut is not None:
+            residual = fused.norm(self.shortcut_norm, fused.conv(self.shortcut, x), valid)
+        x = fused.norm(self.norm1, fused.relu_conv(self.conv1, x), valid)
+        x = self.dropout(relu_mask(x, fused.bounds))
+        x = fused.norm(self.norm2, fused.relu_conv(self.conv2, x), valid)
+        return add_relu_mask(x, residual, fused.bounds)
+
+
+class _Fused:
+    """What the blocks of an encoder share in its training path.
+
+    Args:
+        weights: weight and bias of its convolutions and norms, cast.
+        bounds: at the depth of a block.
+    """
+
+    def __init__(self, weights, bounds):
+        self.weights, self.bounds = weights, bounds
+
+    @classmethod
+    def of(cls, encoder, x, mask):
+        """Of (batch, tracks, 1, length) and its mask; None where blocks go module by module."""
+        if not _fuses(encoder):
+            return None
+        device, dtype = x.device.type, x.dtype
+        if torch.is_autocast_enabled(device) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(device)
+        kinds = IsoCLRConv if device == "cpu" else (IsoCLRConv, IsoCLRLayerNorm)
+        cast = [part for part in encoder.modules() if isinstance(part, kinds)]
+        weights = cast_together([p for part in cast for p in (part.weight, part.bias)], dtype)
+        pairs = zip(weights[::2], weights[1::2], strict=True)
+        return cls(dict(zip(cast, pairs, strict=True)), Bounds.of(mask, dtype))
+
+    def halved(self):
+        """At half the length."""
+        return _Fused(self.weights, self.bounds.halved())
+
+    def conv(self, conv, x):
+        """As a convolution does."""
+        return conv_of(conv, x.to(self.bounds.floor.dtype), *self.weights[conv])
+
+    def relu_conv(self, conv, x):
+        """ReLU of a convolution."""
+        return relu_conv(conv, x, *self.weights[conv])
+
+    def norm(self, norm, x, valid):
+        """As `norm` does."""
+        if norm in self.weights:
+            return norm.normalized(x, *self.weights[norm])
+        return norm(x, valid)
+
+
+def _fuses(encoder):
+    """Whether the training path applies: not where clients changed, or watch, what is inside."""
+    if not encoder.training or encoder.gradient_checkpointing or torch.compiler.is_compiling():
+        return False
+    dtype = encoder.stem.weight.dtype
+    for part in encoder.modules():
+        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks:
+            return False
+        if next(part.parameters(recurse=False), None) is None:
+            continue
+        if type(part) not in (IsoCLRConv, *NORMS.values()) or part.weight.dtype != dtype:
+            return False
+    return True
 
 
 @contextmanager
@@ -348,24 +438,33 @@ class IsoCLREncoder(nn.Module):
             The stem's output, (batch, channels, 1, length); and for each stage (batch, channels, 1,
             length / 2^(stage + 2)), zero where padded, and its mask.
         """
-        stem = self.stem_norm(self.stem(x), mask)
         halve_stem, *halvings = self.halvings
-        x = halve_stem(stem, mask)
-        valid = mask.to(x.dtype)
+        fused = _Fused.of(self, x, mask)
+        if fused is None:
+            stem = self.stem_norm(self.stem(x), mask)
+            x = halve_stem(stem, mask)
+        else:
+            stem = fused.norm(self.stem_norm, fused.conv(self.stem, x), mask)
+            x = halve(stem, fused.bounds)
+        # Some norms count what is valid; in the training path nothing else asks.
+        counts = fused is None or not isinstance(self.stem_norm, IsoCLRLayerNorm)
+        valid = mask.to(x.dtype) if counts else mask
         outputs = []
-        for (first, *rest), halve in zip(  # pyright: ignore[reportGeneralTypeIssues] ModuleLists
+        for (first, *rest), halve_stage in zip(  # pyright: ignore[reportGeneralTypeIssues] ModuleLists
             self.stages, halvings, strict=True
         ):
             mask, valid = mask[..., ::2], valid[..., ::2]
-            x = halve(self._through(first, x, valid))  # nothing is negative: no padding wins
+            fused = fused and fused.halved()
+            x = self._through(first, x, valid, fused)
+            x = halve_stage(x)  # nothing is negative: no padding wins
             for block in rest:
-                x = self._through(block, x, valid[..., ::2])
+                x = self._through(block, x, valid[..., ::2], fused and fused.halved())
             outputs.append((x, mask[..., ::2]))
         return stem, outputs
 
-    def _through(self, block, x, valid):
+    def _through(self, block, x, valid, fused):
         if not (self.gradient_checkpointing and self.training):
-            return block(x, valid)
+            return block(x, valid, fused)
         passes = []
 
         def forward(x, valid):

@@ -18,6 +18,7 @@ from transformers.modeling_outputs import (
 from .checks_isoclr import refuse_unknown
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
+from .fused_isoclr import Bounds  # noqa: F401  transformers 4 copies only what is here
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
@@ -32,7 +33,7 @@ from .layers_isoclr import (
 )
 from .letters_isoclr import base_codes
 from .losses_isoclr import contrastive_loss_and_accuracy, supervised_loss
-from .packing_isoclr import PackedShape  # noqa: F401  transformers 4 copies only what is here
+from .packing_isoclr import PackedShape  # noqa: F401  as above
 from .pipeline_isoclr import embed_tokens
 from .pooling_isoclr import (
     IsoCLRDiscriminants,
@@ -41,7 +42,7 @@ from .pooling_isoclr import (
     at_least_float32,
     masked_mean,
 )
-from .segments_isoclr import Segments
+from .segments_isoclr import Layout, SegmentRegions, Segments
 from .tokenization_isoclr import IsoCLRTokenizer  # noqa: F401  as above
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
@@ -260,6 +261,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         segment_ids=None,
         n_segments=None,
         learned_only=False,
+        layout=None,
         output_hidden_states=None,
         return_dict=None,
         **ignored,
@@ -276,6 +278,8 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
                 seen. None: a transcript a row.
             n_segments: most transcripts in a row; None: the greatest of `segment_ids`.
             learned_only: leave what is not learned, the first part, out of `pooler_output`.
+            layout: what `layout` made of these `input_ids` and `segment_ids`, which saves making it
+                again; needs `learned_only`.
             output_hidden_states: also return the output of every stage.
             return_dict: False returns a tuple; None: as `config.return_dict` says.
             ignored: keywords of other families, such as `output_attentions`; they change nothing.
@@ -291,6 +295,8 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             TypeError: on a keyword that no family has.
         """
         refuse_unknown("forward", ignored.keys() - _IGNORED, _KEYWORDS)
+        if layout is not None and not (learned_only and segment_ids is not None):
+            raise ValueError("layout: got one, wanted it with segment_ids and learned_only alone")
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("got both or neither of input_ids and inputs_embeds, wanted one")
         if segment_ids is not None:
@@ -307,21 +313,24 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         length, step = x.shape[1], self.config.downsampling
         # With these, every stage halves an even length.
         spare = _positions(length, step) * step - length
-        x = nn.functional.pad(x.to(self._activation_dtype()), (0, 0, 0, spare))
-        # Padded as numbers: what inductor writes for the CPU to pad truth values does not compile.
-        mask = nn.functional.pad(mask.to(x.dtype), (0, spare))[:, None, None, :] > 0
+        x = x.to(self._activation_dtype())
+        mask = mask[:, None, None, :]
+        if segment_ids is None or spare:  # exporters cannot branch on a length that varies
+            x = nn.functional.pad(x, (0, 0, 0, spare))
+            # As numbers: what inductor writes for the CPU to pad truth values does not compile.
+            mask = nn.functional.pad(mask.to(x.dtype), (0, spare)) > 0
         x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
         x = x * mask
         stem, stages = self.encoder(x, mask)
         segments = None
-        if segment_ids is not None:
+        if segment_ids is not None and layout is None:
             segments = Segments(
                 nn.functional.pad(segment_ids, (0, spare)),
                 int(segment_ids.max()) if n_segments is None else n_segments,
                 self.config.downsampling,
                 at_least_float32(x).dtype,
             )
-        pooled = self._pool(x, mask, stem, stages, segments, learned_only)
+        pooled = self._pool(x, mask, stem, stages, segments, learned_only, layout)
         hidden = [stage.squeeze(2).transpose(1, 2) for stage, _ in stages]
         # The last stage has as many positions as the length asks for, others perhaps more.
         output = BaseModelOutputWithPooling(last_hidden_state=hidden[-1], pooler_output=pooled)
@@ -347,14 +356,45 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         mask = shift_left(mask, first_valid(mask))
         return mask[:, :: self.config.downsampling].long()
 
-    def _pool(self, x, mask, stem, stages, segments, learned_only):
-        if segments is None:
-            if self.pooling is not None:
-                return self.pooling(x, mask, stem, stages, learned_only=learned_only)
-            return torch.cat([masked_mean(*stage) for stage in self._pooled(stages)], 1)
+    @torch.no_grad()
+    def layout(self, input_ids, segment_ids, n_segments):
+        """What pooling needs to know of packed rows, for as many as wanted at once.
+
+        Micro-batches of a batch so share its cost; see `forward`, whose arguments these are.
+
+        Args:
+            input_ids: (rows, length), a multiple of `config.downsampling` long.
+            segment_ids: (rows, length).
+            n_segments: most transcripts in a row.
+
+        Returns:
+            A `Layout`, of which `part` takes rows.
+        """
+        exact = self.embeddings.table.dtype
+        step = self.config.downsampling
+        segments = Segments(
+            segment_ids, n_segments, step, torch.promote_types(exact, torch.float32)
+        )
+        weights = ()
         if self.pooling is not None:
-            return self.pooling(x, mask, stem, stages, segments, learned_only)
-        return segments.means([stage for stage, _ in self._pooled(stages)]).to(stem.dtype)
+            tracks = (self.embeddings(input_ids) * segments.valid[..., None])[:, None]
+            regions = SegmentRegions(tracks.permute(0, 3, 1, 2), segments)
+            sizes = [1, *(2 ** (stage + 2) for stage in range(len(self.config.filters)))]
+            weights = regions.weights(sizes)
+            device = input_ids.device.type
+            if torch.is_autocast_enabled(device) and exact == torch.float32:
+                exact = torch.get_autocast_dtype(device)
+            weights = tuple(weight.to(exact) for weight in weights)
+        return Layout(segments.matrix, segments.counts(segments.valid), step, weights)
+
+    def _pool(self, x, mask, stem, stages, segments, learned_only, layout):
+        if self.pooling is not None:
+            return self.pooling(x, mask, stem, stages, segments, learned_only, layout)
+        pooled = self._pooled(stages)
+        if layout is None and segments is None:
+            return torch.cat([masked_mean(*stage) for stage in pooled], 1)
+        means = (layout or segments).means([stage for stage, _ in pooled])
+        return means.to(stem.dtype)
 
     def _pooled(self, stages):
         return stages if self.config.pooling == "stages" else stages[-1:]

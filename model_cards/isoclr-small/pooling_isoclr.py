@@ -110,7 +110,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
 
-    def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False):
+    def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False, layout=None):
         """Pool a batch.
 
         Args:
@@ -120,19 +120,22 @@ class IsoCLRRegionPooling(nn.Module):
             stages: output and mask of each, as `IsoCLREncoder` gives them.
             segments: `Segments` of rows that hold several transcripts.
             learned_only: leave layout, codon usage and discriminants out.
+            layout: `Layout` of such rows instead, for what is learned alone.
 
         Returns:
             (batch, layout_size + 64 + discriminant_size + 3 · channels of the stem + content_size),
             without discriminants less their features; with segments (batch, segments, the same).
         """
-        if segments is None:
+        if layout is not None:
+            regions = layout
+        elif segments is None:
             regions = _RowRegions(tracks, mask)
         else:
             regions = SegmentRegions(tracks, segments)
         outputs = [stage for stage, _ in stages]
-        stem_features, *stage_features = regions.means([self.relu(stem), *outputs])
+        stem_features, stage_features = regions.means([self.relu(stem), *outputs])
         # In the precision of the activations: a quantized layer's weights are of another type.
-        content = self.content_norm(self.content(torch.cat(stage_features, -1).to(stem.dtype)))
+        content = self.content_norm(self.content(stage_features.to(stem.dtype)))
         pooled = [stem_features, content]
         if not learned_only:
             fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
@@ -151,7 +154,7 @@ class _RowRegions:
         self.regions = regions_of(self.starts, mask)
 
     def means(self, maps):
-        """As those of `SegmentRegions`, (batch, regions · channels) each."""
+        """As those of `SegmentRegions`, two of (batch, regions · channels)."""
         # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
         in_frame = torch.cat([self.regions[:, :1], self.starts, self.regions[:, 2:]], 1)
         means = [region_means(maps[0], in_frame, self.mask, PRIOR).flatten(1)]
@@ -160,7 +163,7 @@ class _RowRegions:
             share = nn.functional.avg_pool2d(self.regions.to(values.dtype), (1, size))
             valid = self.mask[..., ::size]
             means.append(region_means(values, share, valid, PRIOR / size).flatten(1))
-        return means
+        return means[0], torch.cat(means[1:], 1)
 
     def codon_usage(self):
         """(batch, 64)."""

@@ -17,8 +17,10 @@ from isoclr.training.processes import gather_rows, sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, frozen_statistics
 from modeling_isoclr.losses_isoclr import supervised_loss
+from modeling_isoclr.segments_isoclr import Layout
 
 _ROWS = 512  # through the projector at once
+_LAID_OUT = 4  # micro-batches at once: it takes a kilobyte a nucleotide, a fifth of an encoding
 
 
 class PairEncoder(nn.Module):
@@ -86,25 +88,44 @@ class PairEncoder(nn.Module):
             (micro-batches, rows, segments, contrasted), and a number.
         """
         pooled, masked_lm = [], []
-        for number, segment_ids in enumerate(batch.segment_ids):
-            embeddings, loss = self.encode_one(batch, number)
-            add_statistics(segment_ids)
-            pooled.append(embeddings)
-            masked_lm.append(loss)
+        for numbers in self.parts(batch):
+            for number, layout in self.layouts(batch, numbers).items():
+                embeddings, loss = self.encode_one(batch, number, layout)
+                add_statistics(batch.segment_ids[number])
+                pooled.append(embeddings)
+                masked_lm.append(loss)
         return torch.stack(pooled), sum(masked_lm, start=pooled[0].new_zeros(()))
 
-    def encode_one(self, batch: PairBatch, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def parts(self, batch: PairBatch) -> list[range]:
+        """Return the numbers of the micro-batches that are laid out together, part by part."""
+        numbers = range(len(batch.seeds))
+        return [numbers[start : start + _LAID_OUT] for start in numbers[::_LAID_OUT]]
+
+    def layouts(self, batch: PairBatch, numbers: range) -> dict[int, Layout]:
+        """Return the layouts of some micro-batches, see `IsoCLRModel.layout`."""
+        part, rows = slice(numbers.start, numbers.stop), batch.tokens.shape[1]
+        tokens, segment_ids = (x[part].flatten(0, 1) for x in (batch.tokens, batch.segment_ids))
+        together = self.model.isoclr.layout(tokens, segment_ids, batch.n_segments)
+        starts = range(0, len(tokens), rows)
+        return {
+            number: together.part(slice(start, start + rows))
+            for number, start in zip(numbers, starts, strict=True)
+        }
+
+    def encode_one(
+        self, batch: PairBatch, number: int, layout: Layout
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embed a micro-batch and compute its loss; the same whenever it is called."""
         torch.manual_seed(batch.seeds[number])
         labels = None if batch.labels is None else batch.labels[number]
         tokens, segment_ids = batch.tokens[number], batch.segment_ids[number]
-        return self.encode(tokens, segment_ids, batch.n_segments, labels)
+        return self.encode(tokens, segment_ids, layout, labels)
 
-    def _encode(self, tokens, segment_ids, n_segments, labels):
+    def _encode(self, tokens, segment_ids, layout, labels):
         output = self.model.isoclr(
             tokens,
             segment_ids=segment_ids,
-            n_segments=n_segments,
+            layout=layout,
             learned_only=True,
             output_hidden_states=labels is not None,
         )
@@ -138,17 +159,18 @@ class _EncodeTwice(torch.autograd.Function):
         sums = [torch.zeros_like(parameter) for parameter in learned]
         with frozen_statistics(encoder.model.isoclr):  # the first pass updated them
             # Last first, as autograd itself sums gradients: to the bit the same.
-            for number in reversed(range(len(batch.seeds))):
-                with torch.enable_grad(), torch.autocast(**ctx.autocast):
-                    rows, masked_lm = encoder.encode_one(batch, number)
-                outputs, wanted = [rows], [rows_gradient[number]]
-                if masked_lm.requires_grad:
-                    outputs.append(masked_lm)
-                    wanted.append(masked_lm_gradient)
-                for total, part in zip(
-                    sums, torch.autograd.grad(outputs, learned, wanted), strict=True
-                ):
-                    total += part
+            for numbers in reversed(encoder.parts(batch)):
+                with torch.autocast(**ctx.autocast):
+                    layouts = encoder.layouts(batch, numbers)
+                for number in reversed(numbers):
+                    with torch.enable_grad(), torch.autocast(**ctx.autocast):
+                        rows, masked_lm = encoder.encode_one(batch, number, layouts[number])
+                    outputs, wanted = [rows], [rows_gradient[number]]
+                    if masked_lm.requires_grad:
+                        outputs.append(masked_lm)
+                        wanted.append(masked_lm_gradient)
+                    found = torch.autograd.grad(outputs, learned, wanted)
+                    torch._foreach_add_(sums, found)
         return None, None, None, *sums
 
 

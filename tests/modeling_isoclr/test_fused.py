@@ -1,0 +1,117 @@
+"""The training path gives the bits of the modules, values and gradients."""
+
+import pytest
+import torch
+
+from modeling_isoclr import IsoCLRConfig, IsoCLRModel, layers_isoclr
+
+SMALL = {"filters": [6, 6, 8], "blocks": [2, 1, 1], "dilations": [1, 2, 3], "stem_filters": 8}
+REGIONS = {"pooling": "regions", "layout_size": 10, "content_size": 6}
+
+
+def packed():
+    """Two rows; the first transcript ends in the middle of a pair of positions."""
+    rng = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, 4, (2, 512), generator=rng, dtype=torch.uint8)
+    tokens[:, 50:200:3] += 8
+    segment_ids = torch.zeros(2, 512, dtype=torch.uint8)
+    segment_ids[:, :243], segment_ids[:, 320:] = 1, 2
+    tokens[segment_ids == 0] = 7
+    return tokens, segment_ids
+
+
+def trained(model, autocast=False, laid_out=False):
+    """Embeddings of two steps, then gradients and running statistics."""
+    tokens, segment_ids = packed()
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        options = {"n_segments": 2}
+        if laid_out:
+            options = {"layout": model.layout(tokens, segment_ids, 2)}
+        pooled = [
+            model(tokens, segment_ids=segment_ids, learned_only=True, **options).pooler_output
+            for _ in range(2)
+        ]
+    weights = torch.linspace(-1, 1, pooled[0].numel()).view_as(pooled[0])
+    (pooled[0] * weights + pooled[1]).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    return {f"embeddings {i}": x for i, x in enumerate(pooled)} | gradients | model.state_dict()
+
+
+def build(dtype=torch.float32, **options):
+    torch.manual_seed(0)
+    model = IsoCLRModel(IsoCLRConfig(**SMALL | options)).train().to(dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def by_modules(monkeypatch):
+    monkeypatch.setattr(layers_isoclr, "_fuses", lambda encoder: False)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 4])
+@pytest.mark.parametrize("norm", ["batch", "layer", "rms"])
+@pytest.mark.parametrize(
+    ("dtype", "autocast"),
+    [(torch.float64, False), (torch.float32, False), (torch.float32, True)],
+)
+def test_bits_are_those_of_the_modules(monkeypatch, kernel_size, norm, dtype, autocast):
+    """With dropout and with regions, laid out beforehand too."""
+    options = {"kernel_size": kernel_size, "norm": norm, "dropout": 0.2, **REGIONS}
+    found = trained(build(dtype, **options), autocast, laid_out=True)
+    by_modules(monkeypatch)
+    expected = trained(build(dtype, **options), autocast)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("pooling", ["last", "stages"])
+def test_means_of_whole_transcripts_may_be_laid_out_beforehand(pooling):
+    model = build(norm="layer", pooling=pooling, dropout=0.0)
+    tokens, segment_ids = packed()
+    layout = model.layout(tokens, segment_ids, 2)
+    for row in range(2):
+        one = slice(row, row + 1)
+        ids = segment_ids[one]
+        found = model(tokens[one], segment_ids=ids, layout=layout.part(one), learned_only=True)
+        expected = model(tokens[one], segment_ids=ids, n_segments=2, learned_only=True)
+        assert torch.equal(found.pooler_output, expected.pooler_output)
+
+
+def test_kernels_cast_together_are_those_cast_one_by_one():
+    """In the order of a GPU, which the CPU has no use for, too."""
+    from modeling_isoclr.fused_isoclr import _memory_orders, _Together
+
+    parameters = [torch.randn(shape, requires_grad=True) for shape in ((4, 3, 5), (4,), (2, 4, 1))]
+    shapes = tuple(parameter.shape for parameter in parameters)
+    orders = _memory_orders(shapes, torch.device("cpu"))
+    for options in (None, orders):
+        cast = _Together.apply(torch.bfloat16, options, *parameters)
+        sum((part.float() ** 2).sum() for part in cast).backward()
+        for part, parameter in zip(cast, parameters, strict=True):
+            wanted = parameter.detach().bfloat16()
+            assert torch.equal(part.view(-1) if part.ndim == 1 else part.squeeze(2), wanted)
+            assert torch.equal(parameter.grad, 2 * wanted.float())
+            parameter.grad = None
+        if options is not None:
+            assert all(part.is_contiguous(memory_format=torch.channels_last) for part in cast[::2])
+
+
+def test_a_hook_inside_is_called():
+    model, seen = build(norm="layer"), []
+    hook = model.encoder.stages[0][0].relu1.register_forward_hook(lambda *_: seen.append(1))
+    trained(model)
+    assert len(seen) == 2
+    hook.remove()
+    trained(model)
+    assert len(seen) == 2
+
+
+def test_a_layout_needs_what_it_was_made_for():
+    model = build(norm="layer", **REGIONS)
+    tokens, segment_ids = packed()
+    layout = model.layout(tokens, segment_ids, 2)
+    with pytest.raises(ValueError, match="wanted it with segment_ids and learned_only alone"):
+        model(tokens, segment_ids=segment_ids, layout=layout)
