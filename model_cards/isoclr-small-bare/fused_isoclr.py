@@ -68,13 +68,8 @@ def _padded(conv, x):
     return x, (0, before), (1, dilation)
 
 
-def relu_mask(x, bounds):
-    """ReLU of (batch, channels, 1, length), zero where padded."""
-    return _ReLUMask.apply(x, None, bounds.floor, bounds.ceiling)
-
-
-def add_relu_mask(x, residual, bounds):
-    """ReLU of the sum of two of (batch, channels, 1, length), zero where padded."""
+def relu_mask(x, residual, bounds):
+    """ReLU of (batch, channels, 1, length), plus a residual if any, zero where padded."""
     return _ReLUMask.apply(x, residual, bounds.floor, bounds.ceiling)
 
 

@@ -26,7 +26,6 @@ from .configuration_isoclr import (
 )
 from .fused_isoclr import (
     Bounds,
-    add_relu_mask,
     cast_together,
     conv_of,
     halve,
@@ -324,11 +323,9 @@ class IsoCLRBlock(nn.Module):
     def _fused(self, x, valid, fused):
         residual = x
         if self.shortcut is not None:
-            residual = fused.norm(self.shortcut_norm, fused.conv(self.shortcut, x), valid)
-        x = fused.norm(self.norm1, fused.relu_conv(self.conv1, x), valid)
-        x = self.dropout(relu_mask(x, fused.bounds))
-        x = fused.norm(self.norm2, fused.relu_conv(self.conv2, x), valid)
-        return add_relu_mask(x, residual, fused.bounds)
+            residual = fused.normed(self.shortcut, self.shortcut_norm, x, valid)
+        x = self.dropout(fused.unit(self.conv1, self.norm1, x, valid))
+        return fused.unit(self.conv2, self.norm2, x, valid, residual)
 
 
 class _Fused:
@@ -360,16 +357,17 @@ class _Fused:
         """At half the length."""
         return _Fused(self.weights, self.bounds.halved())
 
-    def conv(self, conv, x):
-        """As a convolution does."""
-        return conv_of(conv, x.to(self.bounds.floor.dtype), *self.weights[conv])
+    def normed(self, conv, norm, x, valid):
+        """Convolution → norm."""
+        x = conv_of(conv, x.to(self.bounds.floor.dtype), *self.weights[conv])
+        return self._norm(norm, x, valid)
 
-    def relu_conv(self, conv, x):
-        """ReLU of a convolution."""
-        return relu_conv(conv, x, *self.weights[conv])
+    def unit(self, conv, norm, x, valid, residual=None):
+        """Convolution → ReLU → norm → (+ residual) → ReLU, zero where padded."""
+        x = self._norm(norm, relu_conv(conv, x, *self.weights[conv]), valid)
+        return relu_mask(x, residual, self.bounds)
 
-    def norm(self, norm, x, valid):
-        """As `norm` does."""
+    def _norm(self, norm, x, valid):
         if norm in self.weights:
             return norm.normalized(x, *self.weights[norm])
         return norm(x, valid)
@@ -444,7 +442,7 @@ class IsoCLREncoder(nn.Module):
             stem = self.stem_norm(self.stem(x), mask)
             x = halve_stem(stem, mask)
         else:
-            stem = fused.norm(self.stem_norm, fused.conv(self.stem, x), mask)
+            stem = fused.normed(self.stem, self.stem_norm, x, mask)
             x = halve(stem, fused.bounds)
         # Some norms count what is valid; in the training path nothing else asks.
         counts = fused is None or not isinstance(self.stem_norm, IsoCLRLayerNorm)
