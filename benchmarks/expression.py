@@ -1,9 +1,9 @@
 """A large sparse matrix: time and memory of preparing it, of an epoch, and of making batches.
 
-Counts of random genes, of which a share is not zero, lie in a file .h5ad. Every part runs in a
-process of its own, whose greatest memory is given, Python and torch included. The peer of the
-batches is a plain DataLoader over scipy.sparse: a row a sample made dense, collated, put into
-z-scores and corrupted as a batch.
+Counts of random genes, of which a share is not zero, lie in a file .h5ad, or, with `--format
+parquet`, in one that needs no AnnData. Every part runs in a process of its own, whose greatest
+memory is given, Python and torch included. The peer of the batches is a plain DataLoader over
+scipy.sparse: a row a sample made dense, collated, put into z-scores and corrupted as a batch.
 """
 
 import argparse
@@ -12,14 +12,12 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
-import anndata
-import h5py
 import numpy as np
 import torch
-from anndata.io import write_elem
 from measure import machine, print_machine
 from scipy import sparse
 from torch.utils.data import DataLoader, Dataset
@@ -36,6 +34,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--kept-genes", type=int, help="of the encoder; all by default")
+    parser.add_argument("--format", choices=("h5ad", "parquet"), default="h5ad")
     parser.add_argument("--steps", type=int, help="of training; an epoch by default")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -49,7 +48,7 @@ def main() -> None:
         f"{arguments.density:.0%} not zero"
     )
     with tempfile.TemporaryDirectory() as folder:
-        write_counts(Path(folder) / "counts.h5ad", arguments)
+        WRITERS[arguments.format](Path(folder), arguments)
         print(f"{'':40}{'seconds':>10}{'samples/s':>12}{'MB':>8}")
         for name in PARTS:
             command = [sys.executable, __file__, *sys.argv[1:], "--part", name, folder]
@@ -59,30 +58,67 @@ def main() -> None:
             print(f"{name:40}{found['seconds']:10.1f}{rate:12,.0f}{found['megabytes']:8,.0f}")
 
 
-def write_counts(path: Path, arguments: argparse.Namespace) -> None:
-    """Write counts, some thousand samples at a time, as AnnData keeps them."""
+def counts(arguments: argparse.Namespace) -> Iterator[sparse.csr_matrix]:
+    """Random counts, some thousand samples at a time."""
     rng = np.random.default_rng(0)
     n = round(arguments.genes * arguments.density)
-    names = np.array([f"ENSG{i:011d}" for i in range(arguments.genes)])
-    with h5py.File(path, "w") as file:
+    for start in range(0, arguments.samples, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, arguments.samples - start)
+        columns = np.sort(rng.random((rows, n)), axis=1) * arguments.genes
+        columns = np.minimum(columns.astype(np.int32), arguments.genes - 1).ravel()
+        values = rng.geometric(0.1, rows * n).astype(np.float32)
+        part = sparse.csr_matrix(
+            (values, columns, np.arange(0, rows * n + 1, n)), (rows, arguments.genes)
+        )
+        part.sum_duplicates()
+        yield part
+
+
+def write_h5ad(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write counts as AnnData keeps them."""
+    import anndata
+    import h5py
+    from anndata.io import write_elem
+
+    with h5py.File(folder / "counts.h5ad", "w") as file:
         empty = anndata.AnnData(sparse.csr_matrix((0, arguments.genes), dtype=np.float32))
-        empty.var_names = names
+        empty.var_names = _genes(arguments)
         write_elem(file, "/", empty)
         data = anndata.io.sparse_dataset(file["X"])
-        for start in range(0, arguments.samples, ROWS_AT_ONCE):
-            rows = min(ROWS_AT_ONCE, arguments.samples - start)
-            columns = np.sort(rng.random((rows, n)), axis=1) * arguments.genes
-            columns = np.minimum(columns.astype(np.int32), arguments.genes - 1).ravel()
-            values = rng.geometric(0.1, rows * n).astype(np.float32)
-            part = sparse.csr_matrix(
-                (values, columns, np.arange(0, rows * n + 1, n)), (rows, arguments.genes)
-            )
-            part.sum_duplicates()
+        for part in counts(arguments):
             data.append(part)
         del file["obs"]
-        frame = anndata.AnnData(obs={"donor": [f"d{i // 3}" for i in range(arguments.samples)]}).obs
-        frame.index = [f"s{i}" for i in range(arguments.samples)]
+        names = range(arguments.samples)
+        frame = anndata.AnnData(obs={"donor": [f"d{i // 3}" for i in names]}).obs
+        frame.index = [f"s{i}" for i in names]
         write_elem(file, "obs", frame)
+
+
+def write_parquet(folder: Path, arguments: argparse.Namespace) -> None:
+    """Write counts as a Parquet file of the package."""
+    from data_builders.expression.matrix import ExpressionMatrix, write_matrix
+
+    def parts() -> Iterator[ExpressionMatrix]:
+        start, genes = 0, tuple(_genes(arguments))
+        for part in counts(arguments):
+            names = range(start, start + part.shape[0])
+            start = names.stop
+            yield ExpressionMatrix(
+                values=sparse.csr_array(part),
+                samples=tuple(f"s{i}" for i in names),
+                genes=genes,
+                unit="counts",
+                obs={"donor": [f"d{i // 3}" for i in names]},
+            )
+
+    write_matrix(parts(), folder / "counts.parquet")
+
+
+WRITERS = {"h5ad": write_h5ad, "parquet": write_parquet}
+
+
+def _genes(arguments: argparse.Namespace) -> list[str]:
+    return [f"ENSG{i:011d}" for i in range(arguments.genes)]
 
 
 def prepare(folder: Path, arguments: argparse.Namespace) -> dict:
@@ -90,7 +126,8 @@ def prepare(folder: Path, arguments: argparse.Namespace) -> dict:
     from data_builders.expression.prepare import prepare_expression
 
     began = perf_counter()
-    report = prepare_expression([folder / "counts.h5ad"], folder / "expression.parquet")
+    path = folder / f"counts.{arguments.format}"
+    report = prepare_expression([path], folder / "expression.parquet")
     return {"samples": report.samples, "seconds": perf_counter() - began}
 
 

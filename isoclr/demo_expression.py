@@ -83,7 +83,7 @@ def expression_summary(output: Path, seconds: float) -> str:
   {output}/expression.parquet  the matrix, with what is known of its samples
   {output}/model               the encoder, as a Hub folder; curves.png
   {output}/embeddings.*        an embedding of each sample; the figure
-  {output}/phenotype           phenotype.json, phenotype.png, labels_saved.json
+  {output}/phenotype           phenotype.json and .png, labels_saved.json, over_scratch.json
 
   Effective rank of the embeddings of held-out samples: {last["effective_rank"]:.1f}.
   Balanced accuracy of six tissues with {few["train_rows"]} labels, and with {found["train_rows"]}:

@@ -84,13 +84,17 @@ def phenotype(
         METHODS,
         PhenotypeOptions,
         compare_phenotypes,
-        labels_saved,
-        labels_saved_lines,
         of_sources,
         phenotype_labels,
         splits_across,
         survival_labels,
         with_label,
+    )
+    from isoclr.evaluation.phenotype_curves import (
+        gains_over_scratch,
+        gains_over_scratch_lines,
+        labels_saved,
+        labels_saved_lines,
     )
 
     chosen = tuple(methods.split(",")) if methods else () if model else tuple(METHODS)
@@ -131,9 +135,11 @@ def phenotype(
         found = survival_labels(matrix, label, event, group)
     splits = splits_across(matrix, found, *sides, options.seeds) if sides else None
     results = compare_phenotypes(matrix, found, Path(output), options, splits)
+    lines = [*gains_over_scratch_lines(results), *labels_saved_lines(results)]
+    more = {"labels_saved": labels_saved(results), "over_scratch": gains_over_scratch(results)}
     return Printed(
-        text="\n".join([results.table(), *labels_saved_lines(results)]),
-        data={"output": output, **results.as_dict(), "labels_saved": labels_saved(results)},
+        text="\n".join([results.table(), *lines]),
+        data={"output": output, **results.as_dict(), **more},
     )
 
 

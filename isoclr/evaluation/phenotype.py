@@ -25,6 +25,7 @@ from isoclr.evaluation.figures_phenotype import plot_phenotypes
 from isoclr.evaluation.fit import fit, outputs_of, predict_fold
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.networks import seeded
+from isoclr.evaluation.phenotype_curves import FROM_SCRATCH, gains_over_scratch, labels_saved
 from isoclr.evaluation.predictors import Boosting, Neighbours
 from isoclr.evaluation.settings import FitSettings
 from isoclr.evaluation.survival import Cox
@@ -44,7 +45,6 @@ ON_COMPONENTS = partial(Linear, least_spread=10.0, alphas=(1e-3, 1e-2, 0.1, 1.0,
 COX_ON_COMPONENTS = partial(Cox, least_spread=10.0, alphas=(1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0))
 
 LABEL_COUNTS = (0.05, 0.1, 0.25, 0.5, ALL)
-FROM_SCRATCH = "from scratch"
 COMPONENTS = 128
 VARIABLE_GENES = 1000
 CLIP = 10.0
@@ -243,8 +243,8 @@ def compare_phenotypes(
     Args:
         matrix: log2(x + 1), in memory.
         labels: of its samples.
-        output: folder of phenotype.json and .png, of the runs, and of the pre-trained encoders; a
-            comparison that was stopped goes on with them.
+        output: folder of phenotype.json and .png, labels_saved.json, over_scratch.json, of the
+            runs, and of the pre-trained encoders; a comparison that was stopped goes on with them.
         options: what is compared.
         splits: of the samples; None: group-aware folds.
 
@@ -278,64 +278,15 @@ def compare_phenotypes(
     results.to_json(output / "phenotype.json")
     if len(results.label_counts) > 1:
         plot_phenotypes(results, output / "phenotype.png")
-        saved = json.dumps(labels_saved(results), indent=1)
-        (output / "labels_saved.json").write_text(saved + "\n", encoding="utf-8")
+        _write(labels_saved(results), output / "labels_saved.json")
     else:
         results.figure(output / "phenotype.png")
+    _write(gains_over_scratch(results), output / "over_scratch.json")
     return results
 
 
-def labels_saved(results: Results) -> dict[str, dict[str, float | None]]:
-    """Return how many labels each method needs to be as good as the network from scratch with all.
-
-    The mean curve of a method is followed from few labels to many; between two label counts it is
-    interpolated over the logarithm of the labels.
-
-    Returns:
-        Method -> "labels" that it needs and the share "saved" of all; None where it never gets
-        there. Empty without a network from scratch.
-    """
-    counts, sizes = results.label_counts, [results.train_rows(c) for c in results.label_counts]
-    if FROM_SCRATCH not in results.predictors:
-        return {}
-    goal = results.mean(FROM_SCRATCH)[0]
-    if goal is None:
-        return {}
-    found: dict[str, dict[str, float | None]] = {}
-    for name in results.predictors:
-        means = [results.mean(name, labels=count)[0] for count in counts]
-        known = [(size, mean) for size, mean in zip(sizes, means, strict=True) if mean is not None]
-        needed = _first_reach(known, goal)
-        saved = None if needed is None else 1 - needed / sizes[-1]
-        found[name] = {"labels": needed, "saved": saved}
-    return found
-
-
-def _first_reach(curve: Sequence[tuple[float, float]], goal: float) -> float | None:
-    """Labels at which a curve first is at its goal."""
-    before = None
-    for size, mean in curve:
-        if mean >= goal:
-            if before is None:
-                return size
-            part = (goal - before[1]) / (mean - before[1])
-            return float(before[0] ** (1 - part) * size**part)
-        before = size, mean
-    return None
-
-
-def labels_saved_lines(results: Results) -> list[str]:
-    """Return what `labels_saved` found, as lines for reading; none where it found nothing."""
-    found = labels_saved(results)
-    if not found:
-        return []
-    most = results.train_rows(results.label_counts[-1])
-    lines = [f"labels for what the network from scratch has with all {most:,.0f}"]
-    for name, each in found.items():
-        labels, saved = each["labels"], each["saved"]
-        text = "never" if labels is None else f"{labels:,.0f} ({saved:.0%} fewer)"
-        lines.append(f"  {name}: {text}")
-    return lines
+def _write(found: dict, path: Path) -> None:
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def phenotype_predictors(

@@ -98,7 +98,8 @@ def load_training_data(recipe: ExpressionRecipe, choose) -> TrainingData:
     """Read the data of a recipe, divide it, and fit the processor on the samples of training.
 
     A sparse matrix of `isoclr expression prepare` is read in parts, three times, and only the genes
-    of the processor stay, sparse. Anything else is dense in memory.
+    of the processor stay, sparse, in arrays that are allocated once. Anything else is dense in
+    memory.
 
     Args:
         recipe: says the data, the genes and the transform.
@@ -147,7 +148,7 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
         column = recipe.group_column
         groups += list(part.samples if column is None else part.column(column))
     held_out = choose(np.array(groups, dtype=object))
-    genes, moments = _moments(path, ~held_out)
+    genes, moments, entries = _moments(path, ~held_out)
     if moments.count < 2 or not (moments.variance > 0).any():
         raise InputError(f"{path}: values: got no gene that varies, wanted one or more")
     order = np.argsort(-moments.variance, kind="stable")
@@ -155,7 +156,10 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
     chosen = np.sort(order)
     processor = moments.processor(genes, chosen, recipe.clip)
     # Rows of the two sides apart from the start: no copy of the whole stands beside them.
-    sides: tuple[list, list] = ([], [])
+    sides = [
+        _Filled(int(rows.sum()), len(chosen), int(stored[chosen].sum()))
+        for rows, stored in zip((~held_out, held_out), entries, strict=True)
+    ]
     checksum, start = hashlib.sha256(), 0
     for part in read_parts(path):
         values = part.values[:, chosen]
@@ -166,9 +170,10 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
         start += len(part.samples)
         for side, rows in zip(sides, (~held, held), strict=True):
             side.append(values[np.flatnonzero(rows)])
+    train, left_out = (SparseRows(side.matrix(), processor) for side in sides)
     return TrainingData(
-        train=SparseRows(_stacked(sides[0]), processor),
-        held_out=SparseRows(_stacked(sides[1]), processor),
+        train=train,
+        held_out=left_out,
         samples=[samples[row] for row in np.flatnonzero(~held_out)],
         processor=processor,
         checksum=checksum.hexdigest(),
@@ -176,11 +181,33 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
     )
 
 
-def _stacked(parts: list) -> sparse.csr_array:
-    """One matrix of parts, whose list is emptied."""
-    whole = sparse.csr_array(sparse.vstack(parts, format="csr"))
-    parts.clear()
-    return whole
+class _Filled:
+    """A CSR matrix that takes its rows part by part; a list of parts would stand beside it.
+
+    Args:
+        rows: that it will have.
+        columns: of every part.
+        entries: stored values that it will have.
+    """
+
+    def __init__(self, rows: int, columns: int, entries: int):
+        kind = np.int32 if max(entries, columns) <= np.iinfo(np.int32).max else np.int64
+        self._data = np.empty(entries, np.float32)
+        self._indices, self._ends = np.empty(entries, kind), np.zeros(rows + 1, kind)
+        self._columns, self._row, self._entry = columns, 0, 0
+
+    def append(self, part: sparse.csr_array) -> None:
+        """Take the rows of a part."""
+        row, entry = self._row + len(part.indptr) - 1, self._entry + part.nnz
+        self._data[self._entry : entry] = part.data
+        self._indices[self._entry : entry] = part.indices
+        self._ends[self._row + 1 : row + 1] = self._entry + np.asarray(part.indptr)[1:]
+        self._row, self._entry = row, entry
+
+    def matrix(self) -> sparse.csr_array:
+        """All rows; no array is copied."""
+        shape = (len(self._ends) - 1, self._columns)
+        return sparse.csr_array((self._data, self._indices, self._ends), shape=shape, copy=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,14 +237,23 @@ class _Moments:
         )
 
 
-def _moments(path: Path, train: np.ndarray) -> tuple[Sequence[str], _Moments]:
-    """The genes of a sparse file, and their statistics over the samples of training."""
+def _moments(
+    path: Path, train: np.ndarray
+) -> tuple[Sequence[str], _Moments, tuple[np.ndarray, np.ndarray]]:
+    """The genes of a sparse file, and their statistics over the samples of training.
+
+    With them the stored values of each gene, (genes,), in those samples and in the others.
+    """
     genes: Sequence[str] = ()
     start, total = 0, None
+    in_train, in_all = np.zeros(1, np.int64), np.zeros(1, np.int64)
     for part in read_parts(path):
         genes = part.genes
         rows = train[start : start + len(part.samples)]
+        assert isinstance(part.values, sparse.csr_array)  # see `is_sparse_file`
+        in_all = in_all + np.bincount(part.values.indices, minlength=len(genes))
         values = sparse.csc_array(part.values[np.flatnonzero(rows)].astype(np.float64))
+        in_train = in_train + np.diff(values.indptr)
         start += len(part.samples)
         if not rows.any():
             continue
@@ -230,11 +266,13 @@ def _moments(path: Path, train: np.ndarray) -> tuple[Sequence[str], _Moments]:
                 np.minimum(total[2], ends[0]),
                 np.maximum(total[3], ends[1]),
             ]
-    n = int(train.sum())
+    n, entries = int(train.sum()), (in_train, in_all - in_train)
     if total is None:
         none = np.zeros(len(genes))
-        return genes, _Moments(count=0, mean=none, variance=none, least=none, most=none)
+        moments = _Moments(count=0, mean=none, variance=none, least=none, most=none)
+        return genes, moments, entries
     mean = total[0] / n
     variance = np.maximum(total[1] / n - mean**2, 0)
     variance[variance < 1e-12 * np.maximum(total[1] / n, 1)] = 0  # what rounding leaves
-    return genes, _Moments(count=n, mean=mean, variance=variance, least=total[2], most=total[3])
+    moments = _Moments(count=n, mean=mean, variance=variance, least=total[2], most=total[3])
+    return genes, moments, entries

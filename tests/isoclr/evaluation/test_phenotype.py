@@ -1,5 +1,7 @@
 """Phenotypes of simulated samples: methods stand in the order that the planted truth demands."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,8 @@ from data_builders.simulate.expression import simulate_expression
 from isoclr.evaluation.compare import compare
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.phenotype import (
-    FROM_SCRATCH,
     PhenotypeOptions,
     compare_phenotypes,
-    labels_saved,
-    labels_saved_lines,
     of_sources,
     phenotype_labels,
     phenotype_predictors,
@@ -25,12 +24,21 @@ from isoclr.evaluation.phenotype import (
     survival_labels,
     with_label,
 )
+from isoclr.evaluation.phenotype_curves import (
+    FROM_SCRATCH,
+    gains_over_scratch,
+    gains_over_scratch_lines,
+    labels_saved,
+    labels_saved_lines,
+)
 from isoclr.evaluation.results import Results, Run
+from isoclr.statistics import corrected_gain
 from modeling_isoclr import ExpressionConfig, ExpressionModel, ExpressionProcessor
 
 PCA, RANKS = "PCA-128 + logistic", "ranks + PCA-128 + logistic"
 PROJECTION, UNTRAINED = "random projection to 128 + logistic", "untrained encoder + logistic"
 LEARNT = "halves, frozen + logistic"
+METRIC = "balanced_accuracy"
 
 
 def matrix_of(simulated):
@@ -127,6 +135,40 @@ def test_labels_saved_by_hand():
     lines = labels_saved_lines(results_of(curves))
     assert lines[0].endswith("has with all 1,000") and "  never: never" in lines
     assert labels_saved(results_of({PCA: [0.8]})) == {}
+
+
+def test_gains_over_the_network_from_scratch_are_paired_by_split():
+    rng = np.random.default_rng(0)
+    names = (PCA, FROM_SCRATCH, LEARNT, "halves, fine-tuned")
+    (run,) = results_of({PCA: [0.0]}, (10,)).runs
+    runs = [
+        replace(run, predictor=name, seed=seed, fold=fold, labels=labels, scores={METRIC: value})
+        for seed in range(3)
+        for fold in range(5)
+        for labels in (10, 100)
+        for name, value in zip(names, rng.random(4), strict=True)
+        if (name, labels, seed) not in [(LEARNT, 100, s) for s in range(3)] + [(LEARNT, 10, 2)]
+    ]
+    runs = [replace(each, train=each.labels) for each in runs]
+    results = replace(results_of({PCA: [0.0]}), runs=tuple(sorted(runs, key=_place(names))))
+    found = gains_over_scratch(results)
+    assert {name: list(each) for name, each in found.items()} == {
+        LEARNT: ["10"],
+        "halves, fine-tuned": ["10", "100"],
+    }
+    assert found[LEARNT]["10"]["splits"] == 10
+    least = found["halves, fine-tuned"]["100"]
+    pairs = [results.values(name, labels=100) for name in ("halves, fine-tuned", FROM_SCRATCH)]
+    assert (least["gain"], least["width"], least["p"]) == corrected_gain(*pairs, 10 / 1000)
+    assert least["splits"] == 15 and least["gain"] == pytest.approx(np.subtract(*pairs).mean())
+    lines = gains_over_scratch_lines(results)[1].splitlines()
+    assert lines[0].split() == [*"over the network from scratch 10 labels 100 labels".split()]
+    assert f"{least['gain']:+.3f} ± {least['width']:.3f} (p " in lines[2]
+    assert gains_over_scratch_lines(results_of({PCA: [0.8], LEARNT: [0.9]})) == []
+
+
+def _place(names):
+    return lambda run: names.index(run.predictor)
 
 
 def test_one_source_teaches_and_another_tests():

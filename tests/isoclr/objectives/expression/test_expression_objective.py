@@ -11,7 +11,7 @@ from scipy import sparse
 from transformers import AutoModel, AutoProcessor
 
 import train
-from data_builders.expression.matrix import ExpressionMatrix, read_parts, write_matrix
+from data_builders.expression.matrix import ExpressionMatrix, concatenate, read_parts, write_matrix
 from data_builders.expression.prepare import ReadOptions, prepare_expression, read_obs
 from data_builders.records import InputError
 from data_builders.simulate.expression import simulate_expression, write_simulated
@@ -228,6 +228,13 @@ def test_a_sparse_matrix_is_read_in_parts_and_trains_as_a_dense_one(both_forms, 
         one, other = (getattr(each.processor, name) for each in (dense, thin))
         assert np.allclose(one, other, atol=1e-4), name
     assert thin.data.samples == dense.data.samples
+    part = concatenate(list(read_parts(Path(both_forms[0]))))
+    columns = [part.genes.index(gene) for gene in thin.processor.genes]
+    train = [part.samples.index(name) for name in thin.data.samples]
+    held_out = np.setdiff1d(np.arange(len(part.samples)), train)
+    for side, rows in ((thin.data.train, train), (thin.data.held_out, held_out)):
+        assert np.array_equal(side.values.toarray(), part.values[np.ix_(rows, columns)])
+        assert side.values.nnz == side.values.data.size  # no more was allocated than is stored
     assert thin.describe(3) == dense.describe(3)
     for name, value in tensors(dense.batches[2]).items():
         found = getattr(thin.batches[2], name)
