@@ -159,7 +159,7 @@ class _Together(torch.autograd.Function):
         ctx.shapes = [parameter.shape for parameter in parameters]
         flat = torch.cat([parameter.reshape(-1) for parameter in parameters])
         if orders is not None:
-            flat = flat[orders[0]]
+            flat = flat.index_select(0, orders[0])
         flat = flat.to(dtype)
         parts = flat.split([shape.numel() for shape in ctx.shapes])
         return tuple(_shaped(*both, orders) for both in zip(parts, ctx.shapes, strict=True))
@@ -171,7 +171,7 @@ class _Together(torch.autograd.Function):
             gradients = [g.permute(0, 2, 3, 1) if g.ndim == 4 else g for g in gradients]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).to(ctx.dtype)
         if ctx.orders is not None:
-            flat = flat[ctx.orders[1]]
+            flat = flat.index_select(0, ctx.orders[1])
         parts = flat.split([shape.numel() for shape in ctx.shapes])
         return None, None, *map(torch.Tensor.view, parts, ctx.shapes)
 
