@@ -12,10 +12,16 @@ WINDOWS = ("independent", "same", "disjoint")
 
 
 class MutationOptions(Options):
-    """The control without homologs; see `mutation.Mutation`."""
+    """The control without homologs.
+
+    Attributes:
+        indel_rate, indel_length: see `mutation.Mutation`.
+        unknown_identity: of a mutated copy where no distance to a homolog is known.
+    """
 
     indel_rate: Annotated[float, Field(ge=0, lt=1)] = Mutation.indel_rate
     indel_length: Annotated[float, Field(ge=1)] = Mutation.indel_length
+    unknown_identity: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 def _window_weights(value: Any) -> Any:

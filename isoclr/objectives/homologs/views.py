@@ -14,7 +14,6 @@ from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.training.order import keyed_hash
 
 _CHOICE, _WINDOW, _MUTATION, _SPECIES = range(4)
-_UNKNOWN_IDENTITY = 0.5  # of a mutated copy where the distance of the homolog is not known
 _KEPT, _SMALL = 4096, 128  # families whose pairs are kept, and the most members of such
 _COMMON = 0.5  # share of families that a species must be in, to be that of a step
 
@@ -81,7 +80,8 @@ class ViewMaker:
 
     def __init__(self, families: Families, recipe: HomologRecipe):
         self.families, self.recipe = families, recipe
-        self.mutation = Mutation(families.alphabet, **recipe.mutation.model_dump())
+        indels = recipe.mutation.model_dump(exclude={"unknown_identity"})
+        self.mutation = Mutation(families.alphabet, **indels)
         self._edges = np.array(recipe.bands).reshape(-1, 2)
         self._modes = list(recipe.windows)
         weights = np.array([recipe.windows[mode] for mode in self._modes])
@@ -99,8 +99,9 @@ class ViewMaker:
 
     def _count_eligible(self, sizes: np.ndarray) -> np.ndarray:
         alone = sizes < 2
-        if "disjoint" in self.recipe.windows and self.recipe.positives == "uniform":
-            alone = np.zeros(len(sizes), bool)  # one sequence has two windows
+        disjoint = "disjoint" in self.recipe.windows and self.recipe.positives == "uniform"
+        if disjoint or self.recipe.positives == "mutation":
+            alone = np.zeros(len(sizes), bool)  # one sequence has two windows, or a mutated copy
         eligible = ~alone
         if alone.any():
             self.reasons["family of one"] = int(alone.sum())
@@ -266,8 +267,8 @@ class ViewMaker:
     def _identity(self, family: int, members: list[int]) -> float:
         """Expected identity of a pair at its distance, by the model that distances are of."""
         distance = self.families.distance(family, members[0], members[1])
-        if np.isnan(distance):
-            return _UNKNOWN_IDENTITY
+        if np.isnan(distance) or members[0] == members[1]:
+            return self.recipe.mutation.unknown_identity
         if self.families.alphabet == "rna":
             return 0.25 + 0.75 * np.exp(-4 * distance / 3)
         return float(np.exp(-distance))

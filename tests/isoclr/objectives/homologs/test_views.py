@@ -198,6 +198,16 @@ def test_a_mutated_copy_is_as_far_as_the_homolog_that_it_stands_for(folder, fami
     assert all(views.members[0] == views.members[1] for views in found)
 
 
+def test_a_sequence_without_a_homolog_has_a_mutated_copy_of_the_identity_asked_for(tmp_path):
+    member = (Homolog("m", "g", "s", "ACGT" * 500),)
+    write_families([HomologFamily(name, "rna", member) for name in "abcd"], tmp_path)
+    told = {"indel_rate": 0.0, "unknown_identity": 0.8}
+    found = batches(tmp_path, positives="mutation", mutation=told, held_out_families=0)
+    assert "family of one" not in found.described()
+    first, second = found[0].tokens.split(len(found[0].bands))
+    assert (first == second).float().mean() == pytest.approx(0.8, abs=0.03)
+
+
 def test_unknown_letters_are_left_out_where_asked_for(tmp_path):
     sequences = ("ACNNGT", "NNNN", "ACGT")
     members = tuple(Homolog(f"m{i}", "g", f"s{i}", s) for i, s in enumerate(sequences))
