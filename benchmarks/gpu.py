@@ -306,13 +306,15 @@ def pair_batches(config: IsoCLRConfig, pairs: int, tokens: int) -> PairBatches:
     """Steps over as many pairs, packed and masked as training does it."""
     lengths, _ = length_mix(2 * pairs)
     source = RandomGroups(lengths)
-    return PairBatches(
+    batches = PairBatches(
         source,
         PairSampler(0),
         masking=Masking(fractions=(0.2, 0.2)),
         shape=PackedShape.of(config, tokens, MAX_LENGTH),
         seed=0,
     )
+    batches.fill_evenly()
+    return batches
 
 
 # --- Training

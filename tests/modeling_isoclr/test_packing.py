@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
-from modeling_isoclr.packing_isoclr import PackedShape, fitting_rows, pack
+from modeling_isoclr.packing_isoclr import PackedShape, evenly_filled, fitting_rows, pack
 from modeling_isoclr.pipeline_isoclr import embed_tokens
 from toys import random_tokens, tiny, trained_like
 
@@ -263,6 +263,27 @@ def test_rows_are_counted_for_as_many_batches_as_asked_for():
         assert lengths.sum() > 0.6 * 2 * fitting.size
         found.add(fitting.rows)
     assert len(found) <= 8
+
+
+@pytest.mark.parametrize("items", [700, 2000])
+def test_rows_that_would_stay_empty_are_left_out(items):
+    """Padding falls, and of batches like these hardly one needs another part."""
+    rng = np.random.default_rng(0)
+    shape = PackedShape.of(IsoCLRConfig.preset("small"), 1 << 19, 12_288)
+
+    def lengths():
+        return rng.lognormal(7, 0.8, items).astype(int).clip(30, 12_288)
+
+    filled = evenly_filled(np.concatenate([lengths() for _ in range(4)]), shape, items)
+    assert filled.rows < shape.rows
+    before, after = np.zeros(30), np.zeros(30)
+    for number in range(30):
+        batch = lengths()
+        before[number] = pack(batch, shape).batches * shape.size / batch.sum()
+        after[number] = pack(batch, filled).batches * filled.size / batch.sum()
+    assert after.mean() < before.mean()
+    assert np.median(after) <= 1.25
+    assert (after > 1.2 * np.median(after)).sum() <= 1
 
 
 @pytest.mark.slow

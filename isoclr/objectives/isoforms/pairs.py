@@ -27,10 +27,17 @@ from isoclr.objectives.isoforms.views import (
 )
 from isoclr.training.order import keyed_hash
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, MASK_BASE, N_BASE
-from modeling_isoclr.packing_isoclr import PackedShape, Packing, fitting_rows, pack
+from modeling_isoclr.packing_isoclr import (
+    PackedShape,
+    Packing,
+    evenly_filled,
+    fitting_rows,
+    pack,
+)
 
 _BASE = np.uint8(7)
 _IGNORED = 255
+_MEASURED_STEPS = 4  # whose lengths say how large batches are
 # Keep the streams of draws apart from each other and from those of pairs and of order.
 _MASK, _DROPOUT, _VIEW, _CROP = 1 << 32, 1 << 33, 1 << 34, 1 << 35
 
@@ -173,6 +180,19 @@ class PairBatches(torch.utils.data.Dataset):
         """Return the batch of `step`, counted from 0."""
         return self._collate(self.source.locate(step), step)
 
+    def fill_evenly(self) -> None:
+        """Take rows off the shape of micro-batches that the batches of the first steps leave empty.
+
+        One shape serves the whole run, whatever the number of processes.
+        """
+        if self.shape.rows:
+            steps = [self._lengths(located, self._draw(located)) for located in self._first()]
+            views = round(np.mean([len(lengths) for lengths in steps]))
+            self.shape = evenly_filled(np.concatenate(steps), self.shape, views)
+
+    def _first(self) -> list[Located]:
+        return [self.source.locate(step) for step in range(_MEASURED_STEPS)]
+
     def held_out(self) -> PairBatch | None:
         """Return the pairs of all held-out groups, unmasked; None where there are too few."""
         located = self.source.held_out()
@@ -193,13 +213,18 @@ class PairBatches(torch.utils.data.Dataset):
     def _draw(self, located: Located) -> Pairs:
         return self.sampler.draw(located.eligible, located.rows, located.passes, located.keys)
 
-    def _collate(self, located: Located, step: int) -> PairBatch:
-        pairs = self._draw(located)
+    def _lengths(self, located: Located, pairs: Pairs) -> np.ndarray:
+        """Return the nt of each view, (2 · pairs,), first views first."""
         lengths = np.concatenate(
             [located.groups.members.lengths[pairs.first], pairs.second_lengths]
         )
         if self.masking is not None:
             lengths = cropped_lengths(lengths, self.masking.views.crop)
+        return lengths
+
+    def _collate(self, located: Located, step: int) -> PairBatch:
+        pairs = self._draw(located)
+        lengths = self._lengths(located, pairs)
         packing = self._pack(lengths)
         views = [packing.members(batch) for batch in range(packing.batches)]
         dealt = [range(rank, packing.batches, self.world_size) for rank in range(self.world_size)]

@@ -49,7 +49,7 @@ class IsoformRecipe(Recipe):
             negatives are about as long as the partner; at most those of an epoch. 1: as drawn.
         count_weights: weigh positive terms by ln(n + 0.4)/0.802, n transcripts in the group.
         max_length: transcripts over this many nt are left out, and counted.
-        micro_batch_tokens: nucleotides that go through the encoder at once, gaps included. The
+        micro_batch_tokens: most nucleotides that go through the encoder at once, gaps included. The
             batch is packed into micro-batches of this one shape, each with a fair mixture of
             lengths; statistics of a `batch` norm are those of a micro-batch. None: all that a
             process has at once, as the paper; a batch norm then takes its statistics over all

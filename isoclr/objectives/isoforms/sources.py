@@ -435,7 +435,7 @@ def build_batches(
     # A grafted view is longer than either of its transcripts.
     longest = recipe.max_length if recipe.pairs.graft else source.longest
     config = recipe.encoder_config()
-    return PairBatches(
+    batches = PairBatches(
         source,
         PairSampler(recipe.seed, max_length=recipe.max_length, **pairs),
         masking=Masking(
@@ -449,6 +449,9 @@ def build_batches(
         rank=rank,
         world_size=world_size,
     )
+    if recipe.like_lengths == 1:  # else some batches are far longer than others
+        batches.fill_evenly()
+    return batches
 
 
 def _refuse_repeats(paths: Sequence[str], identities: Sequence) -> None:
