@@ -126,8 +126,9 @@ def arrow_batches(folder: Path):
         first = 0
         for table in data.iter(batch_size=GROUPS_A_BATCH):
             made = ArrowGroups(table.combine_chunks().to_batches(), TOKENIZER)
-            groups = np.arange(len(table))
-            yield views(made, SAMPLER.draw(made.members, groups, 0, keys=first + groups))
+            tokens, groups = made.all_tokens(), np.arange(len(table))
+            pairs = SAMPLER.draw(made.members, groups, 0, keys=first + groups)
+            yield [tokens[t] for t in np.concatenate([pairs.first, pairs.second]).tolist()]
             first += len(table)
 
     return batches

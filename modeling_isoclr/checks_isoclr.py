@@ -161,16 +161,20 @@ def checked_junctions(exon_junctions, length, record):
     Raises:
         ValueError: naming the record.
     """
-    got = f"{record}: got exon junctions {shown(exon_junctions)}"
     try:
         junctions = np.asarray(exon_junctions)
     except ValueError:  # lists of several lengths
-        raise ValueError(f"{got}, wanted a list of integers") from None
+        junctions = np.zeros((0, 0))
+    wanted = None
     if junctions.ndim != 1 or (junctions.size and junctions.dtype.kind not in "iu"):
-        raise ValueError(f"{got}, wanted a list of integers, or None")
-    junctions = junctions.astype(np.int64)
-    if (np.diff(junctions, prepend=0, append=length) < 1).any():
-        raise ValueError(f"{got}, wanted them ascending and between 1 and {length - 1}")
+        wanted = "a list of integers, or None"
+    else:
+        junctions = junctions.astype(np.int64)
+        inside = not junctions.size or (junctions[0] >= 1 and junctions[-1] < length)
+        if not inside or (junctions[1:] <= junctions[:-1]).any():
+            wanted = f"them ascending and between 1 and {length - 1}"
+    if wanted:
+        raise ValueError(f"{record}: got exon junctions {shown(exon_junctions)}, wanted {wanted}")
     return junctions
 
 

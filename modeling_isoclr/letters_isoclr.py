@@ -17,10 +17,14 @@ _STOP_CODONS = (3 * 25 + 0 * 5 + 0, 3 * 25 + 0 * 5 + 2, 3 * 25 + 2 * 5 + 0)  # T
 
 
 def base_codes(sequence):
-    """Bases of a sequence as uint8 (length,): A0 C1 G2 T3 N4, 255 for any other letter."""
+    """Bases of a sequence as uint8 (length,): A0 C1 G2 T3 N4, 255 for any other letter.
+
+    The sequence is text, or bytes, each of them a letter.
+    """
     # bytearray.translate is the fastest look-up there is, and its result can be written to.
-    letters = bytearray(sequence, "ascii", "replace").translate(_BASE_OF_BYTE)  # a byte a letter
-    return np.frombuffer(letters, dtype=np.uint8)
+    is_text = isinstance(sequence, str)
+    letters = bytearray(sequence, "ascii", "replace") if is_text else bytearray(sequence)
+    return np.frombuffer(letters.translate(_BASE_OF_BYTE), dtype=np.uint8)
 
 
 def residue_codes(sequence):

@@ -203,7 +203,7 @@ def _integers(data: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.nda
         inside = place <= digits
         digit = data[after - place] - _ZERO  # more than 9 for other characters, as it wraps around
         valid &= (digit <= 9) | ~inside
-        values = np.where(inside, values * 10 + digit, values)
+        values = values * 10 + digit * inside
     return np.where(valid, values, -1)
 
 

@@ -7,7 +7,7 @@ change are they parsed: a literal pattern first, the full grammar (`attributes`)
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +40,9 @@ _REPEATED = "line with a second transcript_id or gene_id: the first counts"
 _TRANS_SPLICING = b"trans-splicing"
 _UNREADABLE = rb'(?:^|[\s;])%s\s+"?([^";\r\n]*)'
 _COMPARED = 96  # bytes; what names gene and transcript is mostly within them
+_FEWEST_BEFORE = 16  # bytes of eight columns and a name
+_BEFORE_NAME = np.zeros(256, bool)
+_BEFORE_NAME[[*b"; \t\v\f\r"]] = True
 _NO_HEAD = bytes(_COMPARED + 1)  # no attributes begin so; longer than what is compared
 
 
@@ -240,32 +243,39 @@ def _begin_alike(block: bytes, places: np.ndarray) -> np.ndarray:
 
 
 def _rows_that_repeat(columns: Columns, rows: np.ndarray) -> set[int]:
-    """Return those of some rows that have an id twice, with other values.
-
-    A whole block is searched first: nearly always it has each id as often as it has lines.
-    """
-    block, is_other = columns.block, np.ones(len(columns.starts), bool)
-    is_other[rows] = False
-    others = _attributes_of(columns, is_other.nonzero()[0])
-    rest = b"\n".join([block[at - 1 : end] for at, end in others])
-    found: set[int] = set()
+    """Return those of some rows that have an id twice, with other values."""
+    block, found = columns.block, set()
+    data = np.frombuffer(block, np.uint8)
+    eights = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # from each byte on
+    ends, stems = _ends_of_ids(block)
     for name in _IDS_OF_A_LINE:
         word = name + b" "
-        whole = b"\t" + word, b" " + word  # not the end of another name
-        if any(
-            sum(block.count(each) - rest.count(each) for each in words) == len(rows)
-            for words in ((word,), whole)
-        ):
-            continue
-        spans = zip(rows.tolist(), _attributes_of(columns, rows), strict=True)
-        found |= {row for row, (at, end) in spans if repeats(block[at:end], (name,))}
+        last = ends[(stems == _number(word[-6:-4])) | (stems == _number(word[-7:-5]))]
+        last = last[eights[last - 8] == _number(word[-8:])]
+        begins = _BEFORE_NAME[data[last - len(word) - 1]]  # it is not the end of another name
+        of_row = np.searchsorted(columns.attribute_ends, last[begins])
+        counts = np.bincount(of_row, minlength=len(columns.starts))
+        for row in rows[counts[rows] > 1].tolist():
+            if repeats(block[columns.attributes[row] : columns.attribute_ends[row]], (name,)):
+                found.add(row)
     return found
 
 
-def _attributes_of(columns: Columns, rows: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield where the attributes of rows begin and end in their block."""
-    spans = columns.attributes[rows].tolist(), columns.attribute_ends[rows].tolist()
-    return zip(*spans, strict=True)
+def _ends_of_ids(block: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Return where "id " may end, as in "gene_id ", and two letters before it: "ne" or "en".
+
+    The first columns of the block are left out. All pairs of bytes at even places are compared at
+    once, which is several times as fast as to search for words.
+    """
+    pairs = np.frombuffer(block, "<u2", len(block) // 2)
+    at_even = pairs == _number(b"id")
+    at = np.flatnonzero(at_even | (pairs == _number(b"d ")))
+    at = at[at > _FEWEST_BEFORE // 2]
+    return 2 * at + 2 + at_even[at], pairs[at - 2]
+
+
+def _number(letters: bytes) -> int:
+    return int.from_bytes(letters, "little")
 
 
 def _changes(columns: Columns, rows: np.ndarray) -> list[int]:

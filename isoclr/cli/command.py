@@ -24,16 +24,6 @@ AS_JSON = "as_json"
 """Parameter of `--json`, which every command has that returns `Printed`."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Endings:
-    """Annotates an option that names a file to write: what the name may end in."""
-
-    endings: tuple[str, ...]
-
-    def __init__(self, *endings: str):
-        object.__setattr__(self, "endings", endings)
-
-
 class Command(TyperCommand):
     """A command that knows the order of its options and prints examples below its help."""
 
@@ -91,7 +81,8 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
             the help panel that its `PANEL` names; its `NOTE` joins the help. A dataclass that
             has `read_order` gets the options of the command line in their order, as (field,
             value) pairs. Lines of the docstring after "Example:" are examples. A function that
-            is annotated to return `Printed` gets the option `--json`.
+            is annotated to return `Printed` gets the option `--json`. A tuple in the annotation of
+            an option that names a file to write lists what the name may end in.
             An attribute of the name `TAKES_UNKNOWN` passes options that the function does not know
             to its list argument. While the function runs, no other command writes into the file
             or folder that its `output` names; one with an attribute `LOCKS_OUTPUT` sees to that
@@ -210,8 +201,8 @@ def _as_called(function: Callable) -> Callable:
                 values[name].read_order(order)
         for name, value in values.items():
             for extra in get_args(hints.get(name))[1:]:
-                if isinstance(extra, Endings) and value is not None:
-                    check_ending(value, *extra.endings)
+                if isinstance(extra, tuple) and value is not None:
+                    check_ending(value, *extra)
         with _one_writer(function, hints, values.get("output"), _context.command_path):
             # What is printed meanwhile, such as by a training, must not come before the object.
             aside = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import LOCKS_OUTPUT, Endings
+from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed, plain_data
 from isoclr.shipped import EXPRESSION_MODEL, resolve_model
@@ -68,7 +68,7 @@ class Reading:
 def prepare(
     files: DataFiles,
     reading: Reading,
-    output: Annotated[str, Option(metavar="FILE", help="Parquet file"), Endings(".parquet")],
+    output: Annotated[str, Option(metavar="FILE", help="Parquet file"), (".parquet",)],
 ) -> Printed:
     """Write files of expression as one matrix of log2(x + 1), and say what was found.
 
@@ -87,7 +87,7 @@ def simulate(
     output: Annotated[
         str,
         Option(metavar="FILE", help=".h5ad, or .tsv or .tsv.gz and a table of samples beside"),
-        Endings(".h5ad", ".tsv", ".tsv.gz"),
+        (".h5ad", ".tsv", ".tsv.gz"),
     ],
     samples: Annotated[int, Option(help="how many, three a donor")] = 240,
     genes: Annotated[int, Option(help="how many")] = 600,
@@ -159,7 +159,7 @@ def embed(
     output: Annotated[
         str,
         Option(metavar="FILE", help='.h5ad, as obsm["X_isoclr"], or .parquet'),
-        Endings(".h5ad", ".parquet"),
+        (".h5ad", ".parquet"),
     ],
     label: Annotated[
         str | None, Option(metavar="COLUMN", help="draw a figure of the samples by it, .png")

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import Endings
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed, reason_lines, reasons
 
@@ -20,7 +19,7 @@ def interact(
     output: Annotated[
         str,
         Option(metavar="FILE", help=".parquet or .tsv: a line a pair, as they come"),
-        Endings(".parquet", ".tsv"),
+        (".parquet", ".tsv"),
     ],
     pairs: Annotated[
         str | None,
@@ -29,7 +28,7 @@ def interact(
     heat_map: Annotated[
         str | None,
         Option(metavar="FILE", help="figure of all probabilities, .png or .pdf"),
-        Endings(".png", ".pdf", ".svg"),
+        (".png", ".pdf", ".svg"),
     ] = None,
     explain: Annotated[
         str | None,
@@ -38,7 +37,7 @@ def interact(
     figure: Annotated[
         str,
         Option(metavar="FILE", help="of the pair that --explain names"),
-        Endings(".png", ".pdf", ".svg"),
+        (".png", ".pdf", ".svg"),
     ] = "pair.png",
     rna_vectors: Annotated[
         str | None,

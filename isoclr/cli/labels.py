@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import Endings
 from isoclr.cli.options import Homology, Option, Sources, Unmatched
 from isoclr.cli.printed import Printed, reason_lines, reasons
 
@@ -25,7 +24,7 @@ def labels(
     ],
     file: Annotated[str, typer.Argument(help="what the authors of the measurements publish")],
     output: Annotated[
-        str, Option(metavar="FILE", help="Parquet file of the label set"), Endings(".parquet")
+        str, Option(metavar="FILE", help="Parquet file of the label set"), (".parquet",)
     ],
     groups: Annotated[
         str | None, Option(metavar="DIR", help="isoform groups of the transcripts")

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import Endings, option_name
+from isoclr.cli.command import option_name
 from isoclr.shipped import SHIPPED_MODELS
 
 Option = typer.Option
@@ -219,7 +219,7 @@ Groups = Annotated[str, Option(help="folder of isoform groups", metavar="DIR")]
 TableFile = Annotated[
     str,
     Option(metavar="FILE", help="table to write: .parquet or .tsv"),
-    Endings(".parquet", ".tsv"),
+    (".parquet", ".tsv"),
 ]
 Saluki = Annotated[
     bool, Option("--saluki", help="train a supervised network beside, which takes long")

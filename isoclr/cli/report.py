@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import Endings
 from isoclr.cli.options import Model, Option
 from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
@@ -18,7 +17,7 @@ def report(
         str | None, typer.Argument(help="GTF, GFF3, genePred or BED12 of their exons and CDS")
     ] = None,
     output: Annotated[
-        str, Option(metavar="FILE", help="HTML page"), Endings(".html", ".htm")
+        str, Option(metavar="FILE", help="HTML page"), (".html", ".htm")
     ] = "report.html",
     model: Model = DEFAULT_MODEL,
     species: Annotated[str, Option(metavar="NAME", help="of the transcripts")] = "unknown",

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 import typer
 
 from data_builders.records import InputError
-from isoclr.cli.command import Endings
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed, reason_lines, reasons
 
@@ -15,7 +14,7 @@ def select(
     output: Annotated[
         str,
         Option(metavar="FILE", help=".gtf or .bed (BED12), plain or .gz"),
-        Endings(".gtf", ".bed", ".gtf.gz", ".bed.gz"),
+        (".gtf", ".bed", ".gtf.gz", ".bed.gz"),
     ],
     ids: Annotated[
         str | None,

@@ -17,7 +17,7 @@ from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError
 from data_builders.staging import REPORTS
 from isoclr.hub.dataset_card import render_dataset_card
-from isoclr.hub.push import open_repository
+from isoclr.hub.push import check_own_file, open_repository
 from isoclr.repositories import DEFAULT, hub_errors, prefix, reason
 
 _LOG = logging.getLogger(__name__)
@@ -170,8 +170,7 @@ def _files(configs: dict[str, Path]) -> dict[str, Path]:
     for config, folder in configs.items():
         reports = [folder / name for name in REPORTS if os.path.lexists(folder / name)]
         for path in [*dataset_files(folder), *reports]:
-            if path.is_symlink() or path.parent.is_symlink():
-                raise InputError(f"{path}: got a link, wanted a file of the dataset itself")
+            check_own_file(folder, path)
             found[f"{prefix(config)}{path.relative_to(folder).as_posix()}"] = path
     return found
 

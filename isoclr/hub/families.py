@@ -14,6 +14,7 @@ from data_builders.text import read_json
 from isoclr.hub.dataset import upload_files
 from isoclr.hub.dataset_card import size_category
 from isoclr.hub.markdown import environment
+from isoclr.hub.push import check_own_file
 
 _REPORT, _FIGURE, _CARD = "report.json", "report.png", "README.md"
 _TEMPLATE = Path(__file__).with_name("families_card_template.md")
@@ -53,8 +54,7 @@ def push_families(
     folder = Path(folder)
     paths = [*family_files(folder), folder / _REPORT, folder / _FIGURE]
     for path in paths:
-        if not path.is_file() or path.is_symlink() or path.parent.is_symlink():
-            raise InputError(f"{path}: got no such file, or a link, wanted {_WANTED}")
+        check_own_file(folder, path, _WANTED)
     next(read_families(folder))  # they are in our schema
     report = _checked_report(folder, paths[:-2])
     files: dict[str, Path | bytes] = {p.relative_to(folder).as_posix(): p for p in paths}

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from data_builders.interactions.dataset import FILES, REPORT, read_interactions
-from data_builders.records import InputError
 from isoclr.hub.dataset import upload_files
+from isoclr.hub.push import check_own_file
 
 _FIGURE = "report.png"
 _CARD = "README.md"
@@ -39,11 +39,7 @@ def push_interactions(
     needed = [f"{name}.parquet" for name in FILES] + [REPORT, _CARD]
     names = needed + [_FIGURE] * (folder / _FIGURE).exists()
     for name in names:
-        if not (folder / name).is_file() or (folder / name).is_symlink():
-            raise InputError(
-                f"{folder / name}: got no such file, or a link, wanted what isoclr "
-                "build-interactions wrote"
-            )
+        check_own_file(folder, folder / name, "what isoclr build-interactions wrote")
     return upload_files(
         {name: folder / name for name in names},
         repo,

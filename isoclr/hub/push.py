@@ -178,14 +178,25 @@ def shared_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _check_file(folder: Path, path: Path) -> None:
-    """Refuse what would carry another file than the one of this name in this folder."""
+def check_own_file(folder: Path, path: Path, wanted: str = "one or nothing of this name") -> None:
+    """Refuse what would carry another file than the one of this name in this folder.
+
+    The folder itself may be a link, but nothing in it.
+
+    Raises:
+        InputError: a link, or no file, where `wanted` is.
+    """
     inside = [path, *path.parents]
     inside = inside[: inside.index(folder)]
     if ".." in path.relative_to(folder).parts or any(part.is_symlink() for part in inside):
         raise InputError(f"{path}: got a link, wanted a file of the folder itself")
     if not path.is_file():
-        raise InputError(f"{path}: got no file, wanted one or nothing of this name")
+        raise InputError(f"{path}: got no file, wanted {wanted}")
+
+
+def _check_file(folder: Path, path: Path) -> None:
+    """Refuse what is not the folder's own, or not what its name says."""
+    check_own_file(folder, path)
     if path.suffix == ".json" and not _is_json(path):
         raise InputError(f"{path}: not JSON, wanted what isoclr writes under this name")
     if path.suffix == ".png":

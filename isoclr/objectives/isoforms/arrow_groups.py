@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from isoclr.objectives.isoforms.members import (
 )
 from isoclr.tokens import tokenize
 from modeling_isoclr import IsoCLRTokenizer
+from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, N_BASE
+from modeling_isoclr.letters_isoclr import base_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +115,15 @@ class ArrowGroups:
             name=lambda: self._name(transcript),
         )
 
+    def all_tokens(self) -> list[np.ndarray]:
+        """Return what `tokens` returns for each transcript, made many at once where all is well."""
+        tokens = []
+        for chunk, *bounds in zip(self._chunks, self._bounds, self._bounds[1:], strict=False):
+            cds = (each[slice(*bounds)] for each in (self.members.cds_start, self.members.cds_end))
+            made = chunk.all_tokens(*cds) if self.tokenizer.alphabet == "rna" else None
+            tokens += map(self.tokens, range(*bounds)) if made is None else made
+        return tokens
+
     def _name(self, transcript: int) -> str:
         """Return what an error calls a transcript."""
         row = int(np.searchsorted(self.members.offsets, transcript, "right")) - 1
@@ -156,7 +168,7 @@ class _Chunk:
         _, sequences = flat_column(table, "sequence", source)
         _, offsets, letters = sequences.cast(pa.large_string()).buffers()
         self._offsets = np.frombuffer(offsets, np.int64)[sequences.offset :]
-        self._letters = memoryview(letters)
+        self._letters = memoryview(letters or b"")
         junctions = junction_lists(table, source, members)
         self._known = junctions.is_valid().to_numpy(zero_copy_only=False)
         self._junction_offsets = junctions.offsets.to_numpy()
@@ -171,3 +183,32 @@ class _Chunk:
             return None
         start, end = self._junction_offsets[transcript : transcript + 2]
         return self._junctions[start:end]
+
+    def all_tokens(self, cds_start: np.ndarray, cds_end: np.ndarray) -> list[np.ndarray] | None:
+        """Return the tokens of every transcript; None if the tokenizer must look at one itself.
+
+        Args:
+            cds_start: of each transcript, -1 without a CDS, (transcripts,).
+            cds_end: as `cds_start`.
+        """
+        offsets = self._offsets[: len(cds_start) + 1]
+        tokens = base_codes(self._letters[offsets[0] : offsets[-1]])
+        bounds, lengths = offsets - offsets[0], np.diff(offsets)
+        coding = (cds_start != -1) | (cds_end != -1)
+        whole = (0 <= cds_start) & (cds_start < cds_end) & (cds_end <= lengths)
+        whole &= (cds_end - cds_start) % 3 == 0
+        first, last = self._junction_offsets[[0, -1]]
+        junctions = self._junctions[first:last].astype(np.int64)
+        of_transcript = np.repeat(np.arange(len(lengths)), np.diff(self._junction_offsets))
+        inside = (1 <= junctions) & (junctions < lengths[of_transcript])
+        exon_starts = bounds[of_transcript] + junctions
+        sound = (lengths > 0, tokens <= N_BASE, whole | ~coding, inside, np.diff(exon_starts) > 0)
+        if not all(each.all() for each in sound):
+            return None
+        starts, ends = (bounds[:-1] + cds_start)[coding], (bounds[:-1] + cds_end)[coding]
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            tokens[start:end:3] |= CODON_START_BIT
+        exon_ends = np.concatenate([exon_starts, bounds[1:]]) - 1
+        known = np.concatenate([self._known[of_transcript], self._known])
+        tokens[exon_ends[known]] |= EXON_END_BIT
+        return [tokens[start:end] for start, end in pairwise(bounds.tolist())]

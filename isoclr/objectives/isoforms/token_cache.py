@@ -70,7 +70,7 @@ class TokenCache:
         Raises:
             InputError: they are not what was written into the cache.
         """
-        start, end = self.bounds[transcript : transcript + 2].tolist()
+        start, end = self.bounds.item(transcript), self.bounds.item(transcript + 1)
         self.check(start, end)
         return self.flat[start:end]
 
@@ -159,7 +159,7 @@ class _Blocks:
 
     def __init__(self, flat: np.ndarray, checksums: np.ndarray, path: Path):
         self._flat, self._checksums, self._path = flat, checksums, path
-        self._checked = np.zeros(len(checksums), dtype=bool)
+        self._unchecked = set(range(len(checksums)))
 
     def check(self, start: int, end: int) -> None:
         """Compare the blocks that hold a range.
@@ -167,15 +167,16 @@ class _Blocks:
         Raises:
             InputError: one has other bytes than were written.
         """
-        for block in range(start // _BLOCK, -(-end // _BLOCK)):
-            if not self._checked[block]:
-                first = block * _BLOCK
-                if _block_checksum(self._flat[first : first + _BLOCK]) != self._checksums[block]:
-                    raise InputError(
-                        f"{self._path}: tokens {first} to {min(first + _BLOCK, len(self._flat))}: "
-                        f"got other bytes than were written{_AGAIN}"
-                    )
-                self._checked[block] = True
+        if not self._unchecked:
+            return
+        for block in self._unchecked.intersection(range(start // _BLOCK, -(-end // _BLOCK))):
+            first = block * _BLOCK
+            if _block_checksum(self._flat[first : first + _BLOCK]) != self._checksums[block]:
+                raise InputError(
+                    f"{self._path}: tokens {first} to {min(first + _BLOCK, len(self._flat))}: "
+                    f"got other bytes than were written{_AGAIN}"
+                )
+            self._unchecked.discard(block)
 
 
 def _block_checksum(block: np.ndarray) -> np.uint64:
@@ -257,8 +258,7 @@ def _write_tokens(files: list[Path], path: Path, tokenizer: IsoCLRTokenizer) -> 
         _write_header(out, 0)
         for batch, source in _batches(files):
             groups = ArrowGroups([batch], tokenizer, source)
-            tokens = [groups.tokens(t) for t in range(len(groups.members.lengths))]
-            flat = np.concatenate(tokens)
+            flat = np.concatenate(groups.all_tokens())
             flat.tofile(out)
             parts.append(groups.members)
             rest = np.concatenate([rest, flat])

@@ -322,9 +322,9 @@ def link(path):
             lambda f: next((f / "data").iterdir()).rename(f / "data/train-00000-of-00002.parquet"),
             "got 1 of 2 files, wanted train-00001-of-00002.parquet too",
         ),
-        (lambda f: link(f / "report.png"), "report.png: got a link, wanted a file of the dataset"),
-        (lambda f: link(next((f / "data").iterdir())), "got a link, wanted a file of the dataset"),
-        (lambda f: link(f / "data"), "got a link, wanted a file of the dataset itself"),
+        (lambda f: link(f / "report.png"), "report.png: got a link, wanted a file of the folder"),
+        (lambda f: link(next((f / "data").iterdir())), "got a link, wanted a file of the folder"),
+        (lambda f: link(f / "data"), "got a link, wanted a file of the folder itself"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_refused(groups_folder, tmp_path, alter, message):

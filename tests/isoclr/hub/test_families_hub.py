@@ -94,5 +94,9 @@ def test_what_is_no_whole_dataset_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="species: got 'many', wanted a count"):
         push_families(part, "tester/none")
     (part / "report.png").unlink()
-    with pytest.raises(InputError, match="report.png: got no such file, or a link"):
+    with pytest.raises(InputError, match="report.png: got no file, wanted"):
+        push_families(part, "tester/none")
+    (part / "data").rename(tmp_path / "elsewhere")
+    (part / "data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="got a link, wanted a file of the folder itself"):
         push_families(part, "tester/none")

@@ -26,7 +26,10 @@ def one_by_one(groups, tokenizer=TOKENIZER):
 
 
 def all_tokens(made):
-    return [made.tokens(transcript).tolist() for transcript in range(len(made.members.lengths))]
+    """Tokens of all transcripts, made at once; one by one they are the same."""
+    single = [made.tokens(transcript).tolist() for transcript in range(len(made.members.lengths))]
+    assert [tokens.tolist() for tokens in made.all_tokens()] == single
+    return single
 
 
 @pytest.mark.parametrize("start, rows", [(0, 80), (9, 31), (79, 1)])
@@ -80,9 +83,18 @@ def test_what_the_tokenizer_refuses_is_refused_in_its_words(bad):
     with pytest.raises(ValueError) as wanted:
         TOKENIZER.tokenize_transcript(sequence, (start, end), junctions, "group group1: t1.2")
     table = group_table([member()], [member(), member(), bad], [member()])
-    with pytest.raises(InputError) as found:
-        all_tokens(arrow_groups(table, source="file.parquet"))
-    assert str(found.value) == f"file.parquet: {wanted.value}"
+    made = arrow_groups(table, source="file.parquet")
+    for refused in (made.all_tokens, lambda: all_tokens(made)):
+        with pytest.raises(InputError) as found:
+            refused()
+        assert str(found.value) == f"file.parquet: {wanted.value}"
+
+
+def test_sound_transcripts_are_tokenized_at_once_as_one_by_one(monkeypatch):
+    made = arrow_groups(group_table(*random_groups(60)))
+    single = [made.tokens(transcript).tolist() for transcript in range(len(made.members.lengths))]
+    monkeypatch.setattr(made, "tokens", None)
+    assert [tokens.tolist() for tokens in made.all_tokens()] == single
 
 
 def test_a_tokenizer_that_reads_unknown_letters_as_n_is_followed():
