@@ -12,7 +12,8 @@ SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare", PROTEIN_MODEL)
 """Encoders of sequences."""
 
 EXPRESSION_MODEL = "expression-scarf-small"
-"""The encoder of expression profiles."""
+EXPRESSION_MODELS = (EXPRESSION_MODEL, "expression-halves-small")
+"""Encoders of expression profiles: by the paper's method, and by the best of the others."""
 
 PAIR_MODEL = "rpiembeddor-small"
 """The classifier of RNA–protein pairs."""
@@ -54,7 +55,7 @@ def resolve_model(model: str | os.PathLike) -> str | os.PathLike:
         InputError: when the name is that of a shipped model, and this installation lacks it.
     """
     name = str(model).removeprefix("model_cards/").rstrip("/")
-    if name not in (*SHIPPED_MODELS, EXPRESSION_MODEL, PAIR_MODEL) or Path(model).is_dir():
+    if name not in (*SHIPPED_MODELS, *EXPRESSION_MODELS, PAIR_MODEL) or Path(model).is_dir():
         return model
     folder = shipped_model(name)
     if not folder.is_dir():

@@ -10,7 +10,7 @@ from data_builders.records import InputError
 from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed, plain_data
-from isoclr.shipped import EXPRESSION_MODEL, resolve_model
+from isoclr.shipped import EXPRESSION_MODELS, resolve_model
 
 DataFiles = Annotated[
     list[str], typer.Argument(help="matrices or tables of samples, see docs/EXPRESSION.md")
@@ -152,7 +152,8 @@ def split(
 
 def embed(
     model: Annotated[
-        str, typer.Argument(help=f"folder, repository on the Hub, or {EXPRESSION_MODEL}")
+        str,
+        typer.Argument(help=f"folder, repository on the Hub, or {' or '.join(EXPRESSION_MODELS)}"),
     ],
     data: Annotated[str, typer.Argument(help="file of expression")],
     reading: Reading,

@@ -1,4 +1,4 @@
-"""The released encoder of expression: it loads alone, embeds by its name, and says its worth."""
+"""The released encoders of expression: they load alone, embed by name, and say their worth."""
 
 import json
 import os
@@ -16,10 +16,11 @@ from transformers import AutoModel, AutoProcessor
 import isoclr  # noqa: F401 - registers the Auto classes
 from isoclr.cli import main
 from isoclr.objectives import read_recipe
-from isoclr.shipped import EXPRESSION_MODEL, resolve_model
+from isoclr.shipped import EXPRESSION_MODEL, EXPRESSION_MODELS, resolve_model
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "model_cards" / EXPRESSION_MODEL
+each_model = pytest.mark.parametrize("name", EXPRESSION_MODELS)
 ALONE = """
 import sys
 sys.modules.update(dict.fromkeys(["isoclr", "modeling_isoclr", "data_builders"]))
@@ -46,13 +47,16 @@ def values(genes):
     return np.random.default_rng(0).gamma(2, 1.5, (5, len(genes))).astype(np.float32)
 
 
-def test_it_is_small_and_has_the_recipe_that_made_it():
-    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+@each_model
+def test_it_is_small_and_has_the_recipe_that_made_it(name):
+    folder = resolve_model(name)
+    assert folder == ROOT / "model_cards" / name
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size < 5_000_000
-    made, shipped = read_recipe(FOLDER / "recipe.yaml"), read_recipe("expression/scarf-small")
-    assert made == shipped
+    made = read_recipe(folder / "recipe.yaml")
+    assert made == read_recipe(name.replace("-", "/", 1))
     assert made.encoder_config(2000).to_dict().items() >= {"n_genes": 2000}.items()
-    log = [json.loads(line) for line in (FOLDER / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert [record["step"] for record in log] == list(range(1, 1501))
     assert log[-1]["effective_rank"] > 10  # it has not collapsed
 
@@ -78,7 +82,6 @@ def test_it_loads_where_none_of_our_packages_can_be_imported(values, tmp_path):
 
 
 def test_it_embeds_by_its_name(values, genes, tmp_path, capsys):
-    assert resolve_model(EXPRESSION_MODEL) == FOLDER
     table = tmp_path / "reads.tsv"
     rows = [["gene", *"abcde"], *([g, *v] for g, v in zip(genes, values.T.tolist(), strict=True))]
     table.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows))
@@ -89,11 +92,13 @@ def test_it_embeds_by_its_name(values, genes, tmp_path, capsys):
     assert pq.read_table(tmp_path / "out.parquet")["embedding"].type.list_size == 256
 
 
-def test_its_card_says_first_how_principal_components_do():
-    card = (FOLDER / "README.md").read_text()
-    first = card.partition(f"# {EXPRESSION_MODEL}\n")[2].partition("## What it is")[0]
-    found = json.loads((FOLDER / "results" / "organ" / "phenotype.json").read_text())
+@each_model
+def test_its_card_says_first_how_principal_components_do(name):
+    folder = resolve_model(name)
+    card = (folder / "README.md").read_text()
+    first = card.partition(f"# {name}\n")[2].partition("## What it is")[0]
+    found = json.loads((folder / "results" / "organ" / "phenotype.json").read_text())
     few = found["few_labels"][0]
-    for name in (f"{EXPRESSION_MODEL}, frozen + logistic", "PCA-128 + logistic"):
-        assert f"{few['summary'][name]['balanced_accuracy'][0]:.3f}" in first
+    for method in (f"{name}, frozen + logistic", "PCA-128 + logistic"):
+        assert f"{few['summary'][method]['balanced_accuracy'][0]:.3f}" in first
     assert "PCA-128 + logistic" in first.partition(". ")[0].replace("\n", " ")
