@@ -1,17 +1,19 @@
 """Speed of training RPIembeddor at its paper's sizes: 1,024 × 640 a molecule, batches of 64.
 
-Every configuration takes steps of pairs of the same set, forward and backward, on one core. Lengths
-are those of RPI2241 in `$ISOCLR_DATA`, else drawn from its deciles. Only valid positions count.
+Every configuration takes gradient steps of the same pairs, forward, backward and AdamW, in turn in
+one process on one core; processor time counts, so that other processes disturb little. Lengths are
+those of RPI2241 in `$ISOCLR_DATA`, else drawn from its deciles.
 """
 
 import argparse
 import os
 import resource
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import torch
-from measure import Workload, machine, print_machine, race, serve
+from measure import machine, print_machine
 
 from isoclr.objectives.interactions.batches import PairBatches, Pairs
 from isoclr.objectives.interactions.objective import InteractionLoss
@@ -19,31 +21,34 @@ from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcesso
 
 STEPS, BATCH_SIZE, POSITIONS, WIDTH = 4, 64, 1024, 640
 PIECE = 16
-SECTION = "interactions"
 _RNA_DECILES = (15, 27, 77, 78, 120, 1460, 2885, 2904, 2912, 2915, 2999)
 _PROTEIN_DECILES = (26, 66, 87, 105, 118, 132, 144, 173, 205, 276, 1733)
 
 
 def main() -> None:
-    """Print a table of pairs and valid positions a second, and peak memory."""
+    """Print a table of pairs a second of processor time, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=2, help="of each; the fastest counts")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.serve:
-        serve(workload(arguments.serve[1]))
-        return
+    torch.set_num_threads(1)
     print_machine(machine())
     rna, protein, source = lengths_of_pairs()
+    valid = (rna.sum() + protein.sum()) / (2 * POSITIONS * len(rna))
     print(f"{len(rna)} pairs; lengths: {source}; of {POSITIONS} positions a molecule, ", end="")
-    print(f"{(rna.sum() + protein.sum()) / (2 * POSITIONS * len(rna)):.2f} are valid")
-    print(f"{'':44}{'pairs/s':>9}{'positions/s':>13}{'padded':>9}{'ratio':>8}")
-    for result in race(__file__, SECTION, list(CONFIGURATIONS), arguments.turns):
-        pairs = result["pairs"] / min(result["seconds"])
-        print(f"{result['name']:44}{pairs:9.2f}{result['nt_per_second']:13,.0f}", end="")
-        print(f"{result['positions'] / result['nucleotides']:9.2f}{result['ratio']:8.2f}")
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-    print(f"peak memory of the largest process: {children:.1f} GB")
+    print(f"{valid:.2f} are valid")
+    runs = [Run(name, rna, protein, **keys) for name, keys in CONFIGURATIONS.items()]
+    for _ in range(arguments.turns):
+        for step in range(STEPS):
+            for run in runs:
+                run.take(step)
+        for run in runs:
+            run.end_turn()
+    plain = min(runs[0].seconds)
+    print(f"{'':52}{'pairs/s':>9}{'ratio':>8}")
+    for run in runs:
+        print(f"{run.name:52}{len(rna) / min(run.seconds):9.2f}{plain / min(run.seconds):8.2f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"peak memory: {peak:.1f} GB")
 
 
 def lengths_of_pairs() -> tuple[np.ndarray, np.ndarray, str]:
@@ -86,60 +91,87 @@ class RandomVectors:
         return self._rows[: self.lengths[i]]
 
 
-def workload(name: str) -> Workload:
-    """Take the steps of a configuration once."""
-    torch.manual_seed(0)
-    rna, protein, _ = lengths_of_pairs()
-    precomputed = {"kind": "precomputed", "size": WIDTH}
-    config = RPIConfig(rna_embedder=precomputed, protein_embedder=precomputed)
-    model = InteractionLoss(RPIForSequenceClassification(config).train(), 1)
-    places = np.arange(len(rna))
-    batches = PairBatches(
-        Pairs(rna=places, protein=places, label=places % 2, weight=np.ones(len(places))),
-        RandomVectors(rna),
-        RandomVectors(protein),
-        RPIProcessor(precomputed, precomputed, max_positions=POSITIONS),
-        batch_size=BATCH_SIZE,
-        seed=0,
-    )
-    steps = CONFIGURATIONS[name](batches)
+class Run:
+    """A model that takes gradient steps of all pairs.
 
-    def run():
-        for pieces in steps:
-            model.zero_grad()
-            for piece in pieces:
-                model(piece())[0].backward()
+    Args:
+        name: of the configuration.
+        rna: positions of the RNA of each pair.
+        protein: the same of proteins.
+        sort: batches of like length, as train.py makes them; else random ones.
+        pad_to: positions that every molecule is padded to; None: those of the longest of a batch.
+        masked: padding is masked in the layers, as on a GPU, rather than left out before them.
 
-    made = [piece() for pieces in steps for piece in pieces]
-    valid = sum(batch.sizes["positions"] for batch in made)
-    masks = [batch.inputs[f"{side}_mask"] for batch in made for side in ("rna", "protein")]
-    facts = {"pairs": sum(map(len, (batch.labels for batch in made)))}
-    return Workload(run, valid, facts | {"positions": sum(mask.numel() for mask in masks)})
+    Attributes:
+        seconds: of processor time, of each turn.
+    """
 
+    def __init__(
+        self,
+        name: str,
+        rna: np.ndarray,
+        protein: np.ndarray,
+        *,
+        sort: bool,
+        pad_to: int | None,
+        masked: bool,
+    ):
+        self.name, self.masked, self.seconds, self._turn = name, masked, [], 0.0
+        precomputed = {"kind": "precomputed", "size": WIDTH}
+        config = RPIConfig(rna_embedder=precomputed, protein_embedder=precomputed)
+        torch.manual_seed(0)
+        model = RPIForSequenceClassification(config).train()
+        if masked:
+            model.rpi._packs = lambda *_: False
+        self.loss = InteractionLoss(model, 1)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        places = np.arange(len(rna))
+        self.batches = PairBatches(
+            Pairs(rna=places, protein=places, label=places % 2, weight=np.ones(len(places))),
+            RandomVectors(rna),
+            RandomVectors(protein),
+            RPIProcessor(precomputed, precomputed, max_positions=POSITIONS, pad_to=pad_to),
+            batch_size=BATCH_SIZE,
+            seed=0,
+        )
+        random = np.random.default_rng(0).permutation(len(places)).reshape(STEPS, BATCH_SIZE)
+        self._rows = [self.batches.rows(step) if sort else random[step] for step in range(STEPS)]
 
-def padded_to_the_limit(batches: PairBatches):
-    """A step of a random batch, each molecule padded to `POSITIONS`, as the paper does."""
-    embedders = batches.processor.rna_embedder, batches.processor.protein_embedder
-    batches.processor = RPIProcessor(*embedders, pad_to=POSITIONS)
-    return padded_to_the_longest(batches)
+    def take(self, step: int) -> None:
+        """Take a gradient step, its batch made anew."""
+        start = process_time()
+        self.optimizer.zero_grad()
+        # Masked, a batch of 64 takes 13 GB: the gradient is added up over pieces, in every
+        # configuration.
+        for rows in self._rows[step].reshape(-1, PIECE):
+            self.loss(self.batches.of(rows))[0].backward()
+        self.optimizer.step()
+        self._turn += process_time() - start
 
-
-def padded_to_the_longest(batches: PairBatches):
-    """A step of a random batch, padded to its longest molecules."""
-    rows = np.random.default_rng(0).permutation(len(batches.pairs))[:BATCH_SIZE]
-    # One batch of 64 takes 13 GB: its gradient is added up over pieces.
-    return [[lambda part=part: batches.of(part) for part in rows.reshape(-1, PIECE)]]
-
-
-def of_like_length(batches: PairBatches):
-    """An epoch of batches as train.py makes them."""
-    return [[lambda step=step: batches[step]] for step in range(STEPS)]
+    def end_turn(self) -> None:
+        """Keep the time of the turn."""
+        self.seconds.append(self._turn)
+        self._turn = 0.0
 
 
 CONFIGURATIONS = {
-    f"random batch, padded to {POSITIONS:,}": padded_to_the_limit,
-    "random batch, padded to the longest": padded_to_the_longest,
-    "as train.py makes them: of like length": of_like_length,
+    f"random batches, padded to {POSITIONS:,}, masked": {
+        "sort": False,
+        "pad_to": POSITIONS,
+        "masked": True,
+    },
+    "random batches, padded to the longest, masked": {
+        "sort": False,
+        "pad_to": None,
+        "masked": True,
+    },
+    "batches of like length, masked": {"sort": True, "pad_to": None, "masked": True},
+    "random batches, padding left out": {"sort": False, "pad_to": None, "masked": False},
+    "batches of like length, padding left out: train.py": {
+        "sort": True,
+        "pad_to": None,
+        "masked": False,
+    },
 }
 
 if __name__ == "__main__":

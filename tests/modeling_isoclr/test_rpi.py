@@ -153,6 +153,36 @@ def test_padding_is_never_seen(keys):
         assert torch.equal(model(**filled).logits, together)  # to the bit
 
 
+@pytest.mark.parametrize("keys", [DESIGNS[name] for name in ("attention", "two layers", "windows")])
+def test_leaving_padding_out_is_masking_it(keys, monkeypatch):
+    model = made(RPIModel, **keys).double()
+    inputs = {k: v.double() if v.is_floating_point() else v for k, v in inputs_of(model).items()}
+    found = []
+    for packs in (True, False):
+        model.zero_grad()
+        if not packs:
+            monkeypatch.setattr(model, "_packs", lambda *_: False)
+            monkeypatch.setattr(model, "_attend_packed", None)  # nothing calls it
+        output = model(**inputs)
+        output.pooler_output.square().sum().backward()
+        gradients = [p.grad.clone() for p in model.parameters()]
+        states = output.rna_state, output.protein_state
+        found.append([output.pooler_output, *states, *gradients])
+    for packed, masked in zip(*found, strict=True):
+        torch.testing.assert_close(packed, masked, rtol=0, atol=1e-12)
+
+
+def test_padding_is_left_out_on_a_cpu_unless_something_needs_it():
+    model = made(RPIModel)
+    mask = torch.tensor([[True, True], [True, False]])
+    assert model._packs((mask, mask), weights=False)
+    assert not model._packs((mask, mask), weights=True)
+    assert not model._packs((mask, torch.zeros(2, 2, dtype=torch.bool)), weights=False)
+    assert not model._packs((mask.to("meta"), mask.to("meta")), weights=False)
+    published = made(RPIModel, readout="first")
+    assert not published._packs((mask, mask), weights=False)
+
+
 def test_windows_change_nothing_of_short_molecules_and_something_of_long_ones():
     whole = made(max_positions=64)
     windows = made(max_positions=64, long="windows")
