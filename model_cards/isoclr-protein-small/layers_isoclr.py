@@ -29,6 +29,7 @@ from .fused_isoclr import (
     cast_together,
     conv_of,
     halve,
+    norm_over_valid,
     relu_conv,
     relu_mask,
 )
@@ -183,6 +184,20 @@ class IsoCLRBatchNorm(nn.Module):
                 momentum=self.momentum,
                 eps=self.eps,
             )
+        if self.over_processes is None and not torch.compiler.is_compiling():
+            found = norm_over_valid(x, mask, self.weight, self.bias, self.eps)
+        else:
+            found = self._by_autograd(x, mask)
+        y, mean, var, n = found
+        if self.update_statistics:
+            with torch.no_grad():
+                unbiased = var.flatten() * n / (n - 1).clamp(min=1)
+                self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
+                self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
+        return y
+
+    def _by_autograd(self, x, mask):
+        """What `norm_over_valid` does, where a compiler or other processes take part."""
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
         total = self.over_processes or (lambda values: values)
@@ -190,13 +205,8 @@ class IsoCLRBatchNorm(nn.Module):
         mean = total((x * mask).sum((0, 2, 3), keepdim=True)) / n
         centred = (x - mean) * mask
         var = total(centred.square().sum((0, 2, 3), keepdim=True)) / n
-        if self.update_statistics:
-            with torch.no_grad():
-                unbiased = var.flatten() * n / (n - 1).clamp(min=1)
-                self.running_mean.lerp_(mean.flatten().to(self.running_mean), self.momentum)
-                self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
         scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(var + self.eps)
-        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(dtype)
+        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(dtype), mean, var, n
 
 
 class IsoCLRLayerNorm(nn.LayerNorm):

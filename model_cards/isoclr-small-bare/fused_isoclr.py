@@ -55,6 +55,9 @@ def conv_of(conv, x, weight, bias):
         return nn.functional.conv2d(x, weight, bias, padding=padding, dilation=dilation)
 
 
+_POSITIONS = (0, 2, 3)  # of (batch, channels, 1, length)
+
+
 def relu_conv(conv, x, weight, bias):
     """ReLU of what `conv_of` gives."""
     return _ReLUConv.apply(*_padded(conv, x), weight, bias)
@@ -76,6 +79,25 @@ def relu_mask(x, residual, bounds):
 def halve(x, bounds):
     """As `IsoCLRHalving`; `bounds` are those of the whole length."""
     return _Halve.apply(x, bounds, bounds.halved())
+
+
+def norm_over_valid(x, mask, weight, bias, eps):
+    """Batch normalisation over valid positions, in float32 at least.
+
+    Args:
+        x: (batch, channels, 1, length).
+        mask: (batch, 1, 1, length), 1 or True where valid.
+        weight: (channels,).
+        bias: (channels,); padding becomes that.
+        eps: added to variances.
+
+    Returns:
+        As `x`; without gradients, mean and variance of each channel, (1, channels, 1, 1), and how
+        many positions are valid.
+    """
+    n = (mask != 0).sum()
+    mask = mask.to(torch.promote_types(x.dtype, torch.float32))
+    return *_NormOverValid.apply(x, mask, n, weight, bias, eps), n
 
 
 class _ReLUConv(torch.autograd.Function):
@@ -145,6 +167,39 @@ class _Halve(torch.autograd.Function):
             None,
             None,
         )
+
+
+class _NormOverValid(torch.autograd.Function):
+    """See `norm_over_valid`; the input alone is saved."""
+
+    @staticmethod
+    def forward(ctx, x, mask, n, weight, bias, eps):
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean = (exact * mask).sum(_POSITIONS, keepdim=True) / n
+        centred = (exact - mean).mul_(mask)
+        var = centred.square().sum(_POSITIONS, keepdim=True) / n
+        scale = torch.rsqrt(var + eps)
+        ctx.save_for_backward(x, mask, n, weight, mean, scale)
+        ctx.mark_non_differentiable(mean, var)
+        y = centred.mul_(scale * weight.view(1, -1, 1, 1)).add_(bias.view(1, -1, 1, 1))
+        return y.to(x.dtype), mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient, _mean, _var):
+        x, mask, n, weight, mean, scale = ctx.saved_tensors
+        gradient = gradient.to(mean.dtype)
+        of_bias = gradient.sum(_POSITIONS)
+        gradient = gradient * mask
+        centred = (x - mean).mul_(mask)
+        product = (gradient * centred).sum(_POSITIONS, keepdim=True)
+        total = gradient.sum(_POSITIONS, keepdim=True)
+        factor = scale * weight.view(1, -1, 1, 1)
+        of_x = gradient.mul_(factor)
+        of_x.addcmul_(centred, factor * scale.square() * product / -n)
+        of_x.addcmul_(mask, factor * total / -n)
+        of_weight = (product * scale).flatten()
+        return of_x.to(x.dtype), None, None, of_weight, of_bias, None
 
 
 class _Together(torch.autograd.Function):

@@ -99,6 +99,29 @@ def test_kernels_cast_together_are_those_cast_one_by_one():
             assert all(part.is_contiguous(memory_format=torch.channels_last) for part in cast[::2])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "most"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 1e-2)]
+)
+def test_batch_norm_has_the_gradients_of_autograd(dtype, most):
+    """Where padding has a gradient too; summing over processes is what autograd does."""
+    results = []
+    for over_processes in (None, lambda values: values):
+        torch.manual_seed(0)
+        norm = layers_isoclr.IsoCLRBatchNorm(16, IsoCLRConfig()).train()
+        norm = norm.double() if dtype == torch.float64 else norm
+        norm.over_processes = over_processes
+        x = (3 * torch.randn(4, 16, 1, 50) + 2).to(dtype).requires_grad_()
+        mask = (torch.rand(4, 1, 1, 50) > 0.3).to(dtype)
+        with torch.no_grad():
+            norm.weight.uniform_(0.5, 2)
+        y = norm(x, mask)
+        y.backward(torch.randn(x.shape).to(dtype))
+        results.append([y.detach(), x.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()])
+    for found, expected in zip(*results, strict=True):
+        assert found.dtype == expected.dtype
+        assert (found - expected).norm() <= most * expected.norm()
+
+
 def test_a_hook_inside_is_called():
     model, seen = build(norm="layer"), []
     hook = model.encoder.stages[0][0].relu1.register_forward_hook(lambda *_: seen.append(1))
