@@ -51,7 +51,10 @@ def phenotype(
     labels: Annotated[
         tuple | None,
         Option(
-            metavar="X,...", parser=numbers, help="shares of the train rows, or numbers above 1"
+            metavar="X,...",
+            parser=numbers,
+            help="shares of the train rows, or numbers above 1; by default one a class, 2, 5, 10, "
+            "25, 50 and 100 %",
         ),
     ] = None,
     folds: Annotated[int, Option(help="how many, at least 2")] = 5,
@@ -80,7 +83,6 @@ def phenotype(
     """
     from data_builders.expression.prepare import read_expression
     from isoclr.evaluation.phenotype import (
-        LABEL_COUNTS,
         METHODS,
         PhenotypeOptions,
         compare_phenotypes,
@@ -108,7 +110,7 @@ def phenotype(
         raise InputError("--train-on, --test-on: got one of them, wanted both or none")
     options = PhenotypeOptions(
         methods=chosen,
-        label_counts=LABEL_COUNTS if labels is None else tuple(map(_count, labels)),
+        label_counts=None if labels is None else tuple(map(_count, labels)),
         folds=folds,
         seeds=tuple(range(seeds)),
         n_genes=n_genes,

@@ -44,7 +44,8 @@ from modeling_isoclr import (
 ON_COMPONENTS = partial(Linear, least_spread=10.0, alphas=(1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0))
 COX_ON_COMPONENTS = partial(Cox, least_spread=10.0, alphas=(1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0))
 
-LABEL_COUNTS = (0.05, 0.1, 0.25, 0.5, ALL)
+LABEL_SHARES = (0.02, 0.05, 0.1, 0.25, 0.5, ALL)
+_FEWEST_LABELS = 10  # of a share; one a class may be fewer
 COMPONENTS = 128
 VARIABLE_GENES = 1000
 CLIP = 10.0
@@ -81,7 +82,8 @@ class PhenotypeOptions:
 
     Attributes:
         methods: names of `METHODS`.
-        label_counts: shares of the train rows, or numbers of labels.
+        label_counts: shares of the train rows, or numbers of labels; None: see
+            `usual_label_counts`.
         folds: of a group-aware cut.
         seeds: one cut each.
         n_genes: the most variable genes that encoders take; None: all that vary.
@@ -93,7 +95,7 @@ class PhenotypeOptions:
     """
 
     methods: Sequence[str] = tuple(METHODS)
-    label_counts: Sequence[float | int] = LABEL_COUNTS
+    label_counts: Sequence[float | int] | None = None
     folds: int = 5
     seeds: Sequence[int] = (0, 1, 2)
     n_genes: int | None = None
@@ -272,7 +274,9 @@ def compare_phenotypes(
         phenotype_predictors(matrix, output / "pretrained", options, labels.task),
         labels,
         splits,
-        options.label_counts,
+        usual_label_counts(labels, splits)
+        if options.label_counts is None
+        else options.label_counts,
         log=RunLog(output / "runs.jsonl", about),
     )
     results.to_json(output / "phenotype.json")
@@ -283,6 +287,22 @@ def compare_phenotypes(
         results.figure(output / "phenotype.png")
     _write(gains_over_scratch(results), output / "over_scratch.json")
     return results
+
+
+def usual_label_counts(labels: Labels, splits: Sequence[Split]) -> tuple[float | int, ...]:
+    """Return one label a class, and those of `LABEL_SHARES` that are ten labels or more.
+
+    Args:
+        labels: of classes, or of survival, which has shares alone.
+        splits: of them.
+    """
+    train = min((len(split.train) for split in splits), default=0)
+    shares = [s for s in LABEL_SHARES if s == ALL or round(s * train) >= _FEWEST_LABELS]
+    one_each = len(labels.classes)
+    taken = {round(share * len(split.train)) for share in shares for split in splits}
+    if labels.task != MULTICLASS or one_each in taken or one_each >= train:
+        return tuple(shares)
+    return one_each, *shares
 
 
 def _write(found: dict, path: Path) -> None:

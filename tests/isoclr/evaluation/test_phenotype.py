@@ -8,8 +8,8 @@ import torch
 
 from data_builders.expression.matrix import ExpressionMatrix
 from data_builders.expression.units import to_log2
-from data_builders.labels.base import SURVIVAL
-from data_builders.labels.splits import group_folds, transfer_splits
+from data_builders.labels.base import MULTICLASS, SURVIVAL, Labels
+from data_builders.labels.splits import Split, group_folds, transfer_splits
 from data_builders.records import InputError
 from data_builders.simulate.expression import simulate_expression
 from isoclr.evaluation.compare import compare
@@ -22,6 +22,7 @@ from isoclr.evaluation.phenotype import (
     phenotype_predictors,
     splits_across,
     survival_labels,
+    usual_label_counts,
     with_label,
 )
 from isoclr.evaluation.phenotype_curves import (
@@ -169,6 +170,26 @@ def test_gains_over_the_network_from_scratch_are_paired_by_split():
 
 def _place(names):
     return lambda run: names.index(run.predictor)
+
+
+def test_the_usual_label_counts_are_one_a_class_and_shares_of_ten_or_more():
+    def counts(classes, train, task=MULTICLASS):
+        labels = Labels(
+            label="x",
+            task=task,
+            targets=np.ones((train, 2)) if task == SURVIVAL else np.arange(train) % classes,
+            groups=list(range(train)),
+            classes=tuple("abcdefghijklmnopqrst"[:classes]),
+            unit="samples",
+            group_unit="samples",
+        )
+        return usual_label_counts(labels, [Split(*[np.arange(train)] * 3, 0)])
+
+    assert counts(15, 591) == (15, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+    assert counts(3, 100) == (3, 0.1, 0.25, 0.5, 1.0)
+    assert counts(10, 100) == (0.1, 0.25, 0.5, 1.0)  # a share is one a class
+    assert counts(0, 100, SURVIVAL) == (0.1, 0.25, 0.5, 1.0)
+    assert counts(9, 8) == (1.0,)
 
 
 def test_one_source_teaches_and_another_tests():
