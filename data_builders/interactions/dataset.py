@@ -21,6 +21,9 @@ from data_builders.records import InputError
 from data_builders.staging import replacing
 from data_builders.tables import names_of_columns, read_table
 
+CLUSTER, FAMILY = "cluster", "family"
+"""What splits keep on one side."""
+
 MOLECULES = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -157,9 +160,17 @@ class InteractionSet:
         )
 
 
-def clusters_of(molecules: Sequence[Molecule]) -> np.ndarray:
-    """Return the cluster of each molecule as a number, int64 (n,); None is a cluster of its own."""
-    names = [("", m.id) if m.cluster is None else ("cluster", m.cluster) for m in molecules]
+def clusters_of(molecules: Sequence[Molecule], by: str = CLUSTER) -> np.ndarray:
+    """Return the cluster of each molecule as a number, int64 (n,); None is a cluster of its own.
+
+    Args:
+        molecules: n of them.
+        by: `CLUSTER`; or `FAMILY`: the family of each, and the cluster of those that have none.
+    """
+    names = [("", m.id) if m.cluster is None else (CLUSTER, m.cluster) for m in molecules]
+    if by == FAMILY:
+        both = zip(molecules, names, strict=True)
+        names = [name if m.family is None else (FAMILY, m.family) for m, name in both]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_builders.interactions.dataset import InteractionSet, clusters_of
+from data_builders.interactions.dataset import CLUSTER, InteractionSet, clusters_of
 from data_builders.labels.splits import Split
 from data_builders.records import InputError
 
@@ -24,7 +24,7 @@ _TRIES = 100
 
 
 def interaction_folds(
-    interactions: InteractionSet, kind: str, folds: int, seed: int
+    interactions: InteractionSet, kind: str, folds: int, seed: int, by: str = CLUSTER
 ) -> list[Split]:
     """Cut pairs into folds, each of which is test once.
 
@@ -38,6 +38,7 @@ def interaction_folds(
         kind: one of `KINDS`.
         folds: how many, at least 2.
         seed: of the cut; the splits have it too.
+        by: what stays on one side, clusters or families, see `clusters_of`.
 
     Returns:
         One split a fold; ascending row numbers, int64. Clusters are dealt to folds so that these
@@ -52,7 +53,7 @@ def interaction_folds(
     if folds < 2:
         raise InputError(f"folds: got {folds}, wanted at least 2")
     rng = np.random.default_rng(seed)
-    ways = _ways(interactions, kind)
+    ways = _ways(interactions, kind, by)
     dealt = [_dealt(way, folds, rng, kind) for way in ways]
     splits = []
     for fold in range(folds):
@@ -79,15 +80,15 @@ def interaction_folds(
     return splits
 
 
-def _ways(interactions: InteractionSet, kind: str) -> list[np.ndarray]:
+def _ways(interactions: InteractionSet, kind: str, by: str) -> list[np.ndarray]:
     """For each way that sides are kept apart, the group of each pair."""
     if kind == RANDOM:
         return [np.arange(len(interactions))]
     ways = []
     if kind in (NEW_RNA, BOTH_NEW):
-        ways.append(clusters_of(interactions.rnas)[interactions.rna])
+        ways.append(clusters_of(interactions.rnas, by)[interactions.rna])
     if kind in (NEW_PROTEIN, BOTH_NEW):
-        ways.append(clusters_of(interactions.proteins)[interactions.protein])
+        ways.append(clusters_of(interactions.proteins, by)[interactions.protein])
     return ways
 
 

@@ -26,6 +26,10 @@ def evaluate(
         Literal["redrawn", "given"],
         Option(help="drawn inside each side of each split, or those of the set"),
     ] = "redrawn",
+    split_by: Annotated[
+        Literal["cluster", "family"],
+        Option(help="what stays on one side; of a molecule without a family, its cluster"),
+    ] = "cluster",
     recipe: Annotated[
         list[str] | None,
         Option(metavar="FILE", help="train the model of a recipe on each fold; repeat for several"),
@@ -66,6 +70,7 @@ def evaluate(
     options = InteractionOptions(
         kinds=InteractionOptions.kinds if splits is None else tuple(splits.split(",")),
         negatives=negatives,
+        split_by=split_by,
         folds=folds,
         seeds=seeds(n_seeds),
         trees=trees,

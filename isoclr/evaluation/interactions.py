@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from data_builders.interactions.dataset import InteractionSet, Molecule, clusters_of
+from data_builders.interactions.dataset import (
+    CLUSTER,
+    InteractionSet,
+    Molecule,
+    clusters_of,
+)
 from data_builders.interactions.splits import (
     KINDS,
     interaction_folds,
@@ -42,6 +47,7 @@ class InteractionOptions:
     Attributes:
         kinds: of splits, of `data_builders.interactions.splits.KINDS`.
         negatives: one of `NEGATIVES`.
+        split_by: what stays on one side, clusters or families, see `clusters_of`.
         folds: of each cut; a fold is test once.
         seeds: one cut each.
         trees: of the forests.
@@ -51,6 +57,7 @@ class InteractionOptions:
 
     kinds: Sequence[str] = KINDS
     negatives: str = REDRAWN
+    split_by: str = CLUSTER
     folds: int = 4
     seeds: Sequence[int] = SEEDS[:2]
     trees: int = 60
@@ -164,7 +171,7 @@ def _evaluate_kind(interactions, name, kind, options, models, strangers) -> Kind
     splits = [
         split
         for seed in options.seeds
-        for split in interaction_folds(pairs, kind, options.folds, seed)
+        for split in interaction_folds(pairs, kind, options.folds, seed, options.split_by)
     ]
     count, missing = len(pairs), 0
     unit = "pairs"
@@ -177,7 +184,10 @@ def _evaluate_kind(interactions, name, kind, options, models, strangers) -> Kind
     calibrated = {key: Calibrated(predictor, extra) for key, predictor in predictors.items()}
     labels = Labels(label=name, task=BINARY, targets=pairs.label.astype(bool), unit=unit)
     results = compare(calibrated, labels, splits, progress=options.progress)
-    clusters = (clusters_of(pairs.rnas)[pairs.rna], clusters_of(pairs.proteins)[pairs.protein])
+    clusters = (
+        clusters_of(pairs.rnas, options.split_by)[pairs.rna],
+        clusters_of(pairs.proteins, options.split_by)[pairs.protein],
+    )
     return KindResults(
         results=replace(results, rows=count),
         more={key: _more(results, key, pairs.protein) for key in predictors},

@@ -297,7 +297,8 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
     if recipe.split == "source":
         split = _split_by_source(data, recipe.split_seed)
     else:
-        split = interaction_folds(data, recipe.split, recipe.folds, recipe.split_seed)[recipe.fold]
+        cut = recipe.folds, recipe.split_seed, recipe.split_by
+        split = interaction_folds(data, recipe.split, *cut)[recipe.fold]
     if not recipe.keep_test:
         rest = np.setdiff1d(np.arange(len(data)), split.test)
         split = split._replace(train=rest, validation=split.test, test=rest[:0])

@@ -20,6 +20,8 @@ class InteractionRecipe(Recipe):
         split: what test and validation have that train has not: `random` (pairs), `new-rna`,
             `new-protein` or `both-new`; or `source`: the source of a pair is its side, train,
             validation or test.
+        split_by: what stays on one side: a `cluster` of similar sequences, or a `family`; of a
+            molecule without a family it is the cluster.
         folds: parts that the data is cut into.
         fold: the part that is test, and is not used.
         split_seed: of the cut.
@@ -41,6 +43,7 @@ class InteractionRecipe(Recipe):
     model: dict[str, Any] = {}
     batch_size: Annotated[int, Field(ge=2)] = 64
     split: Literal["random", "new-rna", "new-protein", "both-new", "source"] = "both-new"
+    split_by: Literal["cluster", "family"] = "cluster"
     folds: Annotated[int, Field(ge=2)] = 4
     fold: Annotated[int, Field(ge=0)] = 0
     split_seed: Annotated[int, Field(ge=0)] = 0

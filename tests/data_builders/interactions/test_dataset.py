@@ -8,6 +8,7 @@ import pytest
 from datasets import load_dataset
 
 from data_builders.interactions.dataset import (
+    FAMILY,
     InteractionSet,
     Molecule,
     clusters_of,
@@ -76,6 +77,16 @@ def test_clusters():
     assert numbers.tolist() == [0, 1, 2]
     molecules = [Molecule("a", "A", None, "x"), Molecule("b", "A"), Molecule("c", "A", None, "x")]
     assert clusters_of(molecules).tolist() == [0, 1, 0]
+
+
+def test_families_in_place_of_clusters():
+    molecules = [
+        Molecule("a", "A", "f", "x"),
+        Molecule("b", "A", "f", "y"),
+        Molecule("c", "A", None, "x"),
+        Molecule("d", "A", "x"),
+    ]
+    assert clusters_of(molecules, FAMILY).tolist() == [0, 0, 1, 2]
 
 
 CASES = {

@@ -1,9 +1,11 @@
 """Splits that keep clusters apart, and negatives that keep how often each molecule occurs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from data_builders.interactions.dataset import InteractionSet, Molecule, clusters_of
+from data_builders.interactions.dataset import FAMILY, InteractionSet, Molecule, clusters_of
 from data_builders.interactions.splits import (
     KINDS,
     interaction_folds,
@@ -55,6 +57,19 @@ def test_folds_keep_clusters_apart(kind):
             new |= ~np.isin(of_protein[split.validation], of_protein[split.train])
             assert new.all()
         assert 0.05 < len(split.validation) / len(seen) < 0.3
+
+
+def test_families_stay_on_one_side():
+    pairs = random_set()
+    families = tuple(replace(rna, family=f"f{i % 10}") for i, rna in enumerate(pairs.rnas))
+    pairs = replace(pairs, rnas=families)
+    family = np.array([int(rna.family[1:]) for rna in families])[pairs.rna]
+    apart = []
+    for by in (FAMILY, "cluster"):
+        splits = interaction_folds(pairs, "new-rna", 4, 1, by)
+        sides = [(np.concatenate([s.train, s.validation]), s.test) for s in splits]
+        apart.append(not any(set(family[seen]) & set(family[test]) for seen, test in sides))
+    assert apart == [True, False]
 
 
 def test_folds_follow_from_the_seed():
