@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modeling_isoclr import IsoCLRConfig, IsoCLRModel, layers_isoclr
+from modeling_isoclr import IsoCLRConfig, IsoCLRModel, kernels_isoclr, layers_isoclr
 
 SMALL = {"filters": [6, 6, 8], "blocks": [2, 1, 1], "dilations": [1, 2, 3], "stem_filters": 8}
 REGIONS = {"pooling": "regions", "layout_size": 10, "content_size": 6}
@@ -65,6 +65,66 @@ def test_bits_are_those_of_the_modules(monkeypatch, kernel_size, norm, dtype, au
     expected = trained(build(dtype, **options), autocast)
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+def norm_of_conv(x, conv_bias, norm, gaps, *, relu, residual=None, masked=False):
+    """What the kernel of a GPU does, by autograd."""
+    x = x + conv_bias.view(1, -1, 1, 1)
+    x = norm.normalized(x.relu() if relu else x, norm.weight, norm.bias)
+    x = x if residual is None else x + residual
+    return x.relu().masked_fill(gaps, 0) if masked else x
+
+
+def test_kernels_get_what_the_modules_get(monkeypatch):
+    options = {"norm": "layer", "dropout": 0.0, **REGIONS}
+    expected = trained(build(torch.float64, **options))
+    monkeypatch.setattr(layers_isoclr, "has_kernels", lambda x: True)
+    monkeypatch.setattr(layers_isoclr, "norm_of_conv", norm_of_conv)
+    found = trained(build(torch.float64, **options))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=1e-11, rtol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("channels", [6, 64, 160])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("form", ["norm", "unit", "residual"])
+def test_the_kernel_has_the_gradients_of_autograd(channels, dtype, form):
+    results = []
+    masked = form != "norm"
+    for kernel in (kernels_isoclr.norm_of_conv, norm_of_conv):
+        rng = torch.Generator().manual_seed(0)
+
+        def numbers(*shape, rng=rng):
+            return torch.randn(shape, generator=rng).to("cuda", dtype).double()
+
+        norm = layers_isoclr.IsoCLRLayerNorm(channels, IsoCLRConfig()).cuda().double()
+        x, residual, bias = (
+            numbers(3, channels, 1, 700),
+            numbers(3, channels, 1, 700),
+            numbers(channels),
+        )
+        gaps = torch.rand(3, 1, 1, 1400, generator=rng).cuda()[..., ::2] > 0.8
+        gradient = numbers(3, channels, 1, 700)
+        if kernel is kernels_isoclr.norm_of_conv:
+            x, residual, gradient = x.to(dtype), residual.to(dtype), gradient.to(dtype)
+            norm, bias = norm.float(), bias.float()
+        inputs = [part.requires_grad_() for part in (x, residual, bias)]
+        y = kernel(
+            x,
+            bias,
+            norm,
+            gaps,
+            relu=masked,
+            residual=residual if form == "residual" else None,
+            masked=masked,
+        )
+        y.backward(gradient)
+        found = [y.detach(), *(part.grad for part in (*inputs, norm.weight, norm.bias))]
+        results.append([part.double() for part in found if part is not None])
+    for found, expected in zip(*results, strict=True):
+        most = 1e-5 if dtype == torch.float32 else 1e-2
+        assert (found - expected).norm() <= most * expected.norm()
 
 
 @pytest.mark.parametrize("pooling", ["last", "stages"])
