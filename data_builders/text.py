@@ -101,13 +101,21 @@ def line_blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
     return _blocks(path, lambda stream: stream.readlines(_BLOCK_BYTES), len)
 
 
-def byte_blocks(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of lines, as `line_blocks`, but as the bytes of the file."""
-    return _blocks(path, lambda stream: stream.read(_BLOCK_BYTES) + stream.readline(), _newlines)
-
-
-def _newlines(block: bytes) -> int:
+def count_lines(block: bytes) -> int:
+    """Count the newlines of a block."""
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+
+
+def byte_blocks(
+    path: str | os.PathLike, lines_of: Callable[[bytes], int] = count_lines
+) -> Iterator[tuple[int, bytes]]:
+    """Yield blocks of lines, as `line_blocks`, but as the bytes of the file.
+
+    Args:
+        path: as in `line_blocks`.
+        lines_of: returns how many lines a block has; asked once the next block is wanted.
+    """
+    return _blocks(path, lambda stream: stream.read(_BLOCK_BYTES) + stream.readline(), lines_of)
 
 
 def _blocks(path, read: Callable[[BinaryIO], Any], lines_of: Callable[[Any], int]) -> Iterator:

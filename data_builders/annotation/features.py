@@ -10,7 +10,7 @@ import numpy as np
 
 from data_builders.annotation.models import Interval
 from data_builders.records import InputError
-from data_builders.text import byte_blocks, shown
+from data_builders.text import byte_blocks, count_lines, shown
 
 EXONS = frozenset({b"exon", b"pseudogenic_exon"})
 PARTS = EXONS | {b"CDS", b"stop_codon"}
@@ -83,10 +83,15 @@ def feature_blocks(path: str | os.PathLike, features: Counter[bytes]) -> Iterato
             features after the genome.
     """
     in_genome = False
-    for first, block in byte_blocks(path):
+    columns = None
+
+    def lines_of(block: bytes) -> int:
+        return count_lines(block) if columns is None else len(columns.starts)
+
+    for first, block in byte_blocks(path, lines_of):
+        columns = None if in_genome else _regular_columns(first, block)
         if in_genome and b"\t" not in block:
             continue
-        columns = None if in_genome else _regular_columns(first, block)
         if columns is not None:
             features.update({kind: len(rows) for kind, rows in columns.rows.items()})
             yield columns
