@@ -333,18 +333,17 @@ class Trainer:
     def __init__(self, config, precision: str, mode: str, *, gradient_cache: bool = False):
         torch.manual_seed(0)
         self.model = IsoCLRForPreTraining(config).to(DEVICE).train()
-        self.encoder = PairEncoder(self.model, gradient_cache=gradient_cache)
-        self.precision, self.mode = precision, mode
-        if mode != "eager":
-            options = {"mode": "reduce-overhead"} if mode == "graphs" else {}
-            encode = self.encoder._encode
-            self.encoder.encode = torch.compile(encode, dynamic=False, **options)
+        self.encoder = PairEncoder(
+            self.model,
+            gradient_cache=gradient_cache,
+            compile_encoder=mode != "eager",
+            cuda_graphs=mode == "graphs",
+        )
+        self.precision = precision
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=CUDA)
 
     def step(self, batch: PairBatch) -> torch.Tensor:
         """Learn from a batch that is on the device."""
-        if self.mode == "graphs":
-            torch.compiler.cudagraph_mark_step_begin()
         with precision_context(self.precision):
             projections, _ = self.encoder(batch)
         loss, _ = self.model.contrast(projections.float())

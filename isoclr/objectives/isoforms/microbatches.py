@@ -34,6 +34,7 @@ class PairEncoder(nn.Module):
         gradient_cache: False keeps every micro-batch's graph: faster by a quarter, with memory that
             grows with the batch.
         compile_encoder: through torch.compile, once, as all micro-batches are of one shape.
+        cuda_graphs: replay what was compiled as CUDA graphs.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class PairEncoder(nn.Module):
         *,
         gradient_cache: bool = True,
         compile_encoder: bool = False,
+        cuda_graphs: bool = False,
     ):
         super().__init__()
-        self.model, self.gradient_cache = model, gradient_cache
-        self.encode = (
-            torch.compile(self._encode, dynamic=False) if compile_encoder else self._encode
-        )
+        self.model, self.gradient_cache, self.cuda_graphs = model, gradient_cache, cuda_graphs
+        self.encode = self._encode
+        if compile_encoder:
+            mode = "reduce-overhead" if cuda_graphs else None
+            self.encode = torch.compile(self._encode, dynamic=False, mode=mode)
 
     def forward(self, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Project the views of all processes; sum the masked-nucleotide loss of this one.
@@ -56,6 +59,8 @@ class PairEncoder(nn.Module):
             (2 · pairs, projected) in the order of the pairs, first views first; and the sum, over
             the masked nucleotides of this process, of their cross-entropy (None without labels).
         """
+        if self.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step gave may be overwritten
         with pooled_statistics(self.model.isoclr) as add_statistics:
             if self.gradient_cache and torch.is_grad_enabled():
                 rows, masked_lm = _EncodeTwice.apply(self, batch, add_statistics, *self._learned())

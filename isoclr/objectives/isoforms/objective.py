@@ -68,6 +68,7 @@ class IsoformObjective(Objective[IsoformRecipe, PairBatches, IsoCLRForPreTrainin
             model,
             gradient_cache=self.recipe.gradient_cache,
             compile_encoder=self.recipe.compile,
+            cuda_graphs=self.recipe.cuda_graphs,
         )
         return IsoformLoss(encoder, count_weights=self.recipe.count_weights)
 

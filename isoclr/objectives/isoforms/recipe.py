@@ -56,6 +56,8 @@ class IsoformRecipe(Recipe):
             processes.
         gradient_cache: encode each micro-batch twice, so that memory does not grow with the batch.
             False: once, and keep all graphs.
+        cuda_graphs: replay the compiled encoder as CUDA graphs, where a core launches kernels more
+            slowly than the GPU runs them. With `compile: true` and `gradient_cache: false`.
         token_cache: folder of a local cache of tokens, one byte a nucleotide, for fast disks.
         streaming: read datasets of the Hub while training, without a local copy.
         held_out_groups: groups of two transcripts and more that are never trained on; at most a
@@ -67,6 +69,7 @@ class IsoformRecipe(Recipe):
         "data",
         "token_cache",
         "gradient_cache",
+        "cuda_graphs",
     }
 
     data: DataSources
@@ -81,6 +84,7 @@ class IsoformRecipe(Recipe):
     max_length: Annotated[int, Field(ge=1)] = 12288
     micro_batch_tokens: Annotated[int, Field(ge=1)] | None = None
     gradient_cache: bool = True
+    cuda_graphs: bool = False
     token_cache: Place | None = None
     streaming: bool = False
     held_out_groups: Annotated[int, Field(ge=0)] = 256
@@ -91,6 +95,12 @@ class IsoformRecipe(Recipe):
             raise ValueError("token_cache: got one beside streaming, wanted one of them")
         if self.streaming and self.like_lengths > 1:
             raise ValueError("like_lengths: got it beside streaming, wanted one of them")
+        if self.cuda_graphs and (self.gradient_cache or not self.compile):
+            raise ValueError(
+                f"cuda_graphs: got true with compile: {str(self.compile).lower()} and "
+                f"gradient_cache: {str(self.gradient_cache).lower()}, wanted it with compile: true "
+                "and gradient_cache: false"
+            )
         if self.encoder_config().critic == "bilinear":
             raise ValueError("model: critic: got 'bilinear', wanted 'cosine' or none of isoforms")
         return self

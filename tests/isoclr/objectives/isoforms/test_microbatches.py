@@ -166,3 +166,20 @@ def test_compiled_pieces_have_the_same_gradient():
     torch._dynamo.reset()
     compiled = loss_and_gradients(model, batch_of(CUT), compile_encoder=True)
     assert_equal(compiled, plain, 1e-10)
+
+
+def test_cuda_graphs_are_a_mode_of_the_compiler(monkeypatch):
+    """No GPU is needed to see what is asked for; the step is marked before each forward pass."""
+    asked, marks = [], []
+
+    def compiled(encode, **options):
+        asked.append(options)
+        return encode
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(1))
+    expected = loss_and_gradients(pre_training(), batch_of(CUT), gradient_cache=False)
+    options = {"compile_encoder": True, "cuda_graphs": True}
+    found = loss_and_gradients(pre_training(), batch_of(CUT), gradient_cache=False, **options)
+    assert_equal(found, expected, 1e-12)
+    assert asked == [{"dynamic": False, "mode": "reduce-overhead"}] and marks == [1]
