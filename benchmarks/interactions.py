@@ -19,7 +19,7 @@ from isoclr.objectives.interactions.batches import PairBatches, Pairs
 from isoclr.objectives.interactions.objective import InteractionLoss
 from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcessor
 
-STEPS, BATCH_SIZE, POSITIONS, WIDTH = 4, 64, 1024, 640
+BATCH_SIZE, POSITIONS, WIDTH = 64, 1024, 640
 PIECE = 16
 _RNA_DECILES = (15, 27, 77, 78, 120, 1460, 2885, 2904, 2912, 2915, 2999)
 _PROTEIN_DECILES = (26, 66, 87, 105, 118, 132, 144, 173, 205, 276, 1733)
@@ -29,16 +29,17 @@ def main() -> None:
     """Print a table of pairs a second of processor time, and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=2, help="of each; the fastest counts")
+    parser.add_argument("--steps", type=int, default=4, help="of 64 pairs, in a turn")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print_machine(machine())
-    rna, protein, source = lengths_of_pairs()
+    rna, protein, source = lengths_of_pairs(arguments.steps * BATCH_SIZE)
     valid = (rna.sum() + protein.sum()) / (2 * POSITIONS * len(rna))
     print(f"{len(rna)} pairs; lengths: {source}; of {POSITIONS} positions a molecule, ", end="")
     print(f"{valid:.2f} are valid")
     runs = [Run(name, rna, protein, **keys) for name, keys in CONFIGURATIONS.items()]
     for _ in range(arguments.turns):
-        for step in range(STEPS):
+        for step in range(arguments.steps):
             for run in runs:
                 run.take(step)
         for run in runs:
@@ -51,10 +52,9 @@ def main() -> None:
     print(f"peak memory: {peak:.1f} GB")
 
 
-def lengths_of_pairs() -> tuple[np.ndarray, np.ndarray, str]:
+def lengths_of_pairs(count: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Positions of the RNA and of the protein of each pair, up to `POSITIONS`, and their source."""
     rng = np.random.default_rng(0)
-    count = STEPS * BATCH_SIZE
     folder = Path(os.environ.get("ISOCLR_DATA", "")) / "rna_protein"
     if (folder / "RPI2241_pairs.txt.gz").is_file():
         from data_builders.interactions.build import read_set
@@ -134,8 +134,9 @@ class Run:
             batch_size=BATCH_SIZE,
             seed=0,
         )
-        random = np.random.default_rng(0).permutation(len(places)).reshape(STEPS, BATCH_SIZE)
-        self._rows = [self.batches.rows(step) if sort else random[step] for step in range(STEPS)]
+        random = np.random.default_rng(0).permutation(len(places)).reshape(-1, BATCH_SIZE)
+        steps = range(len(random))
+        self._rows = [self.batches.rows(step) if sort else random[step] for step in steps]
 
     def take(self, step: int) -> None:
         """Take a gradient step, its batch made anew."""

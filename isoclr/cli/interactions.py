@@ -60,7 +60,12 @@ def evaluate(
     isoclr interactions evaluate pairs --recipe recipes/interactions/laptop.yaml --output results
     isoclr interactions evaluate --sets rna_protein --negatives given --splits random --folds 5
     """
-    from isoclr.evaluation.interactions import InteractionOptions, evaluate_interactions
+    from isoclr.evaluation.interactions import (
+        InteractionOptions,
+        evaluate_interactions,
+        sets_table,
+    )
+    from isoclr.evaluation.interactions_figures import plot_sets
     from isoclr.evaluation.interactions_sources import (
         models_of,
         named_sets,
@@ -76,13 +81,19 @@ def evaluate(
         trees=trees,
     )
     pairs = None if strangers is None else read_strangers(strangers)
-    tables, data = [], {}
+    tables, data, all_sets = [], {}, {}
     for name, interactions in named_sets(sets or [], published):
         folder = Path(output) / "models" / name
         models = models_of(recipe or [], scores or [], folder, ablations)
         found = evaluate_interactions(interactions, name, Path(output), options, models, pairs)
         tables += [kind.table() for kind in found.values()]
         data[name] = {kind: each.as_dict() for kind, each in found.items()}
+        all_sets[name] = {kind: each.results for kind, each in found.items()}
+    if len(all_sets) > 1:
+        tables.append(sets_table(all_sets))
+        path = Path(output) / f"sets_{negatives}.txt"
+        path.write_text(tables[-1] + "\n", encoding="utf-8")
+        plot_sets(all_sets, path.with_suffix(".png"))
     return Printed(text="\n\n".join(tables), data={"output": output, "sets": data})
 
 

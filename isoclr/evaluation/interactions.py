@@ -26,7 +26,13 @@ from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Prediction, Predictor, Results, compare
 from isoclr.evaluation.interactions_predictors import plain_predictors
 from isoclr.evaluation.scores import METRIC_NAMES
-from isoclr.statistics import aligned, cluster_weights, corrected_mean, plus_minus
+from isoclr.statistics import (
+    aligned,
+    cluster_weights,
+    corrected_mean,
+    markdown_table,
+    plus_minus,
+)
 
 REDRAWN, GIVEN = NEGATIVES = ("redrawn", "given")
 """Negatives drawn inside each side of each split; or those of the set."""
@@ -164,6 +170,24 @@ def evaluate_interactions(
         plot_kind(found[kind], path.with_suffix(".png"))
     plot_kinds(found, output / f"{name}_{options.negatives}.png")
     return found
+
+
+def sets_table(found: Mapping[str, Mapping[str, Results]], metric: str = "auroc") -> str:
+    """Return one line a set and kind of split, one column a predictor, as a table in Markdown.
+
+    Args:
+        found: set -> kind of split -> results.
+        metric: of `isoclr.evaluation.scores.METRICS`.
+    """
+    every = [results for kinds in found.values() for results in kinds.values()]
+    names = list(dict.fromkeys(name for results in every for name in results.predictors))
+    lines = [[METRIC_NAMES[metric], "split", *names]]
+    for of_set, kinds in found.items():
+        for kind, results in kinds.items():
+            means = {name: results.mean(name, metric) for name in results.predictors}
+            cells = [plus_minus(*means.get(name, (None, None))) for name in names]
+            lines.append([of_set, kind, *cells])
+    return markdown_table(lines)
 
 
 def _evaluate_kind(interactions, name, kind, options, models, strangers) -> KindResults:

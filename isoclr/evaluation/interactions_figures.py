@@ -8,6 +8,8 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from data_builders.figures import new_figure, plain, save_figure
 from isoclr.evaluation.interactions import KindResults, calibration_bins
+from isoclr.evaluation.results import Results
+from isoclr.statistics import INTERVAL
 
 _GRID = np.linspace(0, 1, 201)
 
@@ -84,3 +86,47 @@ def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> Non
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     note = "Means over splits; 95 % bootstrap intervals over clusters of RNAs and proteins."
     save_figure(figure, f"{first.label}: {first.rows:,} {first.unit}\n{note}", path)
+
+
+def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLike) -> None:
+    """Draw the AUROC of every predictor on every kind of split, one panel a set.
+
+    Args:
+        found: set -> kind of split -> results; predictors are told by their names.
+        path: the image to write.
+    """
+    every = [results for kinds in found.values() for results in kinds.values()]
+    names = list(dict.fromkeys(name for results in every for name in results.predictors))
+    figure = new_figure(2 + 2.8 * len(found), 4.2)
+    panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
+    lowest = 0.5
+    for axes, (of_set, kinds) in zip(panels, found.items(), strict=True):
+        for number, name in enumerate(names):
+            at = [i for i, results in enumerate(kinds.values()) if name in results.predictors]
+            if not at:
+                continue
+            ends = [list(kinds.values())[i].mean(name) for i in at]
+            offset = 0.8 * (number / max(len(names) - 1, 1) - 0.5)
+            mean, half = np.array([(value, half or 0.0) for value, half in ends]).T
+            lowest = min(lowest, mean.min())
+            style = {"color": f"C{number % 10}", "marker": "os"[number // 10 % 2]}
+            places = np.array(at) + offset
+            axes.errorbar(places, mean, half, ls="", ms=3.5, capsize=1.5, label=name, **style)
+        axes.axhline(0.5, color="0.6", lw=0.8, ls="--", zorder=0)
+        axes.set_xticks(range(len(kinds)), [kind.replace("-", "\n") for kind in kinds])
+        axes.set_title(plain(of_set), fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    # A wide interval of a few splits would make all others small.
+    panels[0].set(ylabel="AUROC on test pairs", ylim=(lowest - 0.15, 1.02))
+    handles = {}
+    for axes in panels:
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    shown = [name for name in names if name in handles]
+    figure.legend(
+        [handles[name] for name in shown],
+        list(map(plain, shown)),
+        loc="outside right center",
+        fontsize=8,
+        frameon=False,
+    )
+    save_figure(figure, f"Means over splits, with {INTERVAL}.", path)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from results import results_of
 from sklearn.metrics import roc_auc_score
 
 from data_builders.interactions.dataset import InteractionSet, Molecule
@@ -20,8 +21,10 @@ from isoclr.evaluation.interactions import (
     bootstrap_auroc,
     calibration_error,
     evaluate_interactions,
+    sets_table,
     weighted_auroc,
 )
+from isoclr.evaluation.interactions_figures import plot_sets
 from isoclr.evaluation.interactions_predictors import (
     Degree,
     LookUp,
@@ -106,6 +109,23 @@ def test_files_and_table(evaluated):
     for column in ("MCC", "Brier", "ECE", "AUROC by protein", "precision"):
         assert column in table
     assert len({len(line.split("  ")) > 1 for line in table.splitlines()[1:9]}) == 1
+
+
+def test_several_sets_are_one_table_and_one_figure(tmp_path):
+    names = ("auroc", "auprc", "mcc", "f1", "precision", "recall", "accuracy")
+    one, other = (
+        results_of(
+            "binary", {name: [dict.fromkeys(names, x) for x in values] for name in predictors}
+        )
+        for predictors, values in ((("forest", "kernel"), (0.5, 0.75)), (("forest",), (0.6, 0.6)))
+    )
+    found = {"A": {"random": one, "new-rna": other}, "B": {"random": other}}
+    lines = sets_table(found).splitlines()
+    assert lines[0] == "| AUROC | split | forest | kernel |"
+    assert lines[2].startswith("| A | random | 0.625 ± ") and lines[2].count("0.625") == 2
+    assert lines[3:] == ["| A | new-rna | 0.600 ± 0.000 |  |", "| B | random | 0.600 ± 0.000 |  |"]
+    plot_sets(found, tmp_path / "sets.png")
+    assert (tmp_path / "sets.png").stat().st_size > 1000
 
 
 def test_strangers_are_called_by_the_threshold(evaluated):
