@@ -22,7 +22,7 @@ LONG = ("cut", "windows")
 # What makes vectors of a molecule, and the keys that each kind has beside `kind`: (needed, others).
 EMBEDDERS = {
     "one_hot": ((), ()),
-    "random": (("size",), ("seed",)),
+    "random": (("size",), ("seed", "per")),
     "kmers": (("size",), ()),
     "isoclr": (("model", "size"), ()),
     "transformers": (("model", "size"), ("layer", "strip")),
@@ -43,10 +43,10 @@ class RPIConfig(PretrainedConfig):
 
     Args:
         rna_embedder: what makes vectors of an RNA: a dictionary with `kind` and, by kind, one_hot;
-            random (size, seed): a fixed random vector a letter; isoclr (model, size): an encoder
-            of the IsoCLR family; kmers (size): one vector of the frequencies of words, see
-            `KMER_SIZES`; transformers (model, size, layer, strip): any AutoModel;
-            precomputed (size, file): arrays that the user has. `size` is the width.
+            random (size, seed, per): a fixed random vector a `letter`, or a `molecule`; isoclr
+            (model, size): an encoder of the IsoCLR family; kmers (size): one vector of the
+            frequencies of words, see `KMER_SIZES`; transformers (model, size, layer, strip): any
+            AutoModel; precomputed (size, file): arrays that the user has. `size` is the width.
         protein_embedder: the same of proteins.
         design: `attention`, as the paper: each molecule attends to itself and to the other;
             `towers`: motifs of each molecule by convolutions, then a low-rank bilinear form;
@@ -203,5 +203,7 @@ def check_embedder(name, spec):
         raise ValueError(f"{name}.{key}: unknown for kind {spec['kind']!r}; known: {known}")
     if "size" in spec:
         as_integer(f"{name}.size", spec["size"])
+    if "per" in spec:
+        one_of(f"{name}.per", spec["per"], ("letter", "molecule"))
     if spec["kind"] == "kmers":
         one_of(f"{name}.size", spec["size"], KMER_SIZES[name.removesuffix("_embedder")])

@@ -38,7 +38,7 @@ def evaluate(
         bool,
         Option(
             "--ablations",
-            help="train each recipe with random vectors of RNA, of protein, and one-hot too",
+            help="train each recipe without its vectors too: random or one-hot ones",
         ),
     ] = False,
     scores: Annotated[

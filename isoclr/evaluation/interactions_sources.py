@@ -19,8 +19,13 @@ from isoclr.evaluation.interactions import MakePredictor
 from isoclr.evaluation.interactions_predictors import read_scores
 from modeling_isoclr.configuration_rpi import ONE_HOT_SIZES
 
-ABLATIONS = {"random RNA": ("rna",), "random protein": ("protein",), "one-hot": ("rna", "protein")}
-"""What the paper puts in place of vectors, and of which molecules."""
+ABLATIONS = {
+    "random RNA": ("rna",),
+    "random protein": ("protein",),
+    "one-hot": ("rna", "protein"),
+    "random molecules": ("rna", "protein"),
+}
+"""What the paper puts in place of vectors, and of which molecules; and a vector a molecule."""
 
 _PAIRS = "_pairs."
 
@@ -82,7 +87,8 @@ def without_vectors(model: Mapping, ablation: str) -> dict:
     Args:
         model: arguments of `RPIConfig`.
         ablation: one of `ABLATIONS`. Random vectors have the width of those that they stand for;
-            a letter has one, so that the sequence can still be told from them.
+            a letter has one, so that the sequence can still be told from them. Of `random
+            molecules` a molecule has one, from which nothing can be known of a new one.
     """
     made = dict(model)
     for side in ABLATIONS[ablation]:
@@ -92,6 +98,8 @@ def without_vectors(model: Mapping, ablation: str) -> dict:
         else:
             size = made.get(key, {}).get("size", ONE_HOT_SIZES[side])
             made[key] = {"kind": "random", "size": size}
+            if ablation == "random molecules":
+                made[key]["per"] = "molecule"
     return made
 
 

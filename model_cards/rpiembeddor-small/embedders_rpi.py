@@ -3,6 +3,7 @@
 `make_embedder` reads the specification that `RPIConfig` has; see there for the kinds.
 """
 
+import hashlib
 from itertools import product
 from pathlib import Path
 
@@ -77,6 +78,32 @@ class LetterEmbedder:
     def __call__(self, sequences):
         """Return float32 (length, width) of each sequence."""
         return [self.table[letter_codes(self.molecule, each)] for each in sequences]
+
+
+class RandomMoleculeEmbedder:
+    """One random vector a molecule, drawn by the checksum of its sequence: it says nothing of it.
+
+    Args:
+        molecule: `rna` or `protein`.
+        size: of the vectors.
+        seed: of the draws.
+    """
+
+    def __init__(self, molecule, size, seed):
+        self.molecule, self.size, self.seed = molecule, size, seed
+
+    def positions(self, sequence):
+        """How many vectors a sequence has."""
+        return 1
+
+    def __call__(self, sequences):
+        """Return float32 (1, width) of each sequence."""
+        return [self._drawn(_plain(self.molecule, each)) for each in sequences]
+
+    def _drawn(self, sequence):
+        digest = hashlib.sha256(f"{self.seed} {sequence}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest, "little"))
+        return rng.standard_normal((1, self.size), np.float32)
 
 
 class KmerEmbedder:
@@ -277,6 +304,8 @@ def make_embedder(molecule, spec, *, max_positions=1024, cut=True, near=None):
     letters = len(LETTERS[molecule])
     if kind == "one_hot":
         made = LetterEmbedder(molecule, np.eye(letters))
+    elif kind == "random" and spec.get("per") == "molecule":
+        made = RandomMoleculeEmbedder(molecule, size, spec.get("seed", 0))
     elif kind == "random":
         draws = np.random.default_rng(spec.get("seed", 0)).normal(size=(letters, size))
         made = LetterEmbedder(molecule, draws)

@@ -327,6 +327,12 @@ def test_letters_as_vectors():
     first, second = (make_embedder("protein", spec)(["MKM", "X"]) for _ in range(2))
     assert np.array_equal(first[0], second[0]) and np.array_equal(first[0][0], first[0][2])
     assert not first[1].any()
+    alone = make_embedder("protein", spec | {"per": "molecule"})
+    one, again, other = (alone([each])[0] for each in ("MKM", "mkm", "MKV"))
+    assert one.shape == (1, 6) and alone.positions("MKM") == 1
+    assert np.array_equal(one, again) and not np.isclose(one, other).any()
+    with pytest.raises(ValueError, match="per: got 'word', wanted"):
+        make_embedder("protein", spec | {"per": "word"})
     with pytest.raises(ValueError, match="rna: got letter 'L' at position 1"):
         make_embedder("rna", {"kind": "one_hot"})(["ALG"])
     with pytest.raises(ValueError, match="protein: got an empty sequence"):

@@ -276,7 +276,7 @@ def test_ablations_take_the_vectors_away(tmp_path, simulated):
     )
     made = models_of([str(recipe)], [], tmp_path, ablations=True)
     given = {name: make(simulated).recipe["model"] for name, make in made.items()}
-    one_hot = {"kind": "one_hot"}
+    one_hot, random = {"kind": "one_hot"}, {"kind": "random", "per": "molecule"}
     assert {
         name: tuple(model.get(f"{side}_embedder") for side in ("rna", "protein"))
         for name, model in given.items()
@@ -285,6 +285,7 @@ def test_ablations_take_the_vectors_away(tmp_path, simulated):
         "mine, random RNA": ({"kind": "random", "size": 21}, None),
         "mine, random protein": ({"kind": "kmers", "size": 21}, {"kind": "random", "size": 20}),
         "mine, one-hot": (one_hot, one_hot),
+        "mine, random molecules": (random | {"size": 21}, random | {"size": 20}),
     }
     assert all(model["hidden_size"] == 3 for model in given.values())
     with pytest.raises(InputError, match="--ablations: got no --recipe"):
