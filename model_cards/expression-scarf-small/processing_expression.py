@@ -188,9 +188,9 @@ class ExpressionProcessor(FeatureExtractionMixin):
                 f"values: got shape {values.shape}, wanted (samples, {len(self.genes)})"
             )
         z = self._z(self._transform(values))
-        z = np.where(np.isnan(z), 0, z)  # a missing gene is at its mean
+        np.copyto(z, 0, where=np.isnan(z))  # a missing gene is at its mean
         low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
-        z = np.clip(z, low, high).astype(np.float32)
+        z = np.clip(z, low, high, out=z).astype(np.float32, copy=False)
         return BatchFeature({"values": z}, tensor_type=return_tensors)
 
     def _transform(self, values):
@@ -205,8 +205,9 @@ class ExpressionProcessor(FeatureExtractionMixin):
 
     def _z(self, transformed):
         mean, scale = np.asarray(self.mean, np.float32), np.asarray(self.scale, np.float32)
-        z = (transformed - mean) / scale
-        return np.clip(z, -self.clip, self.clip)
+        z = transformed - mean
+        z /= scale
+        return np.clip(z, -self.clip, self.clip, out=z)
 
 
 def _ranks(values):

@@ -134,12 +134,15 @@ class ExpressionBatches:
     def _corrupt(self, clean: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
         mask = rng.random(clean.shape, np.float32) < self.recipe.corruption
         if self.recipe.replacement == "uniform":
-            draws = rng.random(clean.shape, np.float32)
-            other = self.low + draws * (self.high - self.low)
+            # In place: a fresh array of a large batch costs more than its arithmetic.
+            corrupted = rng.random(clean.shape, np.float32)
+            corrupted *= self.high - self.low
+            corrupted += self.low
         else:
             samples = rng.integers(len(self.z), size=clean.shape)
-            other = self.z.at(samples)
-        return np.where(mask, other, clean), mask
+            corrupted = self.z.at(samples)
+        np.copyto(corrupted, clean, where=~mask)
+        return corrupted, mask
 
     def _half(self, clean: np.ndarray, rng) -> np.ndarray:
         """Of each row, the half of the genes, or of their modules, that the first view lacks."""
