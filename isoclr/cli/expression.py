@@ -177,18 +177,20 @@ def embed(
     isoclr expression embed expression-scarf-small atlas.h5ad --output embeddings.h5ad
     """
     from data_builders.expression.prepare import read_expression
-    from isoclr.evaluation.embed_expression import (
+
+    if label is None and map_by != "pca":
+        raise InputError(f"--map {map_by}: wanted --label with it")
+    matrix, read = read_expression([data], reading.made())
+    column = None if label is None else matrix.column(label)
+
+    from isoclr.evaluation.embed_expression import (  # torch, which takes seconds to import
         embed_expression,
         load_expression_model,
         plot_embeddings,
         write_embeddings,
     )
 
-    if label is None and map_by != "pca":
-        raise InputError(f"--map {map_by}: wanted --label with it")
     encoder, processor = load_expression_model(resolve_model(model))
-    matrix, read = read_expression([data], reading.made())
-    column = None if label is None else matrix.column(label)
     embeddings, report = embed_expression(encoder, processor, matrix)
     write_embeddings(output, matrix, embeddings)
     lines = [*read.lines(), str(report), f"{output}: embeddings of {embeddings.shape[1]} numbers"]
