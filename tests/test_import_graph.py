@@ -30,6 +30,7 @@ ORDER = (
         "isoclr.sklearn",
         "isoclr.app",
         "isoclr.demo_homologs",
+        "isoclr.demo_interactions",
         "isoclr.demo_expression",
         "isoclr.demo",
         "isoclr.doctor",
