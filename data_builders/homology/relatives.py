@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from data_builders.interactions.words import PROTEIN_LETTERS, word_table
 
@@ -30,7 +31,7 @@ def relatives(
     Returns:
         bool (n,).
     """
-    table = word_table([*proteins, *others], _WORD, PROTEIN_LETTERS).astype(np.float32)
+    table = csr_matrix(word_table([*proteins, *others], _WORD, PROTEIN_LETTERS), dtype=np.float32)
     counts = np.diff(table.indptr).astype(float)
     of_others = table[len(proteins) :].T.tocsr()
     found = np.zeros(len(proteins), bool)
