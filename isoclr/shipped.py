@@ -8,7 +8,7 @@ from data_builders.records import InputError
 
 DEFAULT_MODEL = "isoclr-small"
 PROTEIN_MODEL = "isoclr-protein-small"
-SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-small-bare", PROTEIN_MODEL)
+SHIPPED_MODELS = (DEFAULT_MODEL, "isoclr-base", "isoclr-small-bare", PROTEIN_MODEL)
 """Encoders of sequences."""
 
 EXPRESSION_MODEL = "expression-scarf-small"

@@ -1,0 +1,256 @@
+"""From positions to one vector a transcript: what `IsoCLRConfig.pooling` names.
+
+`last` and `stages` average whole transcripts, as the paper and over every stage. `regions` reads
+5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average of strided convolutions forgets:
+which codons there are, how long regions are, and how they are spliced. Of all that, linear
+discriminants take what homologs have in common.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from .configuration_isoclr import BASES, IsoCLRConfig
+from .layers_isoclr import IsoCLRVectorNorm
+from .segments_isoclr import PRIOR, REGIONS, SegmentRegions
+
+CODONS = BASES**3
+# What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
+# log10(1 + nt) of 5'UTR, CDS, 3'UTR, the whole, and before the first and after the last junction;
+# log10(1 + 100 junctions) of the same four; junctions per 500 nt of CDS.
+_TYPICAL = (2.1, 3.0, 2.8, 3.4, 2.3, 2.9, 0.9, 2.6, 0.2, 2.7, 3.0)
+LAYOUT_NUMBERS = len(_TYPICAL)
+_CODON_TRACK, _EXON_TRACK = BASES, BASES + 1
+
+
+def masked_mean(x, mask):
+    """Mean over valid positions: (batch, channels, 1, length) to (batch, channels)."""
+    return (x * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1)
+
+
+class IsoCLRRandomFeatures(nn.Module):
+    """Random features (Rahimi & Recht 2007) of a few numbers; none is learned.
+
+    Args:
+        inputs: how many numbers.
+        size: how many features.
+        variance: of a feature before the tanh, where those of the numbers are 1.
+    """
+
+    directions: torch.Tensor
+    offsets: torch.Tensor
+
+    def __init__(self, inputs: int, size: int, variance: float):
+        super().__init__()
+        self.variance = variance
+        self.register_buffer("directions", torch.zeros(inputs, size))
+        self.register_buffer("offsets", torch.zeros(size))
+        self.tanh = nn.Tanh()
+
+    def draw(self):
+        """The same features in all models of a size, whatever the seed."""
+        rng = np.random.default_rng(0)
+        scale = (self.variance / len(self.directions)) ** 0.5
+        self.directions.copy_(torch.from_numpy(rng.normal(0, scale, self.directions.shape)))
+        self.offsets.copy_(torch.from_numpy(rng.normal(0, 0.5, self.offsets.shape)))
+
+    def forward(self, numbers):
+        """(batch, inputs) to (batch, size), within -1 and 1."""
+        return self.tanh(numbers.to(self.directions.dtype) @ self.directions + self.offsets)
+
+
+class IsoCLRLayout(IsoCLRRandomFeatures):
+    """Random features of how long regions are and how they are spliced.
+
+    Isoforms of a gene differ in just this, so a contrast would unlearn it, and between two views of
+    one transcript it would give everything else away.
+    """
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(LAYOUT_NUMBERS, config.layout_size, variance=2.0)
+
+    def forward(self, numbers):
+        """`layout_numbers`, (batch, LAYOUT_NUMBERS), to (batch, layout_size)."""
+        return super().forward(numbers - numbers.new_tensor(_TYPICAL))
+
+
+class IsoCLRDiscriminants(nn.Module):
+    """Random features of what tells homology groups apart and their members do not differ in.
+
+    The axes are found after training (`isoclr discriminants`), until then they are at random.
+    """
+
+    centre: torch.Tensor
+    axes: torch.Tensor
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        width = config.layout_size + CODONS + REGIONS * config.stem_channels
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("axes", torch.zeros(width, config.discriminants))
+        self.features = IsoCLRRandomFeatures(
+            config.discriminants, config.discriminant_size, variance=1.0
+        )
+
+    def forward(self, columns):
+        """Layout, codon usage and stem, (batch, width), to (batch, discriminant_size)."""
+        columns = at_least_float32(columns)  # axes are long where columns are narrow
+        centre, axes = (part.to(columns.dtype) for part in (self.centre, self.axes))
+        return self.features((columns - centre) @ axes)
+
+
+class IsoCLRRegionPooling(nn.Module):
+    """Layout, codon usage, and what stem and stages see in 5'UTR, CDS and 3'UTR."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__()
+        self.layout = IsoCLRLayout(config)
+        self.relu = nn.ReLU()
+        self.content = nn.Linear(REGIONS * sum(config.filters), config.content_size)
+        self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
+        self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
+
+    def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False, layout=None):
+        """Pool a batch.
+
+        Args:
+            tracks: (batch, n_tracks, 1, length), zero where padded.
+            mask: (batch, 1, 1, length), True where valid.
+            stem: its output, (batch, channels, 1, length).
+            stages: output and mask of each, as `IsoCLREncoder` gives them.
+            segments: `Segments` of rows that hold several transcripts.
+            learned_only: leave layout, codon usage and discriminants out.
+            layout: `Layout` of such rows instead, for what is learned alone.
+
+        Returns:
+            (batch, layout_size + 64 + discriminant_size + 3 · channels of the stem + content_size),
+            without discriminants less their features; with segments (batch, segments, the same).
+        """
+        if layout is not None:
+            regions = layout
+        elif segments is None:
+            regions = _RowRegions(tracks, mask)
+        else:
+            regions = SegmentRegions(tracks, segments)
+        outputs = [stage for stage, _ in stages]
+        stem_features, stage_features = regions.means([self.relu(stem), *outputs])
+        # In the precision of the activations: a quantized layer's weights are of another type.
+        content = self.content_norm(self.content(stage_features.to(stem.dtype)))
+        pooled = [stem_features, content]
+        if not learned_only:
+            fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
+            if self.discriminants is not None:
+                fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
+            pooled = fixed + pooled
+        return torch.cat([part.to(stem.dtype) for part in pooled], -1)
+
+
+class _RowRegions:
+    """5'UTR, CDS and 3'UTR of rows that hold a transcript each."""
+
+    def __init__(self, tracks, mask):
+        self.tracks, self.mask = tracks, mask
+        self.starts = (tracks[:, _CODON_TRACK:][:, :1] > 0.5) & mask
+        self.regions = regions_of(self.starts, mask)
+
+    def means(self, maps):
+        """As those of `SegmentRegions`, two of (batch, regions · channels)."""
+        # Only the stem sees single nucleotides: in the CDS it is read where a codon starts.
+        in_frame = torch.cat([self.regions[:, :1], self.starts, self.regions[:, 2:]], 1)
+        means = [region_means(maps[0], in_frame, self.mask, PRIOR).flatten(1)]
+        for values in maps[1:]:
+            size = self.mask.shape[3] // values.shape[3]
+            share = nn.functional.avg_pool2d(self.regions.to(values.dtype), (1, size))
+            valid = self.mask[..., ::size]
+            means.append(region_means(values, share, valid, PRIOR / size).flatten(1))
+        return means[0], torch.cat(means[1:], 1)
+
+    def codon_usage(self):
+        """(batch, 64)."""
+        return codon_usage(self.tracks, self.starts)
+
+    def layout_numbers(self):
+        """(batch, LAYOUT_NUMBERS)."""
+        return layout_numbers(self.tracks, self.mask, self.regions)
+
+
+def regions_of(starts, mask):
+    """5'UTR, CDS and 3'UTR by the first and the last codon; all is 5'UTR where there is no codon.
+
+    Args:
+        starts: (batch, 1, 1, length), True on first bases of codons.
+        mask: (batch, 1, 1, length), True where valid.
+
+    Returns:
+        bool (batch, 3, 1, length).
+    """
+    counts = starts.to(torch.int32).cumsum(3)
+    begun = counts > 0
+    # The last codon goes on for two bases after its first.
+    before = nn.functional.pad(counts, (3, 0))[..., : starts.shape[3]]
+    ended = begun & (before == counts[..., -1:])
+    return torch.cat([~begun, begun & ~ended, ended], 1) & mask
+
+
+def region_means(x, weights, everywhere, prior):
+    """Weighted means, mixed with the mean of the whole transcript, which is that of empty regions.
+
+    Args:
+        x: (batch, channels, 1, length).
+        weights: (batch, regions, 1, length).
+        everywhere: weights of the whole transcript, (batch, 1, 1, length).
+        prior: weight of its mean.
+
+    Returns:
+        (batch, regions, channels).
+    """
+    x = at_least_float32(x).flatten(2).transpose(1, 2)
+    weights, everywhere = (w.flatten(2).to(x.dtype) for w in (weights, everywhere))
+    whole = torch.bmm(everywhere, x) / everywhere.sum(2, keepdim=True).clamp(min=1e-6)
+    return (torch.bmm(weights, x) + prior * whole) / (weights.sum(2, keepdim=True) + prior)
+
+
+def codon_usage(tracks, starts):
+    """How much more often than 1 in 64 each codon of the CDS comes, 0 without a CDS.
+
+    A product of tracks, so that gradients reach them; N and masked bases count as a part of each.
+
+    Args:
+        tracks: (batch, n_tracks, 1, length).
+        starts: (batch, 1, 1, length), True on first bases of codons.
+
+    Returns:
+        (batch, 64), by alphabet.
+    """
+    first = at_least_float32(tracks[:, :BASES]).flatten(2)
+    second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
+    starts = starts.flatten(2).to(first.dtype)
+    pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
+    counts = torch.bmm(pairs, third.transpose(1, 2)).flatten(1)
+    return counts * CODONS / starts.sum(2).clamp(min=1)
+
+
+def layout_numbers(tracks, mask, regions):
+    """Lengths and junctions, see `_TYPICAL`: (batch, LAYOUT_NUMBERS).
+
+    Args:
+        tracks: (batch, n_tracks, 1, length).
+        mask: (batch, 1, 1, length), True where valid.
+        regions: bool (batch, 3, 1, length).
+    """
+    dtype = at_least_float32(tracks).dtype
+    follows = nn.functional.pad(mask, (0, 1))[..., 1:]  # the transcript's own end is no junction
+    junctions = (tracks[:, _EXON_TRACK:][:, :1] > 0.5) & follows
+    places = torch.cat([regions, mask], 1)
+    lengths, counts = places.sum((2, 3)).to(dtype), (places & junctions).sum((2, 3)).to(dtype)
+    passed = junctions.to(torch.int32).cumsum(3)
+    outside = torch.cat([passed == 0, (passed == passed[..., -1:]) & (passed > 0)], 1) & mask
+    ends = outside.sum((2, 3)).to(dtype)
+    density = 500 * counts[:, 1:2] / lengths[:, 1:2].clamp(min=1)
+    logs = torch.log10(1 + torch.cat([lengths, ends, 100 * counts], 1))
+    return torch.cat([logs, density], 1)
+
+
+def at_least_float32(x):
+    """`x` in a precision that can count the nucleotides of a transcript."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
