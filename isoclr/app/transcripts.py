@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from data_builders.homology.alphabets import translate
+from data_builders.labels.base import REGRESSION
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.explain import Explanation, Score, explain, head_score
@@ -127,7 +128,7 @@ class Mutation:
 
 
 def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
-    """Load an encoder and its heads.
+    """Load an encoder and its heads that predict a number.
 
     Args:
         model: as `load_model` takes it.
@@ -136,7 +137,8 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         InputError: as `load_model`; a head or search axes that are damaged or of another encoder.
     """
     encoder, tokenizer = load_model(model)
-    heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
+    read = {name: read_head(folder) for name, folder in heads_of(model).items()}
+    heads = {name: head for name, head in read.items() if head.task == REGRESSION}
     digest = weights_digest(encoder) if heads else ""
     for name, head in heads.items():
         if head.encoder != digest:
