@@ -33,6 +33,7 @@ from .fused_isoclr import (
     relu_conv,
     relu_mask,
 )
+from .kernels_isoclr import has_kernels, norm_of_conv
 
 
 def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
@@ -357,15 +358,21 @@ class _Fused:
         device, dtype = x.device.type, x.dtype
         if torch.is_autocast_enabled(device) and dtype != torch.float64:
             dtype = torch.get_autocast_dtype(device)
-        kinds = IsoCLRConv if device == "cpu" else (IsoCLRConv, IsoCLRLayerNorm)
-        cast = [part for part in encoder.modules() if isinstance(part, kinds)]
+        bounds, parts = Bounds.of(mask, dtype), list(encoder.modules())
+        convs = [part for part in parts if isinstance(part, IsoCLRConv)]
+        if has_kernels(x) and isinstance(encoder.stem_norm, IsoCLRLayerNorm):
+            weights = cast_together([conv.weight for conv in convs], dtype)
+            return _FusedByKernels(dict(zip(convs, weights, strict=True)), bounds)
+        cast = convs
+        if device != "cpu":  # whose norms take both types
+            cast = [part for part in parts if isinstance(part, (IsoCLRConv, IsoCLRLayerNorm))]
         weights = cast_together([p for part in cast for p in (part.weight, part.bias)], dtype)
         pairs = zip(weights[::2], weights[1::2], strict=True)
-        return cls(dict(zip(cast, pairs, strict=True)), Bounds.of(mask, dtype))
+        return cls(dict(zip(cast, pairs, strict=True)), bounds)
 
     def halved(self):
         """At half the length."""
-        return _Fused(self.weights, self.bounds.halved())
+        return type(self)(self.weights, self.bounds.halved())
 
     def normed(self, conv, norm, x, valid):
         """Convolution → norm."""
@@ -381,6 +388,21 @@ class _Fused:
         if norm in self.weights:
             return norm.normalized(x, *self.weights[norm])
         return norm(x, valid)
+
+
+class _FusedByKernels(_Fused):
+    """The same with layer norms, by kernels_isoclr.py; `weights` have no biases and no norms."""
+
+    def normed(self, conv, norm, x, valid):
+        """Convolution → norm."""
+        x = conv_of(conv, x.to(self.bounds.floor.dtype), self.weights[conv], None)
+        return norm_of_conv(x, conv.bias, norm, self.bounds.gaps, relu=False)
+
+    def unit(self, conv, norm, x, valid, residual=None):
+        """Convolution → ReLU → norm → (+ residual) → ReLU, zero where padded."""
+        x = conv_of(conv, x, self.weights[conv], None)
+        gaps = self.bounds.gaps
+        return norm_of_conv(x, conv.bias, norm, gaps, relu=True, residual=residual, masked=True)
 
 
 def _fuses(encoder):

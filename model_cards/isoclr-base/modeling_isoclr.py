@@ -19,6 +19,7 @@ from .checks_isoclr import refuse_unknown
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
 from .fused_isoclr import Bounds  # noqa: F401  transformers 4 copies only what is here
+from .kernels_isoclr import has_kernels  # noqa: F401  as above
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
