@@ -21,7 +21,7 @@ class Bounds(NamedTuple):
     Attributes:
         floor: 0, of no dimensions.
         lowest: the least number of the type, of no dimensions.
-        gaps: bool (batch, 1, 1, length), True where padded.
+        gaps: bool (batch, 1, 1, length), True where padded, in steps through a dense tensor.
         ceiling: 0 where padded, infinity elsewhere, of that shape.
     """
 
@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     def of(cls, mask, dtype) -> "Bounds":
         """The bounds of (batch, 1, 1, length), True where valid, for activations of a type."""
         floor, lowest, infinity = _constants(dtype, mask.device)
-        gaps = ~mask
+        gaps = (~mask).contiguous()
         return cls(floor, lowest, gaps, torch.where(gaps, floor, infinity))
 
     def halved(self) -> "Bounds":

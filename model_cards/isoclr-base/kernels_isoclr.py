@@ -83,11 +83,13 @@ class _Norm(torch.autograd.Function):
         y = torch.empty_like(x, memory_format=torch.channels_last)
         statistics = x.new_empty(2, rows, dtype=torch.float32)
         tile, width = _tile(channels)
-        _forward[(triton.cdiv(rows, tile),)](
-            x, conv_bias, weight, bias, x if residual is None else residual, gaps.view(torch.uint8),
-            y, statistics, rows, channels, gaps.stride(3), eps,
-            RELU=relu, RESIDUAL=residual is not None, MASKED=masked, TILE=tile, WIDTH=width,
-        )  # fmt: skip
+        added, gaps = x if residual is None else residual, gaps.view(torch.uint8)
+        with torch.cuda.device_of(x):  # in the backward pass autograd sees to it
+            _forward[(triton.cdiv(rows, tile),)](
+                x, conv_bias, weight, bias, added, gaps, y, statistics,
+                rows, channels, gaps.stride(3), eps,
+                RELU=relu, RESIDUAL=residual is not None, MASKED=masked, TILE=tile, WIDTH=width,
+            )  # fmt: skip
         ctx.save_for_backward(x, conv_bias, weight, y if masked else x, statistics)
         ctx.relu, ctx.masked, ctx.residual = relu, masked, residual is not None
         return y
