@@ -6,7 +6,9 @@ holds an example (see `isoclr.cli.command`). A command imports what it needs whe
 that listing the commands loads neither torch nor transformers.
 """
 
+import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Annotated
 
@@ -67,7 +69,8 @@ COMMANDS = {
 }
 """Names of the commands by the panel of `isoclr --help` that lists them."""
 
-_QUIET = "--quiet"
+_QUIET, _VERBOSE = "--quiet", "--verbose"
+_VERBOSITIES = ("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,20 +84,23 @@ def main(arguments: list[str] | None = None) -> int:
     called = " ".join(["isoclr", *[word for word in words if not word.startswith("-")][:1]])
     quiet_libraries()
     wait_without_spinning()
-    if _QUIET in words:  # it belongs to every command, and is taken at either side of its name
-        words = [_QUIET, *(word for word in words if word != _QUIET)]
+    # These belong to every command, and are taken at either side of its name.
+    verbose = _VERBOSE in words
+    words.sort(key=lambda word: word not in (_QUIET, _VERBOSE))
     try:
         return application()(words, prog_name="isoclr", standalone_mode=False) or 0
     except typer.TyperException as error:
-        message = usage_message(error)
+        problem, message = error, usage_message(error)
     except InputError as error:
-        message = str(error)
+        problem, message = error, str(error)
     except OSError as error:
-        message = file_error(error)
+        problem, message = error, file_error(error)
     except (KeyboardInterrupt, typer.Abort):  # before the command ran, which else says so itself
         print(f"{called}: interrupted", file=sys.stderr)
         return 130
     if message:
+        if verbose:
+            traceback.print_exception(problem)
         print(f"{called}: {message}", file=sys.stderr)
     return 2
 
@@ -147,11 +153,25 @@ def _silence(wanted: bool) -> None:
     be_quiet(wanted)
 
 
+def _speak(wanted: bool) -> None:
+    if wanted:
+        for name in _VERBOSITIES:  # read when the library is imported; what the user exports wins
+            os.environ.setdefault(name, "info")
+
+
 def _isoclr(
     quiet: Annotated[
         bool,
         typer.Option(
             _QUIET, callback=_silence, help="Show no progress; before or after a command's name"
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            _VERBOSE,
+            callback=_speak,
+            help="Show what libraries log, and where in the code an error arose",
         ),
     ] = False,
     version: Annotated[

@@ -291,3 +291,17 @@ def test_quiet_is_taken_at_either_side_of_a_command(words, capsys):
     assert progress.progress([1], keep=True).disable
     assert main(["recipes"]) == 0
     assert not progress.progress([1], keep=True).disable
+
+
+@pytest.mark.parametrize("words", [["--verbose", "docs", "none"], ["docs", "none", "--verbose"]])
+def test_verbose_says_where_an_error_arose(words, capsys, monkeypatch):
+    for name in cli._VERBOSITIES:
+        monkeypatch.setenv(name, "before")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    assert main(words) == 2
+    *trace, line = capsys.readouterr().err.splitlines()
+    assert trace[0].startswith("Traceback") and trace[-1].startswith("data_builders.records.InputE")
+    assert line.startswith("isoclr docs: ")
+    assert all(os.environ[name] == "info" for name in cli._VERBOSITIES)
+    assert main([word for word in words if word != "--verbose"]) == 2
+    assert capsys.readouterr().err.splitlines() == [line]
