@@ -155,7 +155,7 @@ def check_cds(start, end, length, record):
         )
 
 
-def checked_junctions(exon_junctions, length, record):
+def checked_junctions(exon_junctions, length, record) -> np.ndarray:
     """Junctions as int64, ascending and inside the transcript.
 
     Raises:
