@@ -96,7 +96,7 @@ def test_the_wheel_has_what_it_needs_and_nothing_else(wheel):
         "isoclr",
         "modeling_isoclr",
     }
-    assert wheel.stat().st_size < 16_000_000  # of which weights are most
+    assert wheel.stat().st_size < 22_000_000  # of which weights are most
 
 
 def test_nothing_of_the_checkout_is_imported(installed):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from data_builders.interactions.words import PROTEIN_LETTERS, word_table
+from data_builders.words import PROTEIN_LETTERS, word_table
 
 _WORD = 4
 _ROWS = 2000  # that are compared with all others at once

@@ -9,9 +9,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from data_builders.interactions.dataset import Molecule
-from data_builders.interactions.words import PROTEIN_LETTERS, RNA_LETTERS, word_table
 from data_builders.records import InputError
 from data_builders.text import decode, numbered_lines
+from data_builders.words import PROTEIN_LETTERS, RNA_LETTERS, word_table
 
 _ROWS_AT_ONCE = 256
 

@@ -18,10 +18,10 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from data_builders.interactions.dataset import InteractionSet
-from data_builders.interactions.words import PROTEIN_LETTERS, RNA_LETTERS, word_frequencies
 from data_builders.labels.label_set import filled
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
+from data_builders.words import PROTEIN_LETTERS, RNA_LETTERS, word_frequencies
 from isoclr.evaluation.compare import Fold, Prediction
 from isoclr.evaluation.fit import fit, predict_fold
 from isoclr.evaluation.networks import seeded

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_builders.homology.relatives import relatives
-from data_builders.interactions.words import PROTEIN_LETTERS
+from data_builders.words import PROTEIN_LETTERS
 
 LETTERS = np.array(list(PROTEIN_LETTERS))
 

@@ -10,8 +10,8 @@ from data_builders.interactions.clusters import (
     with_clusters,
 )
 from data_builders.interactions.dataset import Molecule
-from data_builders.interactions.words import words_of
 from data_builders.records import InputError
+from data_builders.words import words_of
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 
