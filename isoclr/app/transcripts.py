@@ -8,15 +8,13 @@ from functools import partial
 import numpy as np
 
 from data_builders.homology.alphabets import translate
-from data_builders.labels.base import REGRESSION
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.explain import Explanation, Score, explain, head_score
 from isoclr.evaluation.figures_explain import strongest
 from isoclr.evaluation.heads import (
     Head,
-    heads_of,
-    read_head,
+    number_heads,
     weights_digest,
     with_head,
 )
@@ -137,8 +135,7 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         InputError: as `load_model`; a head or search axes that are damaged or of another encoder.
     """
     encoder, tokenizer = load_model(model)
-    read = {name: read_head(folder) for name, folder in heads_of(model).items()}
-    heads = {name: head for name, head in read.items() if head.task == REGRESSION}
+    heads = number_heads(model)
     digest = weights_digest(encoder) if heads else ""
     for name, head in heads.items():
         if head.encoder != digest:

@@ -184,6 +184,19 @@ def heads_of(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"{HEADS}/*/{_FACTS}"))}
 
 
+def number_heads(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Head]:
+    """Return the heads of a model that predict a number, by name.
+
+    Args:
+        model: as in `heads_of`.
+
+    Raises:
+        InputError: a Hub out of reach, or a damaged head.
+    """
+    heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
+    return {name: head for name, head in heads.items() if head.task == REGRESSION}
+
+
 def find_head(head: str | os.PathLike, model: str | os.PathLike = DEFAULT_MODEL) -> Path:
     """Return the folder of a head by its name, or the folder that is given.
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_builders.labels.base import REGRESSION
 from data_builders.names import taxon
 from data_builders.records import InputError, Transcript
-from isoclr.evaluation.heads import Head, heads_of, read_head
+from isoclr.evaluation.heads import Head, number_heads
 from isoclr.evaluation.predict import predict_embedded
 from isoclr.evaluation.scores import METRIC_NAMES
 from isoclr.statistics import plus_minus
@@ -56,13 +55,12 @@ def choose_heads(
     Raises:
         InputError: a name that the model has no head of, or one that predicts no number.
     """
-    known = {name: read_head(folder) for name, folder in heads_of(model).items()}
+    known = number_heads(model)
+    heads = list(known.values())
     for name in names:
-        if name not in known or known[name].task != REGRESSION:
-            numbers = [head.name for head in known.values() if head.task == REGRESSION]
-            listed = ", ".join(numbers) or "none: the model has no such head"
+        if name not in known:
+            listed = ", ".join(head.name for head in heads) or "none: the model has no such head"
             raise InputError(f"head: got {name!r}, wanted one of {listed}")
-    heads = [head for head in known.values() if head.task == REGRESSION]
     if names:
         return [known[name] for name in names]
     species = {taxon(transcript.species) for transcript in transcripts}
