@@ -186,12 +186,10 @@ class PairBatches(torch.utils.data.Dataset):
         One shape serves the whole run, whatever the number of processes.
         """
         if self.shape.rows:
-            steps = [self._lengths(located, self._draw(located)) for located in self._first()]
+            first = map(self.source.locate, range(_MEASURED_STEPS))
+            steps = [self._lengths(located, self._draw(located)) for located in first]
             views = round(np.mean([len(lengths) for lengths in steps]))
             self.shape = evenly_filled(np.concatenate(steps), self.shape, views)
-
-    def _first(self) -> list[Located]:
-        return [self.source.locate(step) for step in range(_MEASURED_STEPS)]
 
     def held_out(self) -> PairBatch | None:
         """Return the pairs of all held-out groups, unmasked; None where there are too few."""
