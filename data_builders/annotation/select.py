@@ -16,6 +16,7 @@ from data_builders.annotation.tags import (
     order_of_choice,
 )
 from data_builders.annotation.writers import format_of, write_annotation
+from data_builders.counts import counted
 from data_builders.names import without_version
 from data_builders.records import InputError
 from data_builders.tables import is_parquet, names_of_columns, read_table
@@ -54,7 +55,8 @@ class Selection:
 
     def lines(self) -> list[str]:
         """Return what was chosen, in lines for reading."""
-        said = [f"{len(self.transcripts)} of {self.read} transcripts, of {self.genes} genes"]
+        read, genes = counted(self.read, "transcript"), counted(self.genes, "gene")
+        said = [f"{len(self.transcripts):,} of {read}, of {genes}"]
         said += [f"  selected {n}: {reason}" for reason, n in self.reasons.items()]
         if self.unversioned:
             said.append(f"  found {self.unversioned} without regard to versions")

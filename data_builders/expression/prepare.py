@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
+from data_builders.counts import counted
 from data_builders.expression.matrix import ExpressionMatrix, concatenate, write_matrix
 from data_builders.expression.readers import RawMatrix, check_names, gene_name, read_raw
 from data_builders.expression.units import (
@@ -79,28 +80,32 @@ class Report:
     def lines(self) -> list[str]:
         """What a person reads."""
         said = [
-            f"{f['path']}: {f['samples']:,} samples, {f['unit']} ({f['said']})" for f in self.files
+            f"{f['path']}: {counted(f['samples'], 'sample')}, {f['unit']} ({f['said']})"
+            for f in self.files
         ]
-        said.append(f"{self.samples:,} samples × {self.genes:,} genes, written as log2(x + 1)")
-        for count, what in (
-            (self.duplicated_genes, "genes came more than once: their linear values are added up"),
-            (self.renamed_genes, "genes were renamed by the table of aliases"),
-            (
-                self.values_over_20,
-                "values are above 20, more than log2 of a million: no TPM or FPKM; ranks or "
-                "clipping bound them",
-            ),
-        ):
-            if count:
-                said.append(f"{count:,} {what}")
-        if self.genes_left_out:
-            said.append(f"{self.genes_left_out:,} genes are left out, which some of the files lack")
+        samples, genes = counted(self.samples, "sample"), counted(self.genes, "gene")
+        said.append(f"{samples} × {genes}, written as log2(x + 1)")
+        if n := self.duplicated_genes:
+            said.append(f"{counted(n, 'gene')} came more than once: linear values are added up")
+        if n := self.renamed_genes:
+            said.append(f"{counted(n, 'gene was', 'genes were')} renamed by the table of aliases")
+        if n := self.values_over_20:
+            said.append(
+                f"{counted(n, 'value is', 'values are')} above 20, more than log2 of a million: no "
+                "TPM or FPKM; ranks or clipping bound them"
+            )
+        if n := self.genes_left_out:
+            left_out = counted(n, "gene is", "genes are")
+            said.append(f"{left_out} left out, which some of the files lack")
         if self.summary_rows:
             rows = ", ".join(self.summary_rows)
             said.append(f"rows of a counter's summary are left out: {rows}")
         if self.columns_left_out:
             names = ", ".join(self.columns_left_out)
-            said.append(f"{len(self.columns_left_out)} columns of text are left out: {names}")
+            left_out = counted(
+                len(self.columns_left_out), "column of text is", "columns of text are"
+            )
+            said.append(f"{left_out} left out: {names}")
         said += [
             f"obs {name}: {n:,} of {self.samples:,} samples" for name, n in self.obs_matched.items()
         ]
@@ -127,7 +132,7 @@ def read_expression(
     if twice:
         raise InputError(
             f"{paths[0]}: got sample {twice[0]!r} twice, wanted each name once "
-            f"({len(twice)} names are repeated)"
+            f"({counted(len(twice), 'name is', 'names are')} repeated)"
         )
     return matrix, report
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from data_builders.counts import counted
 from data_builders.homology.alphabets import PROTEIN, RNA
 from data_builders.interactions.clusters import similar_proteins, similar_rnas, with_clusters
 from data_builders.interactions.dataset import REPORT, InteractionSet, Molecule, write_interactions
@@ -160,8 +161,8 @@ class _Steps:
         if gone and not kept.height:
             where = self.frame["where"][0]
             raise InputError(
-                f"{where}: {step}: so it is with all {gone:,} pairs that were left, wanted others "
-                "too"
+                f"{where}: {step}: so it is with all that were left, {counted(gone, 'pair')}; "
+                "wanted others too"
             )
         self.frame = kept
         self._note(step, gone)

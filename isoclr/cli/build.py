@@ -3,6 +3,7 @@
 import sys
 from typing import Annotated, Literal
 
+from data_builders.counts import counted
 from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import (
     Homology,
@@ -71,7 +72,7 @@ def build(
     lines = []
     for source in [*report["sources"], {"species": "all", **report["grouping"]}]:
         name = source["species"] or "table"
-        lines.append(f"{name}: {source['kept']} of {source['read']} transcripts")
+        lines.append(f"{name}: {source['kept']:,} of {counted(source['read'], 'transcript')}")
         lines += reason_lines(source)
     for reason, n in report["grouping"]["selected"].items():
         lines.append(f"  selected {n}: {reason}")
@@ -82,8 +83,9 @@ def build(
     dataset = report["dataset"]
     name = "report" if shard is None else f"reports/{shard_name(shard)}"
     lines.append(
-        f"{output}: {dataset['groups']} isoform groups, {dataset['transcripts']} "
-        f"transcripts of {dataset['genes']} genes, {dataset['with_cds']} with a CDS; "
+        f"{output}: {counted(dataset['groups'], 'isoform group')}, "
+        f"{counted(dataset['transcripts'], 'transcript')} of {counted(dataset['genes'], 'gene')}, "
+        f"{dataset['with_cds']:,} with a CDS; "
         f"see {name}.json and {name}.png"
     )
     return Printed(text="\n".join(lines), data={"output": output, **report})

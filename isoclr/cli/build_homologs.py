@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from data_builders.counts import counted
 from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed, reason_lines
@@ -81,11 +82,15 @@ def build_homologs(
         overwrite=overwrite,
     ).as_dict()
     lines = [
-        f"{output}: {report['families']} families of {report['sequences']} {report['alphabet']} "
-        f"sequences of {report['species']} species; see report.json and report.png",
+        f"{output}: {counted(report['families'], 'family', 'families')} of "
+        f"{counted(report['sequences'], report['alphabet'] + ' sequence')} of "
+        f"{report['species']} species; see report.json and report.png",
         *reason_lines(report),
     ]
-    found = ", ".join(f"{method} ({n} families)" for method, n in report["distances"].items())
+    found = ", ".join(
+        f"{method} ({counted(n, 'family', 'families')})"
+        for method, n in report["distances"].items()
+    )
     unknown = f"{report['pairs_without_distance']} of {report['pairs']} unknown"
     lines.append(f"  distances: {found}; {unknown}")
     if report["tree"]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.options import Model, Option, Registry, Sources
 from isoclr.cli.printed import Printed, reason_lines, reasons
@@ -80,9 +81,9 @@ def embed(
     coding = sum(transcript.cds_start >= 0 for transcript in transcripts)
     if proteins is None and 2 * coding < len(transcripts):
         print(
-            f"isoclr embed: {len(transcripts) - coding} of {len(transcripts)} transcripts have no "
-            "CDS: their embeddings are of less use (--guess-cds 300 takes the longest reading frame"
-            ")",
+            f"isoclr embed: no CDS in {len(transcripts) - coding:,} of "
+            f"{counted(len(transcripts), 'transcript')}: such embeddings are of less use "
+            "(--guess-cds 300 takes the longest reading frame)",
             file=sys.stderr,
         )
     parquet = output if form == "parquet" else f"{output}.parquet"
@@ -103,7 +104,8 @@ def embed(
             f"one for {encoder.config.downsampling} {'letters' if proteins else 'nt'}"
         )
     of = f"{coding} with a CDS, {known_exons} of known exons"
-    what = f"{len(transcripts)} proteins" if proteins else f"{len(transcripts)} transcripts, {of}"
+    what = counted(len(transcripts), "protein" if proteins else "transcript")
+    what += "" if proteins else f", {of}"
     lines = [f"{output}: {made}; {what}", *reason_lines(tally)]
     return Printed(text="\n".join(lines), data=found)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.command import LOCKS_OUTPUT
 from isoclr.cli.options import Option
@@ -104,7 +105,8 @@ def simulate(
     simulated = simulate_expression(samples, genes, tissues=tissues, seed=seed)
     written = write_simulated(simulated, output)
     return Printed(
-        text=f"{', '.join(map(str, written))}: {samples:,} samples × {genes:,} genes",
+        text=f"{', '.join(map(str, written))}: {counted(samples, 'sample')} × "
+        f"{counted(genes, 'gene')}",
         data={"files": written, "samples": samples, "genes": genes},
     )
 
@@ -143,10 +145,10 @@ def split(
     found = split_expression(matrix, Path(output), cut)
     said = [
         *report.lines(),
-        f"{output}: {found['train']} samples to train on, {found['test']} to test",
+        f"{output}: {counted(found['train'], 'sample')} to train on, {found['test']:,} to test",
     ]
     if without:
-        said.append(f"{without:,} samples without {label} are left out")
+        said.append(f"left out {counted(without, 'sample')} without {label}")
     return Printed(text="\n".join(said), data={"output": output, **found, "without": without})
 
 

@@ -16,22 +16,22 @@ def finetune(
     output: Annotated[
         str, Option(metavar="DIR", help="folder of model, finetune.json and finetune.png")
     ],
-    methods: Annotated[
-        str | None,
+    from_scratch: Annotated[
+        bool,
         Option(
-            metavar="NAME,...",
-            help="frozen, fine-tuned, from scratch; all by default, of which the last takes most "
-            "of the time",
+            "--from-scratch",
+            help="train the same network from random weights beside, which takes several times as "
+            "long as all else",
         ),
-    ] = None,
+    ] = False,
 ) -> Printed:
-    """Compare a fine-tuned encoder with a frozen one and one trained from scratch.
+    """Fine-tune an encoder on labels, and compare it with the frozen one, or one from scratch.
 
     Example:
     isoclr finetune --labels half_life.parquet --output finetuned
-    isoclr finetune --labels half_life.parquet --methods frozen,fine-tuned --output finetuned
+    isoclr finetune --labels half_life.parquet --from-scratch --output finetuned
     """
-    from isoclr.evaluation.finetune import METHODS, finetune_model
+    from isoclr.evaluation.finetune import BY_DEFAULT, METHODS, finetune_model
     from isoclr.evaluation.settings import TrainingOptions
 
     found = finetune_model(
@@ -39,6 +39,6 @@ def finetune(
         labels.made(homology),
         Path(output),
         TrainingOptions(**supervised.made()),
-        tuple(methods.split(",")) if methods else METHODS,
+        METHODS if from_scratch else BY_DEFAULT,
     )
     return Printed(text=found.results.table(), data={"output": output, **found.as_dict()})

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_builders.counts import counted
 from isoclr.cli.options import Option, seeds
 from isoclr.cli.printed import Printed
 
@@ -116,7 +117,8 @@ def simulate(
     write_interactions(simulated, output)
     interacting = len(simulated.positives)
     return Printed(
-        text=f"{output}: {len(simulated):,} pairs of {rnas:,} RNAs and {proteins:,} proteins, "
+        text=f"{output}: {counted(len(simulated), 'pair')} of {counted(rnas, 'RNA')} and "
+        f"{counted(proteins, 'protein')}, "
         f"{interacting:,} of which interact",
         data={"output": output, "pairs": len(simulated), "interacting": interacting}
         | {"rnas": rnas, "proteins": proteins},

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.options import Homology, Option, Sources, Unmatched
 from isoclr.cli.printed import Printed, reason_lines, reasons
@@ -65,7 +66,7 @@ def labels(
         found = read_labels(file, label, join, kind)
     write_label_set(found, output)
     what = f"{found.task}, {len(found.classes)} classes" if found.classes else found.task
-    lines = [f"{output}: {found.label} of {len(found.transcripts)} transcripts, {what}"]
+    lines = [f"{output}: {found.label} of {counted(len(found.transcripts), 'transcript')}, {what}"]
     lines += [f"  {outcome}: {n}" for outcome, n in found.report.items()]
     lines += [f"  matched of {species}: {n}" for species, n in sorted(found.matched.items())]
     lines += [f"  {match}" for match in found.homology_matches]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from data_builders.counts import counted
 from isoclr.cli.options import Option
 from isoclr.cli.printed import Printed
 
@@ -36,6 +37,6 @@ def map(  # noqa: A001  the command's name
     )
     sizes = table["cluster"].value_counts(sort=True)["count"].to_list()
     return Printed(
-        text=f"{output}: {len(table)} transcripts in {len(sizes)} clusters of {sizes}",
+        text=f"{output}: {len(table):,} transcripts in {counted(len(sizes), 'cluster')} of {sizes}",
         data={"output": output, "transcripts": len(table), "clusters": sizes},
     )

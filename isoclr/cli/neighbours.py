@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.embed import transcripts_to_embed
 from isoclr.cli.options import Model, Option, Registry, Sources, TableFile
@@ -47,7 +48,8 @@ def neighbours(
     table = find(transcripts, vectors, count=count, queries=transcript, other_genes=other_genes)
     write_table(table, output)
     queries = len(transcript) if transcript else len(transcripts)
-    what = f"{table.height} neighbours of {queries} among {len(transcripts)} transcripts"
+    found = counted(table.height, "neighbour")
+    what = f"{found} of {queries} among {counted(len(transcripts), 'transcript')}"
     data = {"output": output, "neighbours": table.height, "queries": queries}
     return Printed(
         text="\n".join([f"{output}: {what}", *reason_lines(tally)]),

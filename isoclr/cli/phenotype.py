@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.expression import Reading
 from isoclr.cli.options import Option, numbers
@@ -126,11 +127,14 @@ def phenotype(
         sides = _named("--train-on", train_on), _named("--test-on", test_on)
         matrix, others = of_sources(matrix, sides)
         if others:
-            print(f"{others:,} samples of neither side are left out", file=sys.stderr)
+            print(f"left out {counted(others, 'sample')} of neither side", file=sys.stderr)
     columns = [label] if event is None else [label, event]
     matrix, without = with_label(matrix, *columns)
     if without:
-        print(f"{without:,} samples without {' and '.join(columns)} are left out", file=sys.stderr)
+        print(
+            f"left out {counted(without, 'sample')} without {' and '.join(columns)}",
+            file=sys.stderr,
+        )
     if event is None:
         found = phenotype_labels(matrix, label, group)
     else:

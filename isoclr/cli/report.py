@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from isoclr.cli.options import Model, Option
 from isoclr.cli.printed import Printed
@@ -90,8 +91,9 @@ def report(
     write_report(made, output)
     warned = sum(map(bool, made.warnings))
     return Printed(
-        text=f"{output}: {len(transcripts)} transcripts, {len(made.switches)} genes whose isoforms "
-        f"differ, {warned} transcripts with a warning",
+        text=f"{output}: {counted(len(transcripts), 'transcript')}, "
+        f"{counted(len(made.switches), 'gene')} whose isoforms differ, "
+        f"{counted(warned, 'transcript')} with a warning",
         data={"output": output, "transcripts": len(transcripts), "switches": len(made.switches)}
         | {"with_warning": warned, "counts": counts},
     )

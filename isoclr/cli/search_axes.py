@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from data_builders.counts import counted
 from isoclr.cli.options import Choice, Groups, Model, Option, SampleSeed
 from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
@@ -37,6 +38,6 @@ def search_axes(
     )
     width = axes.axes.shape[1]
     return Printed(
-        text=f"{output}: vectors of {width} numbers, fitted to {count:,} groups",
+        text=f"{output}: vectors of {width} numbers, fitted to {counted(count, 'group')}",
         data={"output": output, "width": width, "groups": count},
     )

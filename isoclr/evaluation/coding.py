@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_builders.counts import counted
 from data_builders.homology.alignments import read_rows
 from data_builders.homology.alphabets import PROTEIN, translate, without_gaps
 from data_builders.labels.base import MULTILABEL
@@ -80,7 +81,9 @@ def probe_coding(
     """
     options = options or CodingOptions()
     if len(options.seeds) < 2:
-        raise InputError(f"probe-coding: got {len(options.seeds)} seeds, wanted at least two")
+        raise InputError(
+            f"probe-coding: got {counted(len(options.seeds), 'seed')}, wanted at least two"
+        )
     if not 1 <= options.kmers <= max(PROTEIN_KMERS):
         raise InputError(f"probe-coding: k-mers: got {options.kmers}, wanted 1 to 3")
     labelled, skipped = coding_rows(read_label_set(labels))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.linalg import eigh
 
+from data_builders.counts import counted
 from data_builders.figures import new_figure, save_figure
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
@@ -140,8 +141,9 @@ def fit_discriminants(
     names, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < _HELD_OUT or sizes.min() < 2:
         raise InputError(
-            f"groups: got {len(names)}, the smallest of {min(sizes, default=0)} transcripts, "
-            f"wanted at least {_HELD_OUT}, each of several"
+            f"groups: got {len(names)}, the smallest of "
+            f"{counted(min(sizes, default=0), 'transcript')}, wanted at least "
+            f"{_HELD_OUT}, each of several"
         )
     embeddings = embed_transcripts(model, tokenizer, transcripts, progress=progress)
     fixed = config.layout_size + CODONS

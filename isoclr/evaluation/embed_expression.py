@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModel, AutoProcessor
 
+from data_builders.counts import counted
 from data_builders.expression.matrix import ExpressionMatrix
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
@@ -135,7 +136,9 @@ def plot_embeddings(
     """
     found = map_of(embeddings, by)
     if found is None:
-        raise InputError(f"embeddings: got {len(embeddings)} samples, wanted at least 3 to draw")
+        raise InputError(
+            f"embeddings: got {counted(len(embeddings), 'sample')}, wanted at least 3 to draw"
+        )
     shown = np.full(len(embeddings), "") if labels is None else labels
     names, which, counts = np.unique(shown.astype(str), return_inverse=True, return_counts=True)
     figure = new_figure(7.5, 5)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data_builders.counts import counted
 from data_builders.figures import new_figure, save_figure
-from data_builders.labels.base import REGRESSION
+from data_builders.labels.base import MULTICLASS, REGRESSION
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.source import LabelSource
 from data_builders.labels.splits import make_splits
@@ -35,8 +36,10 @@ from isoclr.progress import progress as progress_bar
 from modeling_isoclr import IsoCLRForSequenceClassification, IsoCLRModel, IsoCLRTokenizer
 
 FROZEN, FINE_TUNED, SCRATCH = METHODS = ("frozen", "fine-tuned", "from scratch")
+BY_DEFAULT = (FROZEN, FINE_TUNED)
 _COLOURS = {FROZEN: "#7a7a7a", FINE_TUNED: "#1f4e79", SCRATCH: "#c0562b"}
 _LEAST_LOGIT = -30.0  # of a class that train lacks
+_SHOWN = 3  # classes that an example names
 
 
 class FineTuned:
@@ -173,13 +176,13 @@ def finetune(
     tokenizer: IsoCLRTokenizer,
     labels: LabelSet,
     options: TrainingOptions | None = None,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = BY_DEFAULT,
 ) -> FineTuning:
     """Predict a label by an encoder frozen, fine-tuned and from scratch, on the same splits.
 
     Frozen: the linear probe of the embeddings. Fine-tuned: all weights, from that on. From scratch:
-    the same network with random weights, which takes longest; with it, or else with the frozen
-    encoder, the others are compared.
+    the same network with random weights, which takes several times as long as the others; with it,
+    or else with the frozen encoder, the others are compared.
 
     Args:
         encoder: as `load_model` gives it; it stays as it is.
@@ -195,7 +198,9 @@ def finetune(
     options = options or TrainingOptions()
     check_methods(methods)
     if len(options.seeds) < 2:
-        raise InputError(f"fine-tuning: got {len(options.seeds)} seeds, wanted at least two")
+        raise InputError(
+            f"fine-tuning: got {counted(len(options.seeds), 'seed')}, wanted at least two"
+        )
     settings = options.settings
     rows, cropped = tokenize(tokenizer, labels.transcripts, options.max_length)
     budget = settings.fine_tuned.tokens_per_batch
@@ -248,7 +253,7 @@ def finetune_model(
     source: LabelSource,
     output: Path,
     options: TrainingOptions | None = None,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = BY_DEFAULT,
 ) -> FineTuning:
     """Fine-tune a model on a file of labels.
 
@@ -270,36 +275,68 @@ def finetune_model(
     encoder, tokenizer = load_model(model)
     found = finetune(encoder, tokenizer, labels, options, methods)
     write_model_folder(found.network, tokenizer, output / "model")
-    notes = describe_head(found, labels, Path(model).name)
-    (output / "model" / "NOTES.md").write_text(notes, encoding="utf-8")
-    write_card(output / "model")
+    folder = output / "model"
+    notes = describe_head(found, labels, Path(model).name, folder.name)
+    (folder / "NOTES.md").write_text(notes, encoding="utf-8")
+    write_card(folder)
     found.to_json(output / "finetune.json")
     plot_finetuning(found, output / "finetune.png")
     return found
 
 
-def describe_head(found: FineTuning, labels: LabelSet, encoder: str) -> str:
+def describe_head(found: FineTuning, labels: LabelSet, encoder: str, name: str) -> str:
     """Return what a card says of a fine-tuned model's head, in Markdown.
 
     Args:
         found: the fine-tuning.
         labels: that it learned.
         encoder: name of the model that it began with.
+        name: of the folder that has the fine-tuned one.
     """
-    kind = "a number, in the units of the labels" if labels.task == REGRESSION else "logits"
-    outputs = ", ".join(code(name) for name in labels.classes or (labels.label,))
+    names = labels.classes or (labels.label,)
+    shown = ", ".join(names) if len(names) <= _SHOWN else "columns as above"
+    shown = " ".join(shown.replace("`", "'").split())  # it stands in a comment
     return f"""## What its head predicts
 
-{code(labels.label)} ({labels.task}): {kind}, column by column {outputs}. Fine-tuned from
-{code(encoder)} on the train side of one split of {len(labels.transcripts):,} labelled transcripts
-by `isoclr finetune`. `AutoModelForSequenceClassification` loads it; `logits` has the predictions.
+{code(labels.label)} ({labels.task}): {_outputs(labels)}. Fine-tuned from {code(encoder)} on the
+train side of one split of {len(labels.transcripts):,} labelled transcripts by `isoclr finetune`.
 
-Held-out scores over all splits, of which the weights are the first:
+```python
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{name}", trust_remote_code=True)
+model = AutoModelForSequenceClassification.from_pretrained("{name}", trust_remote_code=True)
+transcripts = tokenizer(
+    ["ACGATGGCCTAAGG", "ACGATGUAA"],  # spliced, 5'→3'
+    cds=[(3, 12), (3, 9)],
+    exon_junctions=[[7], None],
+    padding=True,
+    return_tensors="pt",
+)
+with torch.inference_mode():
+    predictions = model.eval()(**transcripts).logits  # (2, {len(names)}): {shown}
+```
+
+Held-out scores over all splits; the weights are those of the first:
 
 ```text
 {found.results.table().replace("```", "")}
 ```
 """
+
+
+def _outputs(labels: LabelSet) -> str:
+    """Say what the columns of the logits are, and of numbers what the labels were like."""
+    if labels.task != REGRESSION:
+        probabilities = "softmax" if labels.task == MULTICLASS else "sigmoid"
+        names = ", ".join(map(code, labels.classes or (labels.label,)))
+        return f"logits, whose {probabilities} are probabilities, of {names} in this order"
+    known = labels.targets
+    return (
+        f"a number, in the units of the labels, which are {known.mean():.4g} in the mean, with a "
+        f"standard deviation of {known.std():.4g}, from {known.min():.4g} to {known.max():.4g}"
+    )
 
 
 def network_to_save(network: Network, labels: LabelSet) -> IsoCLRForSequenceClassification:
@@ -339,7 +376,7 @@ def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
     what = "of the standardised label" if found.results.task == REGRESSION else "cross-entropy"
     axes.set_ylabel(f"validation loss ({what})")
     axes.set_xlabel("optimiser steps")
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     note = "A line a seed; dots: the weights that were kept."
     save_figure(figure, f"{found.results.title()}\n{note}", path)

@@ -285,10 +285,14 @@ def with_head(encoder: IsoCLRModel, head: Head) -> IsoCLRForSequenceClassificati
     """
     problem = {REGRESSION: REGRESSION, "multiclass": "single_label_classification"}
     names = dict(enumerate(head.outputs))
-    sizes = {"classifier_hidden_size": 0, "num_labels": len(names)}
-    config = IsoCLRConfig.from_dict({**encoder.config.to_dict(), **sizes})
+    of_head = {
+        "classifier_hidden_size": 0,
+        # Beside `num_labels`, transformers warns of the encoder's own names, two by default.
+        "id2label": names,
+        "label2id": {name: number for number, name in names.items()},
+    }
+    config = IsoCLRConfig.from_dict({**encoder.config.to_dict(), **of_head})
     config.problem_type = problem.get(head.task, "multi_label_classification")
-    config.id2label, config.label2id = names, {name: number for number, name in names.items()}
     classifier = IsoCLRForSequenceClassification(config).eval()
     classifier.isoclr.load_state_dict(encoder.state_dict())
     with torch.no_grad():

@@ -15,6 +15,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HTTPError
 from transformers import AutoModelForSequenceClassification
 
+from data_builders.counts import counted
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.interactions.dataset import Molecule
 from data_builders.records import InputError
@@ -267,7 +268,7 @@ class Scores:
     def lines(self, queries: Queries, config) -> list[str]:
         """Say it in lines."""
         said = [
-            f"{self.pairs:,} pairs, {self.interacting:,} of a probability of at least "
+            f"{counted(self.pairs, 'pair')}, {self.interacting:,} of a probability of at least "
             f"{config.threshold}"
         ]
         sizes: dict[str, int] = dict(
@@ -275,14 +276,14 @@ class Scores:
         )
         done = "cut" if config.long == "cut" else "seen by windows"
         said += [
-            f"{count:,} of {sizes[name]:,} {name} sequences are longer than "
-            f"{config.max_positions:,} positions and are {done}"
+            f"{done}, being longer than {config.max_positions:,} positions: {count:,} of "
+            f"{counted(sizes[name], f'{name} sequence')}"
             for name, count in self.long.items()
             if count
         ]
         said += [
-            f"warning: {count:,} of {sizes[name]:,} {name} sequences are like none in training "
-            f"(identity below {FAR}): do not rely on their scores"
+            f"warning: like none in training (identity below {FAR}): {count:,} of "
+            f"{counted(sizes[name], f'{name} sequence')}; do not rely on such scores"
             for name, count in self.far.items()
             if count
         ]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from data_builders.counts import counted
 from data_builders.expression.matrix import ExpressionMatrix, write_matrix
 from data_builders.labels.base import MULTICLASS, SURVIVAL, Labels
 from data_builders.labels.splits import Split, group_folds, transfer_splits
@@ -179,7 +180,9 @@ def with_label(matrix: ExpressionMatrix, *columns: str) -> tuple[ExpressionMatri
     known = np.flatnonzero(np.all(found, axis=0))
     if not len(known):
         names = " and ".join(columns)
-        raise InputError(f"{names}: got no label in {len(matrix.samples)} samples, wanted some")
+        raise InputError(
+            f"{names}: got no label in {counted(len(matrix.samples), 'sample')}, wanted some"
+        )
     return matrix.select(known), len(matrix.samples) - len(known)
 
 

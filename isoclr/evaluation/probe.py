@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_builders.counts import counted
 from data_builders.labels.base import Labels
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.source import LabelSource
@@ -121,7 +122,7 @@ def probe_models(
     """
     options = options or ProbeOptions()
     if len(options.seeds) < 2:
-        raise InputError(f"probe: got {len(options.seeds)} seeds, wanted at least two")
+        raise InputError(f"probe: got {counted(len(options.seeds), 'seed')}, wanted at least two")
     named = model_names(models)
     labels = source.read()
     kind = options.split or (TASKS[source.task].split if source.task else "homology")

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from scipy.linalg import eigh
 from sklearn.neighbors import NearestNeighbors
 
+from data_builders.counts import counted
 from data_builders.groups.choice import EVERY, GroupChoice
 from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.storage import respect_umask
@@ -138,8 +139,8 @@ def fit_search_axes(
     names, counts = np.unique(groups, return_counts=True)
     if len(groups) != len(embeddings) or len(names) < 2 or counts.max() < 2:
         raise InputError(
-            f"groups: got {len(groups)} rows in {len(names)} groups, wanted {len(embeddings)} rows "
-            "in several groups, some of several transcripts"
+            f"groups: got {counted(len(groups), 'row')} in {counted(len(names), 'group')}, wanted "
+            f"{len(embeddings)} rows in several groups, some of several transcripts"
         )
     width = embeddings.shape[1]
     looked_at = np.arange(width) if columns is None else np.asarray(columns)

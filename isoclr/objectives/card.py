@@ -68,9 +68,10 @@ def sequence_card_facts(
         template_folder: of its `card.md`.
         variables: of the template, which also gets `config`.
     """
+    predicts = "IsoCLRForSequenceClassification" in (config.architectures or ())
     return CardFacts(
         tags=tags,
-        pipeline_tag="feature-extraction",
+        pipeline_tag="text-classification" if predicts else "feature-extraction",
         encoder_prefix="isoclr.",
         recipe_keys=recipe_keys,
         architecture={key: v for key in shown if (v := getattr(config, key)) is not None},

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
+from data_builders.counts import counted
 from data_builders.figures import new_figure, plain, save_figure
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
@@ -108,7 +109,9 @@ def map_embeddings(
     table, embeddings = read_embedded(path)
     found = map_of(embeddings, by)
     if found is None:
-        raise InputError(f"{path}: got {len(table)} transcripts, wanted at least 3 for a map")
+        raise InputError(
+            f"{path}: got {counted(len(table), 'transcript')}, wanted at least 3 for a map"
+        )
     clustered = clusters_of(embeddings, clusters)
     table = table.with_columns(
         x=pl.Series(found.points[:, 0]),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 
 _ROUNDS = 6
@@ -81,7 +82,7 @@ class EpochOrder:
         self.visits = [round(size * weight) for size, weight in zip(sizes, weights, strict=True)]
         total = sum(self.visits)
         if total < 2:
-            raise InputError(f"data: got {total} groups an epoch, wanted two or more")
+            raise InputError(f"data: got {counted(total, 'group')} an epoch, wanted two or more")
         # One pair has no negatives: a remainder of one would be a batch of its own.
         self.steps_per_epoch = min(-(-total // batch_size), total // 2)
 

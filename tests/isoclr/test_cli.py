@@ -493,7 +493,7 @@ def supervised(clade, groups_folder, model_folder, tmp_path):
 
 
 def test_finetune_writes_scores_figure_and_model(supervised, tmp_path, capsys):
-    assert run("finetune", *supervised) == 0
+    assert run("finetune", *supervised, "--from-scratch") == 0
     content = json.loads((tmp_path / "out" / "finetune.json").read_text())
     assert list(content["summary"]) == ["from scratch", "frozen", "fine-tuned"]
     about = content["about"]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
 
+from data_builders.counts import counted
 from data_builders.interactions.dataset import InteractionSet, read_interactions
 from data_builders.interactions.splits import (
     interaction_folds,
@@ -117,8 +118,8 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
         for molecule, vectors in self.vectors.items():
             if vectors.long:
                 lines.append(
-                    f"{vectors.long:,} of {len(vectors):,} {molecule} sequences are longer than "
-                    f"{self.config.max_positions:,} positions and are {done}"
+                    f"{done}, being longer than {self.config.max_positions:,} positions: "
+                    f"{vectors.long:,} of {counted(len(vectors), f'{molecule} sequence')}"
                 )
         return "\n".join(lines)
 

@@ -99,7 +99,7 @@ def test_genes_that_come_twice_are_added_up_in_linear_units(tmp_path, unit):
     matrix, report = read_expression([path], ReadOptions(unit=unit))
     assert matrix.genes == (GENES[0], GENES[2], GENES[3]) and report.duplicated_genes == 1
     assert np.allclose(np.exp2(matrix.values) - 1, [[3e5, 3e5, 4e5], [7e5, 2e5, 1e5]], rtol=1e-4)
-    assert "1 genes came more than once: their linear values are added up" in report.lines()
+    assert "1 gene came more than once: linear values are added up" in report.lines()
 
 
 def test_aliases_rename(counts, tmp_path):
@@ -323,7 +323,7 @@ def test_a_column_of_text_beside_genes_in_rows_is_said(tmp_path):
     path.write_text("".join("\t".join(row) + "\n" for row in rows))
     matrix, report = read_expression([path])
     assert matrix.samples == ("one",) and report.columns_left_out == ["about"]
-    assert "1 columns of text are left out: about" in report.lines()
+    assert "1 column of text is left out: about" in report.lines()
 
 
 def test_an_h5_file_that_is_no_anndata(tmp_path):

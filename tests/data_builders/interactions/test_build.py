@@ -228,7 +228,7 @@ def test_writes_set_report_and_figure(tmp_path):
 REFUSED = {
     "no pair has a sequence": (
         {"pairs": "p1 x 1\n"},
-        "RNA without a sequence: so it is with all 1 pairs",
+        "RNA without a sequence: so it is with all that were left, 1 pair",
     ),
     "label of 2": ({"pairs": "p1 r1 1\np1 r1 2\n"}, "pairs.txt:2: got 'p1 r1 2', wanted a protein"),
     "no pair": ({"pairs": "rna_id,protein_id\n"}, "pairs.txt: got no pair"),

@@ -125,3 +125,10 @@ def test_the_shipped_model_brings_heads_and_finds_neighbours_as_the_command_does
     shown = [(name, float(cosine)) for name, _, cosine in nearest(shipped, found, 0)]
     assert [name for name, _ in shown] == [name for name, _ in wanted]
     assert np.allclose([x for _, x in shown], [x for _, x in wanted], atol=1e-4)
+
+
+def test_a_head_becomes_a_network_without_a_warning(engine, monkeypatch):
+    said = []
+    monkeypatch.setattr("transformers.configuration_utils.logger.warning", said.append)
+    score = score_of(engine, engine.heads["toy"])
+    assert score.name == "toy: number" and not said

@@ -140,7 +140,7 @@ def test_a_probe_of_proteins_stands_beside_its_controls(models, labels_file, tmp
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"seeds": (1,)}, "got 1 seeds, wanted at least two"), ({"kmers": 4}, "got 4, wanted 1 to 3")],
+    [({"seeds": (1,)}, "got 1 seed, wanted at least two"), ({"kmers": 4}, "got 4, wanted 1 to 3")],
 )
 def test_odd_options_are_one_error(models, labels_file, tmp_path, options, message):
     with pytest.raises(InputError, match=message):

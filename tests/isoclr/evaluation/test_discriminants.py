@@ -88,7 +88,7 @@ def test_discriminants_stand_beside_all_that_was_there(encoder, grouped):
         ({"features": 0}, "features: got 0, wanted at least 1"),
         (
             {"groups": "single"},
-            r"groups: got \d+, the smallest of 1 transcripts, wanted at least",
+            r"groups: got \d+, the smallest of 1 transcript, wanted at least",
         ),
         ({"groups": "one"}, "groups: got 1, .* wanted at least 10, each of several"),
     ],

@@ -95,7 +95,7 @@ def test_a_missing_cds_is_one_line_on_standard_error_and_json_is_alone_on_the_ot
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert (found["transcripts"], found["with_cds"], found["format"]) == (3, 0, "parquet")
-    assert len(err.splitlines()) == 1 and "3 of 3 transcripts have no CDS" in err
+    assert len(err.splitlines()) == 1 and "no CDS in 3 of 3 transcripts" in err
 
 
 def test_the_format_is_that_of_the_suffix_unless_it_is_named():

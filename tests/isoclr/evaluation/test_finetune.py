@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from isoclr.evaluation.compare import fold_of
 from isoclr.evaluation.finetune import (
     FINE_TUNED,
     FROZEN,
+    METHODS,
     SCRATCH,
     FineTuned,
     embed_rows,
@@ -111,7 +113,7 @@ def same(one, other):
 def found(encoder, labels):
     before = bits(encoder)
     options = replace(OPTIONS, max_length=80)
-    found = finetune(encoder, IsoCLRTokenizer(), labels, options)
+    found = finetune(encoder, IsoCLRTokenizer(), labels, options, METHODS)
     assert same(bits(encoder), before)
     return found
 
@@ -216,7 +218,7 @@ def test_from_scratch_is_the_same_shape_with_other_weights(encoder, labels, rows
 
 
 def test_same_seed_same_scores(encoder, labels, found):
-    again = finetune(encoder, IsoCLRTokenizer(), labels, replace(OPTIONS, max_length=80))
+    again = finetune(encoder, IsoCLRTokenizer(), labels, replace(OPTIONS, max_length=80), METHODS)
     scores = [[run.scores for run in each.results.runs] for each in (again, found)]
     assert scores[0] == scores[1]
     assert again.evaluations == found.evaluations
@@ -259,7 +261,7 @@ def test_all_is_embedded_once(encoder, labels, monkeypatch):
         return embed_rows(encoder, rows, *arguments, **options)
 
     monkeypatch.setattr(module, "embed_rows", counting_embed)
-    finetune(encoder, IsoCLRTokenizer(), labels, OPTIONS)
+    finetune(encoder, IsoCLRTokenizer(), labels, OPTIONS, METHODS)
     sides = [homology_split(labels.groups, seed) for seed in SEEDS[:2]]
     # Once all; from scratch the train rows, for their standard units.
     assert embedded == [100, *(len(train) for train, *_ in sides)]
@@ -300,7 +302,7 @@ def test_numbers_of_0_and_1_are_yes_and_no_here_too(encoder, labels):
 
 def test_without_the_network_from_scratch_the_others_are_the_same(encoder, labels, found):
     options = replace(OPTIONS, max_length=80)
-    alone = finetune(encoder, IsoCLRTokenizer(), labels, options, (FROZEN, FINE_TUNED))
+    alone = finetune(encoder, IsoCLRTokenizer(), labels, options)
     assert alone.results.reference == FROZEN and set(alone.evaluations) == {FINE_TUNED}
     for name in (FROZEN, FINE_TUNED):
         assert alone.results.values(name) == found.results.values(name)
@@ -311,7 +313,7 @@ def test_without_the_network_from_scratch_the_others_are_the_same(encoder, label
 
 
 def test_one_seed_is_too_few(encoder, labels):
-    with pytest.raises(InputError, match="got 1 seeds, wanted at least two"):
+    with pytest.raises(InputError, match="got 1 seed, wanted at least two"):
         finetune(encoder, IsoCLRTokenizer(), labels, TrainingOptions(seeds=(1,)))
 
 
@@ -327,7 +329,9 @@ def test_frozen_scores_are_those_of_the_linear_probe(encoder, labels, found):
 
 
 @pytest.mark.slow
-def test_a_file_of_labels_and_a_model_folder(clade, groups_folder, model_folder, tmp_path):
+def test_a_file_of_labels_and_a_model_folder(
+    clade, groups_folder, model_folder, tmp_path, monkeypatch
+):
     source = LabelSource(path=clade.half_life, label="half_life", isoform_groups=groups_folder)
     found = finetune_model(model_folder, source, tmp_path, OPTIONS)
     content = json.loads((tmp_path / "finetune.json").read_text())
@@ -337,4 +341,11 @@ def test_a_file_of_labels_and_a_model_folder(clade, groups_folder, model_folder,
     assert model.config.id2label == {0: "half_life"}
     card = (tmp_path / "model" / "README.md").read_text()
     assert "What its head predicts" in card and "`half_life` (regression): a number" in card
+    assert f", from {min(source.read().targets):.4g} to" in card
     assert found.results.table() in card
+    assert "pipeline_tag: text-classification" in card and "no evaluation" not in card
+    monkeypatch.chdir(tmp_path)
+    code = re.search("```python\n(.*?)```", card, re.DOTALL)[1]
+    names: dict = {}
+    exec(code, names)
+    assert names["predictions"].shape == (2, 1) and "  # (2, 1): half_life\n" in code

@@ -115,7 +115,9 @@ def test_molecules_unlike_any_in_training_are_named(models, files, tmp_path, cap
     assert [by_rna[each.id] == 1.0 for each in RNAS] == [True, True, True, False]
     printed = capsys.readouterr().out
     assert "12 pairs" in printed
-    assert "warning: 1 of 3 protein sequences are like none in training" in printed
+    assert (
+        "warning: like none in training (identity below 0.6): 1 of 3 protein sequences" in printed
+    )
 
 
 def test_every_molecule_is_embedded_once(models, tmp_path, monkeypatch):

@@ -105,7 +105,7 @@ def test_the_probe_here_is_the_probe_there(encoder, labels, tmp_path):
 def test_all_labels_give_what_finetune_gives(encoder, labels, tmp_path):
     curve = curve_of(encoder, labels, tmp_path, methods=("finetune", "scratch"), fractions=(1.0,))
     options = TrainingOptions(seeds=SEEDS[:2], settings=SETTINGS, progress=False)
-    there = finetune(encoder, IsoCLRTokenizer(), labels, options).results
+    there = finetune(encoder, IsoCLRTokenizer(), labels, options, (FINE_TUNED, SCRATCH)).results
     for method, name in (("finetune", FINE_TUNED), ("scratch", SCRATCH)):
         assert curve.values(METHODS[method], "mse") == there.values(name, "mse")
 

@@ -282,5 +282,5 @@ def test_samples_without_a_label_are_left_out_and_counted():
     )
     kept, without = with_label(matrix, "months", "died")
     assert (kept.samples, without) == (("a",), 2)
-    with pytest.raises(InputError, match="x: got no label in 1 samples"):
+    with pytest.raises(InputError, match="x: got no label in 1 sample"):
         with_label(ExpressionMatrix(**vars(kept) | {"obs": {"x": [None]}}), "x")

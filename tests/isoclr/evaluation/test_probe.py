@@ -389,5 +389,5 @@ def test_a_model_named_like_a_control_is_refused(name, model_folder, source, tmp
 
 
 def test_one_seed_is_too_few(model_folder, source, tmp_path):
-    with pytest.raises(InputError, match="probe: got 1 seeds, wanted at least two"):
+    with pytest.raises(InputError, match="probe: got 1 seed, wanted at least two"):
         probe_models([model_folder], source, tmp_path, ProbeOptions(seeds=(1,)))

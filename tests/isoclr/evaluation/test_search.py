@@ -130,7 +130,7 @@ def test_wrong_searches_are_refused(genes, options, message):
     [
         (np.full((4, 2), np.nan), np.array([0, 0, 1, 1]), r"embeddings: got \(4, 2\), wanted"),
         (np.eye(4), np.arange(4), "got 4 rows in 4 groups, wanted"),
-        (np.eye(4), np.zeros(4), "got 4 rows in 1 groups, wanted"),
+        (np.eye(4), np.zeros(4), "got 4 rows in 1 group, wanted"),
     ],
 )
 def test_axes_of_nothing_are_refused(rows, groups, message):

@@ -67,5 +67,5 @@ def test_weights_are_visits_an_epoch_and_every_step_holds_all_datasets():
 
 
 def test_one_group_is_no_epoch():
-    with pytest.raises(InputError, match="got 1 groups an epoch, wanted two or more"):
+    with pytest.raises(InputError, match="got 1 group an epoch, wanted two or more"):
         EpochOrder([1], [1], 8)
