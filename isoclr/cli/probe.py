@@ -79,6 +79,14 @@ def probe(
             help="lengths in each control of k-mers; 1-6,3-7 by default",
         ),
     ] = None,
+    start_window: Annotated[
+        int,
+        Option(
+            metavar="NT",
+            help="also read so many nt before the start codon by distance, a multiple of 24, in "
+            "rows of their own beside controls that read the same; 0: do not",
+        ),
+    ] = 0,
     saluki: Saluki = False,
 ) -> Printed:
     """Compare linear probes of embeddings with baselines on the same labels.
@@ -98,6 +106,7 @@ def probe(
         saluki=saluki,
         few_labels=few_labels or (),
         embeddings=_named_files(embeddings),
+        start_window=start_window,
     )
     models = [resolve_model(name) for name in model]
     results = probe_models(models, labels.made(homology), Path(output), options)

@@ -68,7 +68,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
     frequencies = np.empty((len(transcripts), sum(4**k for k in sizes)), np.float32)
     rows = progress(transcripts, "k-mers", unit="transcript")
     for row, transcript in zip(frequencies, rows, strict=True):
-        codes = _base_codes(transcript)
+        codes = base_codes(transcript)
         row[:] = np.concatenate([word_frequencies(codes, k) for k in sizes])
     return frequencies
 
@@ -97,7 +97,7 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
     frequencies = np.zeros((len(transcripts), len(CODONS)), np.float32)
     for row, transcript in zip(frequencies, transcripts, strict=True):
         if transcript.cds_start >= 0:
-            cds = _base_codes(transcript)[transcript.cds_start : transcript.cds_end]
+            cds = base_codes(transcript)[transcript.cds_start : transcript.cds_end]
             row[:] = word_frequencies(cds, 3, step=3)
     return frequencies
 
@@ -130,7 +130,7 @@ def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
     return features
 
 
-def _base_codes(transcript: Transcript) -> np.ndarray:
+def base_codes(transcript: Transcript) -> np.ndarray:
     """A C G T as 0 1 2 3 and N as 4: uint8 (length,)."""
     codes = _CODE_OF_BYTE[np.frombuffer(transcript.sequence.encode("latin-1", "replace"), np.uint8)]
     wrong = np.flatnonzero(codes == _INVALID)

@@ -158,8 +158,10 @@ class Head:
 
 
 def weights_digest(encoder: IsoCLRModel) -> str:
-    """Return a digest of an encoder's weights; a head belongs to one."""
+    """Return a digest of an encoder's weights and what it reads; a head belongs to one."""
     digest = hashlib.sha256()
+    if encoder.config.start_window:
+        digest.update(f"start_window {encoder.config.start_window}".encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().float().numpy().tobytes())

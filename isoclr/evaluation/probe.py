@@ -22,6 +22,7 @@ from isoclr.evaluation.embeddings import features_of, is_ours, model_names
 from isoclr.evaluation.linear import Linear
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.results import Count
+from isoclr.evaluation.start import start_rows
 from isoclr.pretrained import load_model
 
 
@@ -87,6 +88,8 @@ class ProbeOptions:
         saluki: train the network after Saluki beside them, which takes long.
         few_labels: numbers of labels to learn from, beside all.
         embeddings: name -> file for `read_embeddings`, of models that were run elsewhere.
+        start_window: nt upstream of the start codon that the first model of ours also reads by
+            distance, in rows of its own beside their controls; 0: none.
     """
 
     split: str | None = None
@@ -96,6 +99,7 @@ class ProbeOptions:
     saluki: bool = False
     few_labels: Sequence[int] = ()
     embeddings: Mapping[str, str | os.PathLike] = field(default_factory=dict)
+    start_window: int = 0
 
 
 def probe_models(
@@ -134,6 +138,9 @@ def probe_models(
     controls = random_features(named.values(), labels)
     controls |= control_features(labels.transcripts, options.kmers)
     predictors = control_predictors(controls, labels.transcripts, options.saluki)
+    if options.start_window:
+        read, boosted = start_rows(named, labels.transcripts, options.start_window)
+        controls, predictors = controls | read, predictors | boosted
     for name in features.keys() & (controls.keys() | predictors.keys()):
         raise InputError(f"model '{name}': got a control's name, wanted another")
     features |= controls

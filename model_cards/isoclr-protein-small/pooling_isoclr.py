@@ -3,14 +3,18 @@
 `last` and `stages` average whole transcripts, as the paper and over every stage. `regions` reads
 5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average of strided convolutions forgets:
 which codons there are, how long regions are, and how they are spliced. Of all that, linear
-discriminants take what homologs have in common.
+discriminants take what homologs have in common. With `start_window` it also reads the end of the
+5'UTR by distance from the start codon, so that a reading frame that opens upstream is seen.
 """
+
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from .configuration_isoclr import BASES, IsoCLRConfig
+from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
 from .segments_isoclr import PRIOR, REGIONS, SegmentRegions
 
@@ -109,6 +113,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.content = nn.Linear(REGIONS * sum(config.filters), config.content_size)
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
+        self.start_window = config.start_window
 
     def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False, layout=None):
         """Pool a batch.
@@ -119,12 +124,13 @@ class IsoCLRRegionPooling(nn.Module):
             stem: its output, (batch, channels, 1, length).
             stages: output and mask of each, as `IsoCLREncoder` gives them.
             segments: `Segments` of rows that hold several transcripts.
-            learned_only: leave layout, codon usage and discriminants out.
+            learned_only: leave layout, codon usage, discriminants and the start's window out.
             layout: `Layout` of such rows instead, for what is learned alone.
 
         Returns:
-            (batch, layout_size + 64 + discriminant_size + 3 · channels of the stem + content_size),
-            without discriminants less their features; with segments (batch, segments, the same).
+            (batch, layout_size + 64 + discriminant_size + start_size + 3 · channels of the stem +
+            content_size), without discriminants less their features; with segments (batch,
+            segments, the same).
         """
         if layout is not None:
             regions = layout
@@ -133,7 +139,8 @@ class IsoCLRRegionPooling(nn.Module):
         else:
             regions = SegmentRegions(tracks, segments)
         outputs = [stage for stage, _ in stages]
-        stem_features, stage_features = regions.means([self.relu(stem), *outputs])
+        stem_positive = self.relu(stem)
+        stem_features, stage_features = regions.means([stem_positive, *outputs])
         # In the precision of the activations: a quantized layer's weights are of another type.
         content = self.content_norm(self.content(stage_features.to(stem.dtype)))
         pooled = [stem_features, content]
@@ -141,6 +148,11 @@ class IsoCLRRegionPooling(nn.Module):
             fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
             if self.discriminants is not None:
                 fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
+            if self.start_window:
+                begin, start = regions.upstream()
+                place = Upstream(begin, start, self.start_window)
+                found = start_columns(tracks, stem_positive, mask, place)
+                fixed.append(found if segments is not None else found.squeeze(1))
             pooled = fixed + pooled
         return torch.cat([part.to(stem.dtype) for part in pooled], -1)
 
@@ -164,6 +176,13 @@ class _RowRegions:
             valid = self.mask[..., ::size]
             means.append(region_means(values, share, valid, PRIOR / size).flatten(1))
         return means[0], torch.cat(means[1:], 1)
+
+    def upstream(self):
+        """First nucleotide and start codon, as those of `SegmentRegions`: two of (batch, 1)."""
+        position = torch.arange(self.mask.shape[3], device=self.mask.device)
+        end = (self.mask * (position + 1)).amax((2, 3))
+        first = torch.where(self.starts, position, len(position)).amin((2, 3))
+        return torch.zeros_like(end), torch.minimum(first, end)
 
     def codon_usage(self):
         """(batch, 64)."""
@@ -228,6 +247,69 @@ def codon_usage(tracks, starts):
     pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
     counts = torch.bmm(pairs, third.transpose(1, 2)).flatten(1)
     return counts * CODONS / starts.sum(2).clamp(min=1)
+
+
+class Upstream(NamedTuple):
+    """Where the ends of 5'UTRs lie.
+
+    Attributes:
+        begin: first nucleotide of each transcript, integers (batch, segments).
+        start: first base of its start codon, the same; where it has no CDS, one beyond its end, as
+            all of it counts as 5'UTR.
+        window: how many nt before the start codon are read.
+    """
+
+    begin: torch.Tensor
+    start: torch.Tensor
+    window: int
+
+
+def start_columns(tracks, stem, mask, place):
+    """What lies before the start codon, by distance and reading frame.
+
+    A word of three bases is in the frame that its distance to the start codon leaves by three: in
+    frame 0 an ATG opens the frame of the CDS, in the others it opens one that overlaps it unless a
+    stop codon comes first. Nucleotides that a short 5'UTR does not have count as zeros.
+
+    Args:
+        tracks: (batch, n_tracks, 1, length).
+        stem: its output, not negative, (batch, channels, 1, length).
+        mask: (batch, 1, 1, length), True where valid.
+        place: of each transcript, an `Upstream` of a window that is a multiple of 24.
+
+    Returns:
+        (batch, segments, 384 + 7 · channels), float32 at least: for each frame how often each of
+        the 64 words comes, then whether it comes at all; means of the stem for each frame, then
+        for each band of distances, nearest first.
+    """
+    distances = torch.arange(1, place.window + 1, device=mask.device)
+    positions = place.start[..., None] - distances  # (batch, segments, window), the nearest first
+    there = positions >= place.begin[..., None]
+    positions = positions.clamp(min=0)
+    there = there & _at(mask, positions)[..., 0]
+    bases, seen = (
+        at_least_float32(_at(values, positions)) * there[..., None]
+        for values in (tracks[:, :BASES], stem)
+    )
+    # By their first base, which is the farthest of the three: at distances 3, 4, 5, ...
+    third, second, first = bases[..., :-2, :], bases[..., 1:-1, :], bases[..., 2:, :]
+    words = first[..., :, None, None] * second[..., None, :, None] * third[..., None, None, :]
+    words = words.flatten(-3)
+    of_frame = [words[..., frame::FRAMES, :] for frame in range(FRAMES)]
+    counts = [each.sum(-2) for each in of_frame]
+    presence = [each.amax(-2) for each in of_frame]
+    # At distances 1, 2, 3, ..., of which the third is the first of frame 0.
+    frames = [seen[..., (frame - 1) % FRAMES :: FRAMES, :].mean(-2) for frame in range(FRAMES)]
+    edges = [0, *(int(share * place.window) for share in START_BANDS)]
+    bands = [seen[..., low:high, :].mean(-2) for low, high in pairwise(edges)]
+    return torch.cat([*counts, *presence, *frames, *bands], -1)
+
+
+def _at(values, positions):
+    """Values at positions: (batch, channels, 1, length) to (batch, segments, window, channels)."""
+    index = positions.flatten(1)[:, None].expand(-1, values.shape[1], -1)
+    found = values.squeeze(2).gather(2, index).transpose(1, 2)
+    return found.unflatten(1, positions.shape[1:])
 
 
 def layout_numbers(tracks, mask, regions):

@@ -38,6 +38,11 @@ PRESETS = {
 }
 
 BASES = 4
+FRAMES = 3
+# Distances from the start codon are read in bands that end at these shares of the window. Each band
+# holds as many nucleotides of one reading frame as of another.
+START_BANDS = (1 / 8, 1 / 4, 1 / 2, 1)
+START_STEP = 8 * FRAMES
 VOCABULARY_SIZE = 32
 # token = base + 8·codon_start + 16·exon_end, see tokenization_isoclr.py
 N_BASE, MASK_BASE, PAD_BASE = 4, 5, 7
@@ -81,6 +86,9 @@ class IsoCLRConfig(PretrainedConfig):
         discriminants: linear discriminants of homologs that `regions` has, fitted after training
             (see pooling_isoclr.py); 0: none.
         discriminant_size: features of the discriminants.
+        start_window: nt upstream of the start codon that `regions` also reads by distance and
+            reading frame (see pooling_isoclr.py), a multiple of 24; 0: none. It has no weights, so
+            any model with `regions` can be loaded with it.
         unknown_value: what N has in the four base tracks and a masked position in all tracks: 0.25
             in IsoCLR, 0 in Orthrus; of proteins, what X and a masked position have. None: 0.25, of
             proteins 0.05.
@@ -127,6 +135,7 @@ class IsoCLRConfig(PretrainedConfig):
         content_size=256,
         discriminants=0,
         discriminant_size=1024,
+        start_window=0,
         unknown_value=None,
         projector_sizes=(2048, 2048, 512),
         loss_form="dcl",
@@ -159,6 +168,7 @@ class IsoCLRConfig(PretrainedConfig):
         self.content_size = content_size
         self.discriminants = discriminants
         self.discriminant_size = discriminant_size
+        self.start_window = start_window
         if unknown_value is None:
             unknown_value = 1 / (len(AMINO_ACIDS) if alphabet == "protein" else BASES)
         self.unknown_value = unknown_value
@@ -214,6 +224,7 @@ class IsoCLRConfig(PretrainedConfig):
             if any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted positive integers")
         as_integer("classifier_hidden_size", self.classifier_hidden_size, minimum=0)
+        as_integer("start_window", self.start_window, minimum=0)
         as_number("norm_eps", self.norm_eps, above=0)
         as_number("norm_momentum", self.norm_momentum, above=0)
         as_number("loss_temperature", self.loss_temperature, above=0)
@@ -239,6 +250,15 @@ class IsoCLRConfig(PretrainedConfig):
         if self.discriminants and self.pooling != "regions":
             raise ValueError(
                 f"discriminants: got {self.discriminants} with pooling={self.pooling!r}, wanted 0, "
+                "or pooling='regions'"
+            )
+        if self.start_window % START_STEP:
+            raise ValueError(
+                f"start_window: got {self.start_window}, wanted a multiple of {START_STEP} nt"
+            )
+        if self.start_window and self.pooling != "regions":
+            raise ValueError(
+                f"start_window: got {self.start_window} with pooling={self.pooling!r}, wanted 0, "
                 "or pooling='regions'"
             )
         choices = {
@@ -291,8 +311,16 @@ class IsoCLRConfig(PretrainedConfig):
         """Width of `pooler_output`."""
         if self.pooling == "regions":
             features = self.discriminant_size if self.discriminants else 0
-            return self.layout_size + BASES**3 + features + self.contrasted_size
+            fixed = self.layout_size + BASES**3 + features
+            return fixed + self.start_size + self.contrasted_size
         return self.contrasted_size
+
+    @property
+    def start_size(self) -> int:
+        """Width of what is read by distance from the start codon, right before what is learned."""
+        if not self.start_window:
+            return 0
+        return FRAMES * 2 * BASES**3 + (FRAMES + len(START_BANDS)) * self.stem_channels
 
     @property
     def contrasted_size(self) -> int:

@@ -149,6 +149,16 @@ class SegmentRegions:
         self.lengths = self.edges.diff(dim=2)  # nt of each region, (batch, segments, regions)
         self.codons = segments.counts(self.starts)
 
+    def upstream(self):
+        """First nucleotide of each transcript and first base of its start codon.
+
+        Returns:
+            Two of (batch, segments), integers; where there is no CDS the second is one beyond the
+            end, where there is no transcript both are 0.
+        """
+        begin, start = self.edges[..., :2].long().unbind(-1)
+        return begin, start
+
     def weights(self, sizes):
         """What each position counts for in the means of regions, block by block.
 
