@@ -202,6 +202,25 @@ def test_the_readme_is_a_screen_with_the_numbers_of_the_shipped_model():
     assert f"{words:.0%} by shared" in " ".join(text.replace(" %", "%").split())
 
 
+def test_the_tables_of_the_guides_have_the_numbers_of_the_results():
+    model = ROOT / "model_cards" / "isoclr-small"
+    text = (ROOT / "docs" / "EVALUATION.md").read_text()
+    for species, sizes in (("human", (None, 171, 85)), ("mouse", (None,)), ("yeast", (None,))):
+        probe = json.loads((model / f"results/half_life_{species}/probe.json").read_text())
+        found = {few["train_rows"]: few["summary"] for few in probe["few_labels"]}
+        for size in sizes:
+            summary = found[size] if size else probe["summary"]
+            names = ("isoclr-small", "random weights", "boosting", "codons + structure")
+            cells = [f"{summary[name]['pearson'][0]:.3f}" for name in names]
+            what = f"{species}, {size} labels" if size else species
+            assert f"| {' | '.join([what, *cells])} |" in text
+    text = (ROOT / "docs" / "PREDICT.md").read_text()
+    for path in (model / "heads").glob("*/head.json"):
+        mean, half = next(iter(json.loads(path.read_text())["held_out"].values()))
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{path.parent.name}`"))
+        assert f"{mean:.3f} ± {half:.3f}" in row
+
+
 def test_the_figure_of_the_readme_is_drawn_from_the_results(tmp_path):
     script = ROOT / "docs" / "make_figure.py"
     subprocess.run([sys.executable, script, tmp_path / "overview.png"], check=True)

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from data_builders.records import InputError
 from isoclr import __version__
-from isoclr.cli.command import command_group, command_of, file_error, usage_message
+from isoclr.cli.command import PlainFlags, command_group, command_of, file_error, usage_message
 from isoclr.progress import be_quiet, quiet_libraries
 from isoclr.threads import wait_without_spinning
 
@@ -96,8 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         problem, message = error, file_error(error)
     except (KeyboardInterrupt, typer.Abort):  # before the command ran, which else says so itself
-        print(f"{called}: interrupted", file=sys.stderr)
-        return 130
+        return _interrupted(called)
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _interrupted(called)  # while a class was made, which Python makes another error of
     if message:
         if verbose:
             traceback.print_exception(problem)
@@ -105,7 +108,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 2
 
 
-class _LazyCommands(TyperGroup):
+def _interrupted(called: str) -> int:
+    print(f"{called}: interrupted", file=sys.stderr)
+    return 130
+
+
+class _LazyCommands(PlainFlags, TyperGroup):
     """The group of all commands; finds a command by importing its module."""
 
     def list_commands(self, ctx) -> list[str]:
@@ -127,7 +135,8 @@ def _load(name: str, panel: str):
     module = import_module(f"isoclr.cli.{module_name}")
     kinds = getattr(module, "KINDS", None)
     if kinds is not None:
-        return command_group(name, module.__doc__ or "", kinds, panel)
+        text = (module.__doc__ or "").removeprefix(f"isoclr {name}: ")
+        return command_group(name, text[:1].upper() + text[1:], kinds, panel)
     return command_of(getattr(module, module_name), name, panel)
 
 
@@ -137,7 +146,7 @@ def application():
         cls=_LazyCommands,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
-        epilog="Exit status: 0 done, 2 wrong input, 130 interrupted. Guides: docs/.",
+        epilog="Exit status: 0 done, 2 wrong input, 130 interrupted. Guides: isoclr docs.",
     )
     app.callback()(_isoclr)
     return typer.main.get_command(app)

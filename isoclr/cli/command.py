@@ -24,7 +24,19 @@ AS_JSON = "as_json"
 """Parameter of `--json`, which every command has that returns `Printed`."""
 
 
-class Command(TyperCommand):
+class PlainFlags:
+    """A command whose help does not ask for a value where an option takes none."""
+
+    def get_params(self, ctx):
+        """As of a command; flags have nothing in the place of a value."""
+        params = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]  a mixin
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Command(PlainFlags, TyperCommand):
     """A command that knows the order of its options and prints examples below its help."""
 
     examples: tuple[str, ...] = ()
@@ -111,9 +123,13 @@ def command_of(function: Callable, name: str, panel: str | None = None) -> Comma
     return command
 
 
+class _Group(PlainFlags, TyperGroup):
+    """A command that has subcommands."""
+
+
 def command_group(name: str, text: str, kinds: dict[str, Callable], panel: str):
     """Return a command that has a subcommand of each function in `kinds`."""
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, cls=_Group)
     app.callback()(lambda: None)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)  # what a callback makes of an application

@@ -1,4 +1,4 @@
-"""isoclr expression: expression matrices to one format, and to embeddings."""
+"""isoclr expression: read, split, simulate and embed matrices of expression."""
 
 from dataclasses import dataclass
 from pathlib import Path

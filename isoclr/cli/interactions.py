@@ -1,4 +1,4 @@
-"""isoclr interactions: which RNA binds which protein, beside what memory alone explains."""
+"""isoclr interactions: evaluate models of RNA–protein pairs, and simulate pairs."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -210,11 +210,8 @@ class Labels:
         )
 
 
-MODEL_HELP = f"folder, Hub repository, or {' or '.join(SHIPPED_MODELS)}"
-Model = Annotated[
-    str,
-    Option(help=MODEL_HELP),
-]
+MODEL_HELP = f"a shipped one ({', '.join(SHIPPED_MODELS)}), a folder, or a repository of the Hub"
+Model = Annotated[str, Option(metavar="MODEL", help=MODEL_HELP)]
 Groups = Annotated[str, Option(help="folder of isoform groups", metavar="DIR")]
 TableFile = Annotated[
     str,

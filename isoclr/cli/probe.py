@@ -46,8 +46,9 @@ def probe(
     model: Annotated[
         list[str],
         Option(
+            metavar="MODEL",
             help=f"{MODEL_HELP}, or any encoder that AutoModel loads; repeat it to compare others "
-            "with the first"
+            "with the first",
         ),
     ] = [DEFAULT_MODEL],  # noqa: B006  nothing changes it
     embeddings: Annotated[

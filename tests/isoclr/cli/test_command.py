@@ -42,6 +42,7 @@ def test_every_command_has_help_and_an_example_that_it_takes(name, capsys):
     assert main([*name.split(), "--help"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert EVERY[name].help.split("\n")[0][:30] in printed
+    assert "<bool>" not in printed  # a flag takes no value
     lines = "\n".join(EVERY[name].examples).replace("\\\n", " ").splitlines()
     assert lines and "Examples: " in printed
     for line in lines:
@@ -248,6 +249,19 @@ def test_what_goes_wrong_in_a_command_is_one_line(error, status, message, monkey
     assert main(["simulate", "--output", "o"]) == status
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("isoclr simulate: ") and message in line
+
+
+def test_an_interrupt_while_a_class_is_made_is_one_too(monkeypatch, capsys):
+    class Interrupting:
+        def __set_name__(self, owner, name):
+            raise KeyboardInterrupt
+
+    def make_class(*_, **__):
+        type("Made", (), {"field": Interrupting()})
+
+    monkeypatch.setattr("data_builders.simulate.clade.simulate_clade", make_class)
+    assert main(["simulate", "--output", "o"]) == 130
+    assert capsys.readouterr().err == "isoclr simulate: interrupted\n"
 
 
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly():
