@@ -9,10 +9,8 @@ gffutils are not among our dependencies. They are skipped where they are absent;
 
 import argparse
 import gzip
-import json
 import os
 import random
-import resource
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
@@ -21,7 +19,14 @@ from tempfile import TemporaryDirectory
 from time import process_time
 
 import polars as pl
-from measure import Workload, machine, print_machine, race, serve
+from measure import (
+    Workload,
+    machine,
+    peak_memory,
+    print_machine,
+    race_sections,
+    read_arguments,
+)
 
 from data_builders.annotation.reader import read_annotation
 
@@ -37,31 +42,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--lines", type=int, default=LINES)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        section, name = arguments.serve
-        serve(SECTIONS[section][name]())
-        return
+    arguments = read_arguments(parser, lambda section, name: SECTIONS[section][name]())
     facts = machine()
     print_machine(facts)
     print(f"threads of polars (POLARS_MAX_THREADS): {pl.thread_pool_size()}; of the others: 1")
     absent = {name for name in ("gtfparse", "gffutils") if find_spec(name) is None}
     if absent:
         print(f"skipped, not installed: {', '.join(sorted(absent))}")
-    results = []
     with TemporaryDirectory() as folder:
         os.environ[INPUTS] = folder
         simulate(Path(folder), arguments.lines)
-        for section, configurations in SECTIONS.items():
-            raced = race(__file__, section, [n for n in configurations if n not in absent], TURNS)
-            print_section(section, raced)
-            results += raced
-    facts["load_at_end"] = machine()["load"]
-    print(f"\nload at the end, this script included: {facts['load_at_end']:.2f}")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    report = {"machine": facts, "results": results}
-    (arguments.output / "annotation.json").write_text(json.dumps(report, indent=2) + "\n")
+        report = arguments.output / "annotation.json"
+        race_sections(
+            __file__, SECTIONS, print_section, facts, report, turns=TURNS, absent=list(absent)
+        )
 
 
 def print_section(section: str, results: Sequence[dict]) -> None:
@@ -236,7 +230,7 @@ def _workload(name: str, read: Callable[[Path], object]) -> Workload:
         began = process_time()
         read(path)
         facts.setdefault("cpu_s", process_time() - began)
-        facts.setdefault("peak_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        facts.setdefault("peak_mb", peak_memory() / 2**20)
 
     return Workload(run, lines, facts)
 

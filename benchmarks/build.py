@@ -8,9 +8,7 @@ absent; to have them:
 """
 
 import argparse
-import json
 import os
-import resource
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,11 +20,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from measure import Workload, machine, print_machine, race, serve
+from measure import (
+    Workload,
+    machine,
+    peak_memory,
+    print_machine,
+    race_sections,
+    read_arguments,
+)
 
 from data_builders.codec import GROUP_SCHEMA
+from data_builders.figures import new_axes, write_figure
 from data_builders.groups.build import GenomeSource, build
 
 INPUTS = "ISOCLR_BENCHMARK_INPUTS"  # tells the processes of a race where the files are
@@ -40,34 +44,27 @@ def main() -> None:
     """Print a table; write build.json and build.png."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        section, name = arguments.serve
-        serve(SECTIONS[section][name]())
-        return
+    arguments = read_arguments(parser, lambda section, name: SECTIONS[section][name]())
     facts = machine()
     print_machine(facts)
     if missing := [name for name in ("pyfaidx", "gffutils") if find_spec(name) is None]:
         print(f"skipped: {PEERS}, for want of {' and '.join(missing)}")
-    results = []
     with TemporaryDirectory() as folder:
         os.environ[INPUTS] = folder
         for chromosomes in (1, 10, 100):
             simulate(Path(folder), chromosomes, annotated=chromosomes)
         simulate(Path(folder), 100, annotated=10)
-        for section, configurations in SECTIONS.items():
-            names = [name for name in configurations if not (missing and name == PEERS)]
-            raced = race(__file__, section, names, TURNS)
-            print_section(section, raced)
-            results += raced
+        results = race_sections(
+            __file__,
+            SECTIONS,
+            print_section,
+            facts,
+            arguments.output / "build.json",
+            turns=TURNS,
+            absent=[PEERS] if missing else [],
+        )
         if not missing:
             check_same_rows(Path(folder))
-    facts["load_at_end"] = machine()["load"]
-    print(f"\nload at the end, this script included: {facts['load_at_end']:.2f}")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    report = {"machine": facts, "results": results}
-    (arguments.output / "build.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(results, arguments.output / "build.png")
 
 
@@ -81,9 +78,7 @@ def print_section(section: str, results: Sequence[dict]) -> None:
 
 def draw(results: Sequence[dict], path: Path) -> None:
     """Time a transcript, and peak memory, a bar a configuration."""
-    figure = Figure(figsize=(10, 0.9 + 0.42 * len(results)), layout="constrained")
-    FigureCanvasAgg(figure)
-    time, memory = figure.subplots(1, 2, sharey=True)
+    figure, (time, memory) = new_axes(10, 0.9 + 0.42 * len(results), 1, 2, sharey=True)
     names = [f"{result['section']}: {result['name']}" for result in results][::-1]
     for axes, values, label in (
         (time, [_microseconds(result) for result in results], "µs a transcript, one thread"),
@@ -93,8 +88,7 @@ def draw(results: Sequence[dict], path: Path) -> None:
         axes.bar_label(bars, fmt="{:,.0f}", padding=3)
         axes.set_xlabel(label)
         axes.margins(x=0.2)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
 
 
 def _microseconds(result: dict) -> float:
@@ -236,21 +230,19 @@ def _paths(chromosomes: int, annotated: int, who: str) -> tuple[Path, Path, Path
 
 def _workload(run: Callable[[], object], output: Path) -> Workload:
     run()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of one build, as users do
+    peak = peak_memory() / 2**20  # of one build, as users do
     sequences = pc.list_flatten(pq.read_table(output / "data")["sequence"])
     facts = {"transcripts": len(sequences), "peak_mb": peak}
     return Workload(run, pc.sum(pc.binary_length(sequences)).as_py(), facts)
 
 
 SECTIONS = {
-    "1,000 transcripts, genome of 5 Mb": {
-        OURS: lambda: isoclr(1, 1),
-        PEERS: lambda: pyfaidx_gffutils(1, 1),
-    },
-    "10,000 transcripts, genome of 50 Mb": {
-        OURS: lambda: isoclr(10, 10),
-        PEERS: lambda: pyfaidx_gffutils(10, 10),
-    },
+    f"{n:,}000 transcripts, genome of {5 * n} Mb": {
+        OURS: lambda n=n: isoclr(n, n),
+        PEERS: lambda n=n: pyfaidx_gffutils(n, n),
+    }
+    for n in (1, 10)
+} | {
     "scale": {
         "1,000 transcripts, genome of 5 Mb": lambda: isoclr(1, 1),
         "10,000 transcripts, genome of 50 Mb": lambda: isoclr(10, 10),

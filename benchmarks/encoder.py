@@ -1,27 +1,26 @@
 """Speed of the encoder: forms of itself, batching of a length mix, and peers, on one CPU thread."""
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from measure import (
     MAX_LENGTH,
     Workload,
     length_mix,
     machine,
     print_machine,
-    race,
+    race_sections,
     random_transcripts,
-    serve,
+    read_arguments,
 )
 from torch import nn
 from transformers import EsmConfig, EsmModel, MambaConfig, MambaModel
 
+from data_builders.figures import new_axes, write_figure
 from data_builders.records import Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
@@ -38,27 +37,14 @@ def main() -> None:
     """Print a table; write encoder.json and encoder.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        section, name = arguments.serve
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            serve(SECTIONS[section][name]())
-        return
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        arguments = read_arguments(parser, lambda section, name: SECTIONS[section][name]())
     facts = {**machine(), "torch": torch.__version__, "lengths": length_mix(MIX_SIZE)[1]}
     print_machine(facts)
     print(f"torch {facts['torch']}; lengths of the mix: {facts['lengths']}")
-    results = []
-    for section, configurations in SECTIONS.items():
-        raced = race(__file__, section, list(configurations))
-        print_section(section, raced)
-        results += raced
-    facts["load_at_end"] = machine()["load"]
-    print(f"\nload at the end, this script included: {facts['load_at_end']:.2f}")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    report = {"machine": facts, "results": results}
-    (arguments.output / "encoder.json").write_text(json.dumps(report, indent=2) + "\n")
+    report = arguments.output / "encoder.json"
+    results = race_sections(__file__, SECTIONS, print_section, facts, report)
     draw(results, arguments.output / "encoder.png")
 
 
@@ -74,10 +60,9 @@ def print_section(section: str, results: Sequence[dict]) -> None:
 
 def draw(results: Sequence[dict], path: Path) -> None:
     """A panel a section, a bar a configuration."""
-    figure = Figure(figsize=(8, 0.9 + 0.42 * len(results)), layout="constrained")
-    FigureCanvasAgg(figure)
     sizes = [len(configurations) for configurations in SECTIONS.values()]
-    panels = figure.subplots(len(SECTIONS), height_ratios=sizes)
+    height = 0.9 + 0.42 * len(results)
+    figure, panels = new_axes(8, height, len(SECTIONS), height_ratios=sizes)
     for axes, section in zip(panels, SECTIONS, strict=True):
         rows = [result for result in results if result["section"] == section][::-1]
         rates = [row["nt_per_second"] for row in rows]
@@ -86,9 +71,8 @@ def draw(results: Sequence[dict], path: Path) -> None:
         axes.set_title(section, loc="left", fontsize=10)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.margins(x=0.12)
-        axes.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("useful nucleotides a second, one thread")
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
 
 
 # --- The forms of the encoder
@@ -194,44 +178,36 @@ def padded_batches(transcripts: Sequence[Transcript]) -> tuple[torch.Tensor, ...
     return torch.from_numpy(tokens).split(TOKENS_PER_BATCH // MAX_LENGTH)
 
 
+def on_mix(embed: Callable[[list[Transcript]], object]) -> Workload:
+    """Embed the transcripts of the length mix."""
+    lengths, _ = length_mix(MIX_SIZE)
+    transcripts = random_transcripts(lengths)
+    return Workload(lambda: embed(transcripts), sum(lengths))
+
+
 def padded_to_longest() -> Workload:
     """Every transcript padded to the longest allowed, in batches of as many tokens as ours."""
     model = encoder("small")
-    lengths, _ = length_mix(MIX_SIZE)
-    transcripts = random_transcripts(lengths)
 
-    def run():
+    def embed(transcripts):
         return torch.cat([model(batch).pooler_output for batch in padded_batches(transcripts)])
 
+    transcripts = random_transcripts(length_mix(MIX_SIZE)[0])
     ours = embed_transcripts(model, IsoCLRTokenizer(), transcripts, progress=False)
-    np.testing.assert_allclose(ours, run().numpy(), rtol=1e-5, atol=1e-5)
-    return Workload(run, sum(lengths))
+    np.testing.assert_allclose(ours, embed(transcripts).numpy(), rtol=1e-5, atol=1e-5)
+    return on_mix(embed)
 
 
 def sorted_by_length() -> Workload:
     """`embed_transcripts`."""
-    model, tokenizer = encoder("small"), IsoCLRTokenizer()
-    lengths, _ = length_mix(MIX_SIZE)
-    transcripts = random_transcripts(lengths)
-
-    def run():
-        return embed_transcripts(
-            model, tokenizer, transcripts, tokens_per_batch=TOKENS_PER_BATCH, progress=False
-        )
-
-    return Workload(run, sum(lengths))
+    options = {"tokens_per_batch": TOKENS_PER_BATCH, "progress": False}
+    return on_mix(partial(embed_transcripts, encoder("small"), IsoCLRTokenizer(), **options))
 
 
 def saluki_like_padded() -> Workload:
     """A supervised half-life model's encoder as its authors run it: on inputs of one length."""
     model = SalukiLike().eval()
-    lengths, _ = length_mix(MIX_SIZE)
-    transcripts = random_transcripts(lengths)
-
-    def run():
-        return torch.cat([model(batch) for batch in padded_batches(transcripts)])
-
-    return Workload(run, sum(lengths))
+    return on_mix(lambda ts: torch.cat([model(batch) for batch in padded_batches(ts)]))
 
 
 # --- Peers, with random weights

@@ -8,7 +8,6 @@ scipy.sparse: a row a sample made dense, collated, put into z-scores and corrupt
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from measure import machine, print_machine
+from measure import machine, peak_memory, print_machine
 from scipy import sparse
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,7 +39,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.part:
         name, folder = arguments.part
-        print(json.dumps(PARTS[name](Path(folder), arguments) | {"megabytes": _peak()}))
+        found = PARTS[name](Path(folder), arguments)
+        print(json.dumps(found | {"megabytes": peak_memory() / 2**20}))
         return
     print_machine(machine())
     print(
@@ -204,10 +204,6 @@ def plain_loader(folder: Path, arguments: argparse.Namespace) -> dict:
         mask = torch.rand_like(clean) < 0.3
         torch.where(mask, low + torch.rand_like(clean) * (high - low), clean)
     return {"samples": BATCH * BATCHES, "seconds": perf_counter() - began}
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 PARTS = {

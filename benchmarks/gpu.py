@@ -370,33 +370,6 @@ def train_one(scale, report, name: str, precision: str, mode: str, *options: str
     return show(" ".join(["train", name, precision, mode, *options]), found)
 
 
-def train(scale: Scale, report: dict) -> dict:
-    """Isoclr-small in both precisions, eager and compiled."""
-    wanted = [
-        ("isoclr-small", "bf16", "compiled"),
-        ("isoclr-small", "bf16", "eager"),
-        ("isoclr-small", "fp32", "eager"),
-    ]
-    return each(wanted, lambda *one: train_one(scale, report, *one))
-
-
-def medium(scale: Scale, report: dict) -> dict:
-    """The paper's medium encoder, with its batch norm."""
-    wanted = [("medium", "bf16", "eager"), ("medium", "bf16", "compiled")]
-    return each(wanted, lambda *one: train_one(scale, report, *one))
-
-
-def train_more(scale: Scale, report: dict) -> dict:
-    """What else may pay, or cost: fp32 compiled, CUDA graphs, the gradient cache."""
-    wanted = [
-        ("isoclr-small", "fp32", "compiled"),
-        ("isoclr-small", "bf16", "compiled", "gradient_cache"),
-        *([("isoclr-small", "bf16", "graphs")] if CUDA else []),
-        ("medium", "fp32", "eager"),
-    ]
-    return each(wanted, lambda *one: train_one(scale, report, *one))
-
-
 def waiting(scale: Scale, report: dict) -> dict:
     """The loader alone, and the share of time that training waits for it."""
     config = scale.config("isoclr-small")
@@ -477,33 +450,12 @@ def embed_one(scale, report, name: str, precision: str, mode: str) -> dict:
     return show(f"embed {name} {precision} {mode}", found)
 
 
-def embed(scale: Scale, report: dict) -> dict:
-    """Isoclr-small in both precisions, eager and compiled."""
-    wanted = [
-        ("isoclr-small", "bf16", "compiled"),
-        ("isoclr-small", "bf16", "eager"),
-        ("isoclr-small", "fp32", "eager"),
-        *([("isoclr-small", "bf16", "graphs")] if CUDA else []),
-    ]
-    return each(wanted, lambda *one: embed_one(scale, report, *one))
-
-
 # --- Where the time goes
 
 
-def profiled(scale: Scale, report: dict) -> dict:
-    """Kernels of a micro-batch forward and backward, by number and by time, eager and compiled."""
-    wanted = [
-        ("isoclr-small", "bf16", "eager"),
-        ("isoclr-small", "fp32", "eager"),
-        ("isoclr-small", "bf16", "compiled"),
-    ]
-    return each(wanted, lambda _, precision, mode: profile_one(scale, precision, mode))
-
-
-def profile_one(scale: Scale, precision: str, mode: str) -> dict:
-    """Kernels (on a CPU: operators) of one warm micro-batch."""
-    config = scale.config("isoclr-small")
+def profile_one(scale: Scale, report: dict, name: str, precision: str, mode: str) -> dict:
+    """Kernels (on a CPU: operators) of one warm micro-batch, forward and backward."""
+    config = scale.config(name)
     batch = pair_batches(config, scale.pairs[0], scale.tokens[0])[0]
     first = slice(0, 1)
     in_first = batch.slots < batch.tokens.shape[1] * batch.n_segments
@@ -621,6 +573,18 @@ def forms(scale: Scale, report: dict) -> dict:
     return found
 
 
+def encoder_step(model: nn.Module, precision: str, pooled: Callable[[], torch.Tensor]) -> Callable:
+    """Forward and backward of an encoder alone, towards embeddings of zero."""
+
+    def step():
+        with precision_context(precision):
+            embeddings = pooled()
+        embeddings.float().square().mean().backward()
+        model.zero_grad()
+
+    return step
+
+
 def buckets(scale: Scale, report: dict) -> dict:
     """The alternative to packing: rows of one transcript, in a few fixed (rows, length)."""
     found = {}
@@ -643,13 +607,10 @@ def buckets(scale: Scale, report: dict) -> dict:
         torch.manual_seed(0)
         model = IsoCLRModel(config).to(DEVICE).train()
 
-        def step(model=model, precision=precision):
-            with precision_context(precision):
-                pooled = torch.cat([model(b, learned_only=True).pooler_output for b in batches])
-            pooled.float().square().mean().backward()
-            model.zero_grad()
+        def pooled(model=model):
+            return torch.cat([model(b, learned_only=True).pooler_output for b in batches])
 
-        result = timed(step, scale.seconds)
+        result = timed(encoder_step(model, precision, pooled), scale.seconds)
         result["Mnt_per_s"] = useful / result["step_s"] / 1e6
         result["padding"] = 1 - useful / sum(batch.numel() for batch in batches)
         found[f"eager {precision}"] = show(f"buckets, encoder alone, eager {precision}", result)
@@ -673,13 +634,7 @@ def plain(scale: Scale, report: dict) -> dict:
     for precision in ("bf16", "fp32"):
         torch.manual_seed(0)
         model = IsoCLRModel(config).to(DEVICE).train()
-
-        def step(model=model, precision=precision):
-            with precision_context(precision):
-                pooled = model(tokens).pooler_output
-            pooled.float().square().mean().backward()
-            model.zero_grad()
-
+        step = encoder_step(model, precision, lambda model=model: model(tokens).pooler_output)
         with another_convolution(conv1d):
             result = timed(step, scale.seconds)
         result["Mnt_per_s"] = sum(lengths) / result["step_s"] / 1e6
@@ -696,12 +651,7 @@ def mamba(scale: Scale, report: dict) -> dict:
     tokens = torch.randint(0, 4, (rows, length), device=DEVICE)
     torch.manual_seed(0)
     model = MambaModel(MambaConfig(**ORTHRUS)).to(DEVICE).train()
-
-    def step():
-        with precision_context("bf16"):
-            pooled = model(tokens).last_hidden_state.mean(1)
-        pooled.float().square().mean().backward()
-        model.zero_grad()
+    step = encoder_step(model, "bf16", lambda: model(tokens).last_hidden_state.mean(1))
 
     @torch.inference_mode()
     def forward():
@@ -716,18 +666,32 @@ def mamba(scale: Scale, report: dict) -> dict:
     return found
 
 
+def section(run: Callable, *wanted: tuple) -> Callable[[Scale, dict], dict]:
+    """A section that runs the same with several arguments."""
+    return lambda scale, report: each(wanted, lambda *one: run(scale, report, *one))
+
+
+EAGER, FLOAT = ("isoclr-small", "bf16", "eager"), ("isoclr-small", "fp32", "eager")
+COMPILED = ("isoclr-small", "bf16", "compiled")
+GRAPHS = [("isoclr-small", "bf16", "graphs")] if CUDA else []
 SECTIONS = {
     "ceilings": ceilings,
-    "train": train,
-    "profile": profiled,
-    "embed": embed,
+    "train": section(train_one, COMPILED, EAGER, FLOAT),
+    "profile": section(profile_one, EAGER, FLOAT, COMPILED),
+    "embed": section(embed_one, COMPILED, EAGER, FLOAT, *GRAPHS),
     "plain": plain,
     "mamba": mamba,
     "waiting": waiting,
-    "medium": medium,
+    "medium": section(train_one, ("medium", "bf16", "eager"), ("medium", "bf16", "compiled")),
     "buckets": buckets,
     "forms": forms,
-    "train_more": train_more,
+    "train_more": section(
+        train_one,
+        ("isoclr-small", "fp32", "compiled"),
+        (*COMPILED, "gradient_cache"),
+        *GRAPHS,
+        ("medium", "fp32", "eager"),
+    ),
 }
 
 if __name__ == "__main__":

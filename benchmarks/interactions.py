@@ -7,13 +7,12 @@ those of RPI2241 in `$ISOCLR_DATA`, else drawn from its deciles.
 
 import argparse
 import os
-import resource
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 import torch
-from measure import machine, print_machine
+from measure import machine, peak_memory, print_machine
 
 from isoclr.objectives.interactions.batches import PairBatches, Pairs
 from isoclr.objectives.interactions.objective import InteractionLoss
@@ -37,7 +36,7 @@ def main() -> None:
     valid = (rna.sum() + protein.sum()) / (2 * POSITIONS * len(rna))
     print(f"{len(rna)} pairs; lengths: {source}; of {POSITIONS} positions a molecule, ", end="")
     print(f"{valid:.2f} are valid")
-    runs = [Run(name, rna, protein, **keys) for name, keys in CONFIGURATIONS.items()]
+    runs = [Run(name, rna, protein, *how) for name, how in CONFIGURATIONS.items()]
     for _ in range(arguments.turns):
         for step in range(arguments.steps):
             for run in runs:
@@ -48,8 +47,7 @@ def main() -> None:
     print(f"{'':52}{'pairs/s':>9}{'ratio':>8}")
     for run in runs:
         print(f"{run.name:52}{len(rna) / min(run.seconds):9.2f}{plain / min(run.seconds):8.2f}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"peak memory: {peak:.1f} GB")
+    print(f"peak memory: {peak_memory() / 1e9:.1f} GB")
 
 
 def lengths_of_pairs(count: int) -> tuple[np.ndarray, np.ndarray, str]:
@@ -111,7 +109,6 @@ class Run:
         name: str,
         rna: np.ndarray,
         protein: np.ndarray,
-        *,
         sort: bool,
         pad_to: int | None,
         masked: bool,
@@ -156,24 +153,13 @@ class Run:
 
 
 CONFIGURATIONS = {
-    f"random batches, padded to {POSITIONS:,}, masked": {
-        "sort": False,
-        "pad_to": POSITIONS,
-        "masked": True,
-    },
-    "random batches, padded to the longest, masked": {
-        "sort": False,
-        "pad_to": None,
-        "masked": True,
-    },
-    "batches of like length, masked": {"sort": True, "pad_to": None, "masked": True},
-    "random batches, padding left out": {"sort": False, "pad_to": None, "masked": False},
-    "batches of like length, padding left out: train.py": {
-        "sort": True,
-        "pad_to": None,
-        "masked": False,
-    },
+    f"random batches, padded to {POSITIONS:,}, masked": (False, POSITIONS, True),
+    "random batches, padded to the longest, masked": (False, None, True),
+    "batches of like length, masked": (True, None, True),
+    "random batches, padding left out": (False, None, False),
+    "batches of like length, padding left out: train.py": (True, None, False),
 }
+"""Whether to sort, what molecules are padded to, and whether padding is masked, see `Run`."""
 
 if __name__ == "__main__":
     main()

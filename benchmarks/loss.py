@@ -14,10 +14,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 import torch
-from measure import Workload, machine, print_machine, race, serve
+from measure import Workload, machine, peak_memory, print_machine, race, read_arguments
 from torch import nn
 
 from modeling_isoclr import contrastive_loss
@@ -34,13 +33,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--turns", type=int, default=5, help="of each loss; the fastest counts")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        section, name = arguments.serve
-        torch.set_num_threads(1)
-        serve(SECTIONS[section][name]())
-        return
+    torch.set_num_threads(1)
+    arguments = read_arguments(parser, lambda section, name: SECTIONS[section][name]())
     print_machine(machine())
     for section, configurations in list(SECTIONS.items())[:-1]:
         print()
@@ -105,11 +99,6 @@ def workload(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], pairs: 
         )
 
     return Workload(run, pairs, facts)
-
-
-def peak_memory() -> int:
-    """The largest resident set that this process had, in bytes (on Linux)."""
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
 
 def ours(form: str, pairs: int = PAIRS) -> Workload:

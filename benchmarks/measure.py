@@ -4,12 +4,14 @@ All processes of a race are started before the first turn and wait in between, s
 else the machine does meets every configuration alike.
 """
 
+import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +46,66 @@ class Workload:
     run: Callable[[], object]
     nucleotides: int
     facts: dict[str, float] = field(default_factory=dict)
+
+
+def read_arguments(
+    parser: argparse.ArgumentParser, make: Callable[[str, str], Workload]
+) -> argparse.Namespace:
+    """Return the arguments of a script; in a process of `race`, serve instead, and end.
+
+    Args:
+        parser: of the script's own arguments.
+        make: the workload of a section and a name.
+    """
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(make(*arguments.serve))
+        raise SystemExit
+    return arguments
+
+
+def race_sections(
+    script: str,
+    sections: Mapping[str, Mapping[str, Callable]],
+    show: Callable[[str, list[dict]], None],
+    facts: dict,
+    report: Path,
+    *,
+    turns: int = 5,
+    absent: Sequence[str] = (),
+) -> list[dict]:
+    """Race the configurations of every section, and write what was found as JSON.
+
+    Args:
+        script: the file.
+        sections: the configurations by section and name.
+        show: prints the results of a section.
+        facts: of the machine.
+        report: the file to write.
+        turns: of each configuration.
+        absent: names that are left out.
+
+    Returns:
+        The results of all sections, as `race` returns them.
+    """
+    results = []
+    for section, configurations in sections.items():
+        names = [name for name in configurations if name not in absent]
+        raced = race(script, section, names, turns)
+        show(section, raced)
+        results += raced
+    load = machine()["load"]
+    print(f"\nload at the end, this script included: {load:.2f}")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    written = {"machine": {**facts, "load_at_end": load}, "results": results}
+    report.write_text(json.dumps(written, indent=2) + "\n")
+    return results
+
+
+def peak_memory() -> int:
+    """Return the largest resident set that this process had, in bytes (on Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def race(script: str, section: str, names: Sequence[str], turns: int = 5) -> list[dict]:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import numpy as np
 from datasets import load_dataset
-from measure import Workload, length_mix, machine, print_machine, race, random_transcripts, serve
+from measure import (
+    Workload,
+    length_mix,
+    machine,
+    print_machine,
+    race,
+    random_transcripts,
+    read_arguments,
+)
 
 from data_builders.groups.parquet import write_groups
 from data_builders.records import IsoformGroup, Transcript
@@ -35,12 +43,8 @@ _ONE_TRANSCRIPT = 0.64  # of groups; with a geometric tail, 1.57 a group as in n
 def main() -> None:
     """Print a table of groups, transcripts and megabytes (of nucleotides) a second."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        with tempfile.TemporaryDirectory() as folder:
-            serve(workload(arguments.serve[1], Path(folder)))
-        return
+    with tempfile.TemporaryDirectory() as folder:
+        read_arguments(parser, lambda _, name: workload(name, Path(folder)))
     print_machine(machine())
     lengths, source = length_mix(TRANSCRIPTS)
     print(f"{TRANSCRIPTS} transcripts, {sum(lengths):,} nt; lengths: {source}")

@@ -3,7 +3,15 @@
 import argparse
 from collections.abc import Callable
 
-from measure import Workload, length_mix, machine, print_machine, race, random_transcripts, serve
+from measure import (
+    Workload,
+    length_mix,
+    machine,
+    print_machine,
+    race,
+    random_transcripts,
+    read_arguments,
+)
 from transformers import ByT5Tokenizer, CanineTokenizer
 
 from data_builders.records import Transcript
@@ -16,11 +24,7 @@ SECTION = "tokenizer"
 def main() -> None:
     """Print a table of MB/s, a megabyte being a million nucleotides."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        serve(workload(CONFIGURATIONS[arguments.serve[1]]))
-        return
+    read_arguments(parser, lambda _, name: workload(CONFIGURATIONS[name]))
     print_machine(machine())
     lengths, source = length_mix(TRANSCRIPTS)
     print(f"{TRANSCRIPTS} transcripts, {sum(lengths):,} nt; lengths: {source}")

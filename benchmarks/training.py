@@ -14,25 +14,24 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import polars as pl
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from measure import (
     MAX_LENGTH,
     Workload,
     length_mix,
     machine,
+    peak_memory,
     print_machine,
     race,
     random_transcripts,
-    serve,
+    read_arguments,
 )
 
 from data_builders.codec import table_of_groups
+from data_builders.figures import new_axes, write_figure
 from data_builders.groups.parquet import write_groups
 from data_builders.records import IsoformGroup
 from isoclr.objectives import read_recipe
@@ -73,13 +72,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of each way; the fastest counts")
     parser.add_argument("--loaded", action="store_true", help="time on a busy machine, too")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve:
-        lengths, name = arguments.serve
-        torch.set_num_threads(1)
-        serve(workload(np.load(lengths), name))
-        return
+    torch.set_num_threads(1)
+    arguments = read_arguments(parser, lambda lengths, name: workload(np.load(lengths), name))
     lengths, source = length_population(arguments.data)
     report = {"machine": {**machine(), "torch": torch.__version__, "lengths": source}}
     print_machine(report["machine"])
@@ -329,7 +323,7 @@ def step_in_memory(lengths: np.ndarray, pairs: int) -> Workload:
     batches = pair_batches(short, MEMORY_BUDGET)
     step, _ = training_step(config, gradient_cache=True)
     ctypes.CDLL(None).malloc_trim(0)  # else the step could use what making the data left over
-    before, peak_before = resident(), peak()
+    before, peak_before = resident(), peak_memory()
     facts = {}
 
     def run():
@@ -337,7 +331,7 @@ def step_in_memory(lengths: np.ndarray, pairs: int) -> Workload:
         step(batch)
         size = config.pooled_size + config.projector_sizes[-1]
         facts.update(
-            peak=peak() - before,
+            peak=peak_memory() - before,
             peak_before=peak_before - before,
             shapes=len({part.shape for part in batch.tokens}),
             tokens=batch.encoded,
@@ -352,25 +346,17 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-def peak() -> int:
-    """The largest resident set that this process had, in bytes (on Linux)."""
-    return getrusage(RUSAGE_SELF).ru_maxrss * 1024
-
-
 def draw(results: Sequence[dict], path: Path) -> None:
     """Memory over batch size."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = new_axes(6, 4)
     pairs = [result["pairs"] for result in results]
     for name, label in (("peak", "peak of a step"), ("tokens", "tokens"), ("embeddings",) * 2):
         axes.plot(pairs, [result[name] / MB for result in results], marker="o", label=label)
     axes.set(xlabel="pairs a step", ylabel="MB above the model's own", ylim=(0, None))
     axes.set_xscale("log", base=2)
     axes.set_xticks(pairs, [f"{n:,}" for n in pairs])
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
 
 
 # --- Processes of their own

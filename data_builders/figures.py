@@ -6,6 +6,7 @@ Text in them is text: names come from files, and mean nothing to matplotlib.
 import os
 import re
 import warnings
+from typing import Any
 
 from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,21 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_axes(
+    width: float, height: float, rows: int = 1, columns: int | None = None, **options
+) -> tuple[Figure, Any]:
+    """Return a figure, in inches, and its panels, without frames at the top and at the right.
+
+    Returns:
+        The figure, and its panel, or where rows or columns are given an array of all, row by row.
+    """
+    figure = new_figure(width, height)
+    panels = figure.subplots(rows, columns or 1, squeeze=False, **options).ravel()
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels[0] if rows == 1 and columns is None else panels
 
 
 def save_figure(figure: Figure, title: str, path: str | os.PathLike) -> None:
