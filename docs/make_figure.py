@@ -12,7 +12,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from data_builders.figures import new_figure, write_figure  # noqa: E402
+from data_builders.figures import new_axes, write_figure  # noqa: E402
 
 RESULTS = ROOT / "model_cards" / "isoclr-small" / "results"
 TASKS = {
@@ -45,8 +45,7 @@ def scores(task: str) -> dict[str, tuple[float, float]]:
 
 def main(output: Path = ROOT / "docs" / "overview.png") -> None:
     """Write the figure."""
-    figure = new_figure(11, 3.1)
-    axes = figure.subplots()
+    figure, axes = new_axes(11, 3.1)
     width = 0.8 / len(ROWS)
     for place, task in enumerate(TASKS):
         for i, (name, (mean, half)) in enumerate(scores(task).items()):
@@ -57,7 +56,6 @@ def main(output: Path = ROOT / "docs" / "overview.png") -> None:
     axes.set_xticks(np.arange(len(TASKS)), list(TASKS.values()), fontsize=8)
     axes.set_ylim(0, 1)
     axes.tick_params(axis="y", labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     write_figure(figure, output, dpi=110)
 

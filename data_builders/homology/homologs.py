@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from data_builders.figures import write_figure
+from data_builders.figures import new_axes, write_figure
 from data_builders.homology.alphabets import (
     ALPHABETS,
     GAPS,
@@ -128,9 +126,7 @@ class HomologReport:
     def save(self, path: Path) -> None:
         """Write `path`.json and its figure, `path`.png."""
         path.with_suffix(".json").write_text(json.dumps(self.as_dict(), indent=2) + "\n")
-        figure = Figure(figsize=(12, 3.6), layout="constrained")
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(1, 3)
+        figure, panels = new_axes(12, 3.6, 1, 3)
         known = np.concatenate([np.zeros(0), *self.distances])
         shown = (
             (self.members, "members of a family", "families"),
@@ -140,7 +136,6 @@ class HomologReport:
         for panel, (counts, name, of) in zip(panels, shown, strict=True):
             panel.hist(list(counts), bins=40, weights=list(counts.values()))
             panel.set(xlabel=name, ylabel=of)
-            panel.spines[["top", "right"]].set_visible(False)
         figure.suptitle(
             f"{self.members.total():,} families of {self.lengths.total():,} {self.alphabet} "
             f"sequences, {len(self.kept)} species"

@@ -4,10 +4,8 @@ import os
 from collections import Counter
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from data_builders.figures import plain, write_figure
+from data_builders.figures import new_axes, plain, write_figure
 from data_builders.homology.homologous_genes import Homology
 
 KINDS = ("one_to_one", "one_to_many", "many_to_one", "many_to_many")
@@ -71,9 +69,7 @@ def draw_homology(report: dict, path: str | os.PathLike) -> None:
     pairs = found[:_PAIRS_SHOWN][::-1]
     tables = {match["table"] for match in matches}
     shown = sorted(matches, key=lambda match: -match["genes"])[:_PAIRS_SHOWN][::-1]
-    figure = Figure(figsize=(11, 2.5 + 0.24 * max(len(pairs), len(shown))), layout="constrained")
-    FigureCanvasAgg(figure)
-    genes, kinds = figure.subplots(1, 2)
+    figure, (genes, kinds) = new_axes(11, 2.5 + 0.24 * max(len(pairs), len(shown)), 1, 2)
     rows = np.arange(len(shown))
     genes.barh(rows, [match["genes"] for match in shown], color=_UNMATCHED)
     genes.barh(rows, [match["matched"] for match in shown], color=_COLOURS[0])
@@ -88,8 +84,6 @@ def draw_homology(report: dict, path: str | os.PathLike) -> None:
     kinds.set_yticks(range(len(pairs)), [plain(name) for name, _ in pairs])
     kinds.set(xlabel="groups of the tables with both species")
     figure.legend(loc="outside lower right", ncols=len(KINDS), frameon=False, fontsize=8)
-    for axes in (genes, kinds):
-        axes.spines[["top", "right"]].set_visible(False)
     left_out = max(0, len(found) - len(pairs))
     figure.suptitle(
         f"{sum(match['matched'] for match in matches):,} genes matched; the tables have "

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data_builders.figures import new_figure, plain, save_figure
+from data_builders.figures import new_axes, plain, save_figure
 from data_builders.interactions.dataset import InteractionSet
 
 _KEPT, _GONE = "#1f4e79", "#d9a441"
@@ -27,8 +27,8 @@ def draw_report(
             the pairs of a molecule are drawn instead.
         path: the image to write.
     """
-    figure = new_figure(13, 1.6 + 0.32 * max(len(steps), 8))
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
+    height, widths = 1.6 + 0.32 * max(len(steps), 8), (1.3, 1, 1)
+    figure, (left, middle, right) = new_axes(13, height, 1, 3, width_ratios=widths)
     places = np.arange(len(steps))[::-1]
     pairs = np.array([step["pairs"] for step in steps])
     gone = np.array([step["left_out"] for step in steps])
@@ -60,8 +60,6 @@ def draw_report(
         _draw_categories(figure, right, categories)
     else:
         _draw_degrees(right, interactions)
-    for axes in (left, middle):
-        axes.spines[["top", "right"]].set_visible(False)
     positives = len(interactions.positives)
     save_figure(
         figure,
@@ -91,6 +89,7 @@ def _draw_categories(figure, axes, categories: Mapping[tuple[str, str], int]) ->
             fontsize=7,
             color="white" if dark else "black",
         )
+    axes.spines[["top", "right"]].set_visible(True)
     image.set_clim(-0.3, max(np.log10(table.max()), 0.1))
     axes.set_xticks(range(len(names[1])), [plain(name or "unknown") for name in names[1]])
     axes.set_yticks(range(len(names[0])), [plain(name or "unknown") for name in names[0]])
@@ -107,4 +106,3 @@ def _draw_degrees(axes, interactions: InteractionSet) -> None:
         axes.plot(np.arange(1, len(degrees) + 1), degrees, color=colour, label=name)
     axes.set(xscale="log", yscale="log", xlabel="molecule, by number of pairs", ylabel="its pairs")
     axes.legend(fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)

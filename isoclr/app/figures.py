@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 
-from data_builders.figures import new_figure, write_figure
+from data_builders.figures import new_axes, write_figure
 from data_builders.records import Transcript
 from isoclr.evaluation.explain import Explanation
 from isoclr.evaluation.figures_explain import plot_explanation
@@ -43,8 +43,7 @@ class Tracks:
 def draw_tracks(transcript: Transcript) -> Tracks:
     """Draw exons, CDS, junctions and the share of G and C."""
     length, start, end = len(transcript.sequence), transcript.cds_start, transcript.cds_end
-    figure = new_figure(9, 2.6)
-    body, content = figure.subplots(2, 1, height_ratios=[1, 1.2], sharex=True)
+    figure, (body, content) = new_axes(9, 2.6, 2, 1, height_ratios=[1, 1.2], sharex=True)
     body.fill_between([0, length], -0.15, 0.15, color=_OTHER, lw=0)
     parts = [(0, length, "no CDS")]
     if start >= 0:
@@ -73,7 +72,7 @@ def draw_tracks(transcript: Transcript) -> Tracks:
     content.set_xlabel(f"position, nt, 0-based (G and C: windows of {_COMPOSITION} nt)", fontsize=8)
     content.tick_params(labelsize=8)
     for axes in (body, content):
-        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.spines["left"].set_visible(False)
     pixels = pixels_of(lambda path: write_figure(figure, path, _DPI))
     bounds = content.get_position()
     width = pixels.shape[1]

@@ -12,7 +12,7 @@ import torch
 from scipy.linalg import eigh
 
 from data_builders.counts import counted
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_axes, save_figure
 from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
@@ -255,16 +255,13 @@ def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
         about: of `fit_discriminants`.
         path: the image to write; its suffix names the format.
     """
-    figure = new_figure(6, 3.6)
-    axes = figure.subplots()
+    figure, axes = new_axes(6, 3.6)
     x = np.arange(1, len(about.ratios) + 1)
     axes.plot(x, about.ratios, "o-", ms=4, c="#1f4e79", label="fitted to all groups")
     axes.plot(x, about.held_out, "o--", ms=4, c="#c0562b", label="a tenth that was left out")
-    axes.set_xlabel("discriminant")
-    axes.set_ylabel("variance between groups / within")
+    axes.set(xlabel="discriminant", ylabel="variance between groups / within")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     save_figure(figure, about.title(), path)
 

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoProcessor
 
 from data_builders.counts import counted
 from data_builders.expression.matrix import ExpressionMatrix
-from data_builders.figures import new_figure, plain, save_figure
+from data_builders.figures import new_axes, plain, save_figure
 from data_builders.records import InputError
 from isoclr.evaluation.planes import map_of
 from isoclr.pretrained import on_device
@@ -141,8 +141,7 @@ def plot_embeddings(
         )
     shown = np.full(len(embeddings), "") if labels is None else labels
     names, which, counts = np.unique(shown.astype(str), return_inverse=True, return_counts=True)
-    figure = new_figure(7.5, 5)
-    axes = figure.subplots()
+    figure, axes = new_axes(7.5, 5)
     coloured = np.argsort(-counts, kind="stable")[:_CLASSES]
     rest = ~np.isin(which, coloured)
     if rest.any():
@@ -152,9 +151,7 @@ def plot_embeddings(
         name = plain(str(names[number]), 30)
         points = found.points[which == number].T
         axes.scatter(*points, s=14, c=colour, linewidths=0, label=name)
-    axes.set_xlabel(found.axes[0])
-    axes.set_ylabel(found.axes[1])
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set(xlabel=found.axes[0], ylabel=found.axes[1])
     title = f"Embeddings of {len(embeddings):,} samples"
     if labels is not None:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)

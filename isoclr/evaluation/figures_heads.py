@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_axes, save_figure
 from data_builders.labels.base import REGRESSION
 from isoclr.evaluation.results import Results
 from isoclr.evaluation.scores import METRIC_NAMES
@@ -28,8 +28,7 @@ def plot_held_out(results: Results, head, path: str | os.PathLike) -> None:
         return
     run = next(iter(results.of(head.name).values()))
     of_run = results.predictions[run.key]
-    figure = new_figure(8.5, 4)
-    scatter, coverage = figure.subplots(1, 2)
+    figure, (scatter, coverage) = new_axes(8.5, 4, 1, 2)
     ends = np.array([of_run.predicted.min(), of_run.predicted.max()])
     half_width = run.choices["0.9"]
     scatter.fill_between(
@@ -37,20 +36,17 @@ def plot_held_out(results: Results, head, path: str | os.PathLike) -> None:
     )
     scatter.plot(ends, ends, c=_DARK, lw=1)
     scatter.scatter(of_run.predicted, of_run.observed, s=6, c=_DARK, alpha=0.5, linewidths=0)
-    scatter.set_xlabel(f"predicted {head.label}")
-    scatter.set_ylabel(f"measured {head.label}")
+    scatter.set(xlabel=f"predicted {head.label}", ylabel=f"measured {head.label}")
     scatter.legend(frameon=False, loc="upper left")
     levels = np.array(list(map(float, head.half_widths)))
     found = [head.held_out[f"coverage {level}"] for level in head.half_widths]
     coverage.plot([0.4, 1], [0.4, 1], c=_LIGHT, lw=1, label="as wanted")
     means, half_widths = zip(*found, strict=True)
     coverage.errorbar(levels, means, yerr=half_widths, fmt="o", ms=5, capsize=3, c=_DARK)
-    coverage.set_xlabel("share that an interval is to cover")
-    coverage.set_ylabel("share covered on test rows")
+    coverage.set(xlabel="share that an interval is to cover", ylabel="share covered on test rows")
     coverage.legend(frameon=False, loc="upper left")
     for axes in (scatter, coverage):
         axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
     metric = results.metrics[0]
     score = f"{METRIC_NAMES[metric]} {plus_minus(*head.held_out[metric])}"
     title = f"{results.title()}\nLeft: test rows of the first split. {score} over all splits."

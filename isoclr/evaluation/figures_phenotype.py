@@ -4,7 +4,7 @@ import os
 import textwrap
 from collections.abc import Sequence
 
-from data_builders.figures import new_figure, plain, save_figure
+from data_builders.figures import new_axes, plain, save_figure
 from isoclr.evaluation.results import Results
 from isoclr.evaluation.scores import METRIC_NAMES
 
@@ -31,16 +31,13 @@ def plot_phenotypes(results: Results, path: str | os.PathLike) -> None:
         ("networks trained on the labels", trained),
     ]
     panels = [(title, shown) for title, shown in panels if shown]
-    figure = new_figure(4.2 * len(panels), 4.6)
-    for axes, (title, shown) in zip(
-        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
-    ):
+    figure, every = new_axes(4.2 * len(panels), 4.6, 1, len(panels), sharey=True)
+    for axes, (title, shown) in zip(every, panels, strict=True):
         _panel(axes, results, shown)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("labels to learn from")
         axes.legend(fontsize=7, frameon=False, loc="lower right")
-    first = figure.axes[0]
-    first.set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
+    every[0].set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
     note = f"Black, with the 95 % interval of its mean: {results.reference}."
     save_figure(figure, f"{textwrap.fill(results.title(), 110)}\n{note}", path)
 
@@ -60,7 +57,6 @@ def _panel(axes, results: Results, names: Sequence[str]) -> None:
     axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks], rotation=45)
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _curve(results: Results, name: str) -> tuple[list[float], list[float], list[float]]:

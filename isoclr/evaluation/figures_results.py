@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from data_builders.figures import new_figure, plain, save_figure
+from data_builders.figures import new_axes, plain, save_figure
 from isoclr.evaluation.results import Count, Results
 from isoclr.evaluation.scores import METRIC_NAMES
 
@@ -27,8 +27,7 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
         name: mean for name in results.predictors if (mean := results.mean(name)[0]) is not None
     }
     names = sorted(means, key=lambda name: means[name])
-    figure = new_figure(7, 1.4 + 0.45 * len(names))
-    axes = figure.subplots()
+    figure, axes = new_axes(7, 1.4 + 0.45 * len(names))
     for y, name in enumerate(names):
         values = results.values(name)
         mean, half_width = means[name], results.mean(name)[1]
@@ -43,7 +42,7 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
     axes.set_xlabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
     note = f"Dark: mean and {_INTERVAL}. Light: each split."
     axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     save_figure(figure, f"{textwrap.fill(results.title(), 110)}\n{note}", path)
 
@@ -55,8 +54,7 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
         results: of several label counts.
         path: the image to write; its suffix names the format.
     """
-    figure = new_figure(8.5, 5)
-    axes = figure.subplots()
+    figure, axes = new_axes(8.5, 5)
     counts, most = results.label_counts, results.label_counts[-1]
     sizes = np.array([results.train_rows(labels) for labels in counts])
     names = results.predictors
@@ -99,11 +97,10 @@ def plot_curve(results: Results, path: str | os.PathLike) -> None:
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes], rotation=45)
     axes.minorticks_off()
-    axes.set_xlabel("labels to learn from")
-    axes.set_ylabel(f"{METRIC_NAMES[results.metrics[0]]} on test rows")
+    score = METRIC_NAMES[results.metrics[0]]
+    axes.set(xlabel="labels to learn from", ylabel=f"{score} on test rows")
     note = f"Mean and {_INTERVAL}, of {_FEWEST} or more. Thick: {results.reference}."
     axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, f"{textwrap.fill(results.title(), 110)}\n{note}", path)
 
 

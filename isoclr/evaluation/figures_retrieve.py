@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_axes, save_figure
 
 # Of an encoder raw and whitened, trained and with random weights; of axes of search; then others.
 _COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f", "#7fb58f", "#2f6b47")
@@ -25,8 +25,7 @@ def plot_retrieval(
     """
     kinds = list(dict.fromkeys(row["pairs"] for row in summary))
     inches = 1.2 + 3.9 * len(kinds)
-    figure = new_figure(inches, 4.0)
-    panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    figure, panels = new_axes(inches, 4.0, 1, len(kinds), sharey=True)
     for axes, kind in zip(panels, kinds, strict=True):
         rows = [row for row in summary if row["pairs"] == kind]
         x = np.arange(len(rows))
@@ -52,7 +51,6 @@ def plot_retrieval(
         axes.set_xlabel("identity of the pair, and queries", fontsize=9)
         axes.grid(axis="y", alpha=0.3)
         axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(metric)
     panels[0].set_ylim(0, 1)
     handles, labels = panels[0].get_legend_handles_labels()

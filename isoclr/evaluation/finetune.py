@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.counts import counted
-from data_builders.figures import new_figure, save_figure
+from data_builders.figures import new_axes, save_figure
 from data_builders.labels.base import MULTICLASS, REGRESSION
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.source import LabelSource
@@ -359,8 +359,7 @@ def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
         found: of `finetune`.
         path: the image to write; its suffix names the format.
     """
-    figure = new_figure(7, 4.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(7, 4.2)
     for method, of_splits in found.evaluations.items():
         for number, evaluations in enumerate(of_splits):
             steps = [each.step for each in evaluations]
@@ -377,6 +376,5 @@ def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
     axes.set_ylabel(f"validation loss ({what})")
     axes.set_xlabel("optimiser steps")
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
-    axes.spines[["top", "right"]].set_visible(False)
     note = "A line a seed; dots: the weights that were kept."
     save_figure(figure, f"{found.results.title()}\n{note}", path)

@@ -419,15 +419,10 @@ def _pair(families: Families, first: int, second: int, task: Task, window: int, 
 
 def plot_retrieval(found: Retrieval, path: str | Path) -> None:
     """Draw recall at 1 of every feature set, a panel a task."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from data_builders.figures import plain, write_figure
+    from data_builders.figures import new_axes, plain, write_figure
 
     tasks = list(dict.fromkeys(one.task for one in found.found))
-    figure = Figure(figsize=(2.6 + 2.4 * len(tasks), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
+    figure, panels = new_axes(2.6 + 2.4 * len(tasks), 3.6, 1, len(tasks), sharey=True)
     for panel, task in zip(panels, tasks, strict=True):
         shown = [one for one in found.found if one.task == task][::-1]
         means = [one.recall_at_1 for one in shown]
@@ -438,5 +433,4 @@ def plot_retrieval(found: Retrieval, path: str | Path) -> None:
         panel.axvline(1 / shown[0].candidates, c="k", ls=":", lw=1)
         panel.set_title(task, fontsize=9)
         panel.set_xlabel("recall@1 (dotted: chance)")
-        panel.spines[["top", "right"]].set_visible(False)
     write_figure(figure, path)

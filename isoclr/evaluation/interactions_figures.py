@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from data_builders.figures import new_figure, plain, save_figure
+from data_builders.figures import new_axes, plain, save_figure
 from isoclr.evaluation.interactions import KindResults, calibration_bins
 from isoclr.evaluation.results import Results
 from isoclr.statistics import INTERVAL
@@ -22,8 +22,7 @@ def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
         path: the image to write.
     """
     results = found.results
-    figure = new_figure(13, 4.2)
-    roc, recall, calibration = figure.subplots(1, 3)
+    figure, (roc, recall, calibration) = new_axes(13, 4.2, 1, 3)
     for number, name in enumerate(results.predictors):
         style = {"color": f"C{number % 10}", "lw": 2 if number == 0 else 1.2}
         predictions = [results.predictions[run.key] for run in results.of(name).values()]
@@ -48,8 +47,6 @@ def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
     recall.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
     calibration.set(xlabel="predicted probability", ylabel="share that interacts")
-    for axes in (roc, recall, calibration):
-        axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", fontsize=8, frameon=False, title="AUROC")
     save_figure(figure, f"{results.title()}\nMeans over splits.", path)
 
@@ -61,8 +58,7 @@ def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> Non
         found: kind -> what it found.
         path: the image to write.
     """
-    figure = new_figure(9, 4.2)
-    axes = figure.subplots()
+    figure, axes = new_axes(9, 4.2)
     first = next(iter(found.values())).results
     for number, name in enumerate(first.predictors):
         ends = np.array([kind.bootstrap[name]["mean"] for kind in found.values()])
@@ -82,7 +78,6 @@ def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> Non
     axes.axhline(0.5, color="0.6", lw=0.8, ls="--", zorder=0)
     axes.set_xticks(range(len(found)), list(found))
     axes.set_ylabel("AUROC on test pairs")
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     note = "Means over splits; 95 % bootstrap intervals over clusters of RNAs and proteins."
     save_figure(figure, f"{first.label}: {first.rows:,} {first.unit}\n{note}", path)
@@ -97,8 +92,7 @@ def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLik
     """
     every = [results for kinds in found.values() for results in kinds.values()]
     names = list(dict.fromkeys(name for results in every for name in results.predictors))
-    figure = new_figure(2 + 2.8 * len(found), 4.2)
-    panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
+    figure, panels = new_axes(2 + 2.8 * len(found), 4.2, 1, len(found), sharey=True)
     lowest = 0.5
     for axes, (of_set, kinds) in zip(panels, found.items(), strict=True):
         for number, name in enumerate(names):
@@ -115,7 +109,6 @@ def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLik
         axes.axhline(0.5, color="0.6", lw=0.8, ls="--", zorder=0)
         axes.set_xticks(range(len(kinds)), [kind.replace("-", "\n") for kind in kinds])
         axes.set_title(plain(of_set), fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
     # A wide interval of a few splits would make all others small.
     panels[0].set(ylabel="AUROC on test pairs", ylim=(lowest - 0.15, 1.02))
     handles = {}

@@ -4,10 +4,7 @@ import math
 import os
 from itertools import groupby
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from data_builders.figures import write_figure
+from data_builders.figures import new_axes, new_figure, write_figure
 
 _WIDTH, _COLUMNS = 3.2, 3
 
@@ -21,8 +18,7 @@ def plot_known(table, path: str | os.PathLike) -> None:
     """
     channels = [list(cells) for _, cells in groupby(table.cells, lambda c: (c.sites, c.distance))]
     rows = -(-len(channels) // _COLUMNS)
-    figure = Figure(figsize=(_WIDTH * _COLUMNS, 0.6 + 2.5 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(_WIDTH * _COLUMNS, 0.6 + 2.5 * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for panel, cells in zip(panels, channels, strict=False):
         sizes = [cell.batch_size for cell in cells]
@@ -68,9 +64,7 @@ def plot_families(found, path: str | os.PathLike) -> None:
         found: a `FamilyBounds` of isoclr.information.trained.
         path: the image to write.
     """
-    figure = Figure(figsize=(1.8 + 1.3 * len(found.bands), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = new_axes(1.8 + 1.3 * len(found.bands), 3.6)
     places = range(len(found.bands))
     shown = (
         ("InfoNCE", "C0", [b.bounds.info_nce.mean for b in found.bands]),
@@ -89,5 +83,4 @@ def plot_families(found, path: str | os.PathLike) -> None:
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set(xlabel="distance of the pair", ylabel="nats; interval over families, 95 %")
     axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
     write_figure(figure, path)

@@ -164,14 +164,10 @@ def plot_curves(records: list[dict], panels: Sequence[Panel], path: Path) -> Non
         panels: of an objective; a curve of which nothing is recorded is left out.
         path: the PNG to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from data_builders.figures import new_axes, write_figure
 
-    from data_builders.figures import write_figure
-
-    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    figure, every = new_axes(5 * len(panels), 4, 1, len(panels))
+    for axis, panel in zip(every, panels, strict=True):
         for number, (key, label) in enumerate(panel.series):
             points = [(record["step"], record[key]) for record in records if key in record]
             if not points:
@@ -185,5 +181,4 @@ def plot_curves(records: list[dict], panels: Sequence[Panel], path: Path) -> Non
             axis.set_ylim(*panel.limits)
         if axis.lines:
             axis.legend(frameon=False)
-        axis.spines[["top", "right"]].set_visible(False)
     write_figure(figure, path)
