@@ -8,7 +8,7 @@ metadata of the schema.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +60,10 @@ class ExpressionMatrix:
 
     def select(self, rows: np.ndarray) -> "ExpressionMatrix":
         """The samples of some row numbers, in their order."""
-        return ExpressionMatrix(
+        return replace(
+            self,
             values=self.values[rows],
             samples=tuple(self.samples[row] for row in rows),
-            genes=self.genes,
-            unit=self.unit,
             obs={name: [column[row] for row in rows] for name, column in self.obs.items()},
         )
 
@@ -188,10 +187,9 @@ def concatenate(parts: Sequence[ExpressionMatrix]) -> ExpressionMatrix:
         values = np.concatenate([np.asarray(array) for array in arrays])
     else:
         values = sparse.csr_array(sparse.vstack(arrays))
-    return ExpressionMatrix(
+    return replace(
+        first,
         values=values,
         samples=tuple(sample for part in parts for sample in part.samples),
-        genes=first.genes,
-        unit=first.unit,
         obs={name: [v for part in parts for v in part.obs[name]] for name in first.obs},
     )

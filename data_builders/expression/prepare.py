@@ -270,10 +270,7 @@ def _one_name_a_gene(
 
 def _with_genes(part: ExpressionMatrix, genes: tuple[str, ...]) -> ExpressionMatrix:
     places = {name: i for i, name in enumerate(part.genes)}
-    values = part.values[:, [places[name] for name in genes]]
-    return ExpressionMatrix(
-        values=values, samples=part.samples, genes=genes, unit=part.unit, obs=part.obs
-    )
+    return replace(part, values=part.values[:, [places[name] for name in genes]], genes=genes)
 
 
 def _with_obs(part: ExpressionMatrix, options: ReadOptions, report: Report) -> ExpressionMatrix:
@@ -293,13 +290,7 @@ def _with_obs(part: ExpressionMatrix, options: ReadOptions, report: Report) -> E
     for name, column in more.items():
         found = sum(value is not None for value in column)
         report.obs_matched[name] = report.obs_matched.get(name, 0) + found
-    return ExpressionMatrix(
-        values=part.values,
-        samples=part.samples,
-        genes=part.genes,
-        unit=part.unit,
-        obs={**part.obs, **more},
-    )
+    return replace(part, obs={**part.obs, **more})
 
 
 def donor_of(sample: str) -> str | None:

@@ -21,7 +21,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HTTPError
 
 from data_builders.codec import GROUP_SCHEMA
-from data_builders.groups.parquet import dataset_files
+from data_builders.groups.parquet import dataset_files, other_columns
 from data_builders.progress import progress
 from data_builders.records import InputError
 from data_builders.storage import reason_of
@@ -133,10 +133,7 @@ def _loaded(source: str, load: Callable[[], Dataset]) -> pa.Table:
         cause = error.__cause__ if isinstance(error, DatasetsError) and error.__cause__ else error
         raise InputError(f"{source}: cannot be loaded: {reason_of(cause)[:300]}") from error
     if table.column_names != GROUP_SCHEMA.names:
-        raise InputError(
-            f"{source}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
-            f"({', '.join(GROUP_SCHEMA.names)})"
-        )
+        raise other_columns(table.column_names, source)
     return table
 
 

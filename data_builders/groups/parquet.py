@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -103,22 +103,40 @@ def read_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
             one that is no Parquet of this schema, or a build interrupted while it replaced `data`.
     """
-    for path in dataset_files(folder):
+    yield from read_batches(dataset_files(folder), ROWS_AT_ONCE, _check_schema)
+
+
+def _check_schema(schema: pa.Schema, source: str) -> None:
+    if (schema.names, schema.types) != (GROUP_SCHEMA.names, GROUP_SCHEMA.types):
+        raise other_columns(schema.names, source)
+
+
+def other_columns(names: Sequence[str], source: str) -> InputError:
+    """Return the error about columns that are not those of isoform groups."""
+    return InputError(
+        f"{source}: columns: got {', '.join(names)}, wanted isoform groups "
+        f"({', '.join(GROUP_SCHEMA.names)})"
+    )
+
+
+def read_batches(
+    files: Iterable[Path], rows: int, check: Callable[[pa.Schema, str], None]
+) -> Iterator[pa.Table]:
+    """Read Parquet files, in order, as tables of at most so many rows.
+
+    Raises:
+        InputError: a file that is no Parquet; as `check`, of a file's schema and its path.
+    """
+    for path in files:
         try:
             file = pq.ParquetFile(path)
             schema = file.schema_arrow
         except (pa.ArrowInvalid, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: got '{reason}', wanted Parquet") from error
-        if [(field.name, field.type) for field in schema] != [
-            (field.name, field.type) for field in GROUP_SCHEMA
-        ]:
-            raise InputError(
-                f"{path}: columns: got {', '.join(schema.names)}, wanted isoform groups "
-                f"({', '.join(GROUP_SCHEMA.names)})"
-            )
+        check(schema, str(path))
         with file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+            for batch in file.iter_batches(batch_size=rows):
                 yield pa.Table.from_batches([batch])
 
 
@@ -143,10 +161,11 @@ def _file_name(number: int, files: int, shard: Shard | None) -> str:
     return f"train-{shard_name(shard)}-part-{number:04d}-of-{files:04d}.parquet"
 
 
-def dataset_files(folder: str | os.PathLike) -> list[Path]:
+def dataset_files(folder: str | os.PathLike, what: str = "isoform groups") -> list[Path]:
     """Return the Parquet files of a dataset, in order, after checking that all are there.
 
-    Files of other names, such as the `.bak` of an editor, are not of the dataset.
+    Files of other names, such as the `.bak` of an editor, are not of the dataset, whose content an
+    error calls `what`.
 
     Raises:
         InputError: no files, one missing (of a shard, or a whole shard), files of several datasets,
@@ -159,22 +178,24 @@ def dataset_files(folder: str | os.PathLike) -> list[Path]:
             f"{left[0]}: got a dataset that an interrupted build did not move into place, "
             "wanted that build run again"
         )
-    return [data / name for name in dataset_names((p.name for p in data.glob("*")), str(data))]
+    names = (path.name for path in data.glob("*"))
+    return [data / name for name in dataset_names(names, str(data), what)]
 
 
-def dataset_names(names: Iterable[str], source: str) -> list[str]:
+def dataset_names(names: Iterable[str], source: str, what: str = "isoform groups") -> list[str]:
     """Return those of some names that are of a dataset's files, in order, if all are there.
 
     Args:
         names: of what is in the folder.
-        source: what an error calls it.
+        source: what an error calls the folder.
+        what: what it calls the content of the dataset.
 
     Raises:
         InputError: none, one missing, or those of several datasets.
     """
     found = {match[0]: match for name in names if (match := _FILE.fullmatch(name))}
     if not found:
-        raise InputError(f"{source}: got no train-*.parquet, wanted isoform groups")
+        raise InputError(f"{source}: got no train-*.parquet, wanted {what}")
     wanted = _wanted(list(found.values()))
     if others := sorted(found.keys() - set(wanted)):
         raise InputError(f"{source}: got '{others[0]}' beside '{wanted[0]}', wanted one dataset")

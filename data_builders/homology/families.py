@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_builders.codec import GROUP_SCHEMA as GROUPS
+from data_builders.groups.parquet import dataset_files, read_batches
 from data_builders.homology.alphabets import ALPHABETS
 from data_builders.records import InputError
-from data_builders.staging import ROWS_PER_FILE, replacing, shard_name, unfinished
+from data_builders.staging import ROWS_PER_FILE, replacing, shard_name
 
 SCHEMA = pa.schema(
     [
@@ -118,16 +119,7 @@ def read_family_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
     Raises:
         InputError: as `read_families`.
     """
-    for path in family_files(folder):
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: got '{reason}', wanted Parquet") from error
-        with file:
-            check_schema(file.schema_arrow, str(path))
-            for batch in file.iter_batches(batch_size=_ROWS_PER_ROW_GROUP):
-                yield pa.Table.from_batches([batch])
+    return read_batches(family_files(folder), _ROWS_PER_ROW_GROUP, check_schema)
 
 
 def check_schema(schema: pa.Schema, source: str) -> None:
@@ -211,29 +203,5 @@ def _condensed(family: HomologFamily) -> np.ndarray | None:
 
 
 def family_files(folder: str | os.PathLike) -> list[Path]:
-    """Return the Parquet files of a dataset, in order, after checking that all are there.
-
-    Raises:
-        InputError: no files, one missing, others beside them, or an interrupted build.
-    """
-    folder = Path(folder)
-    if left := unfinished(folder):
-        raise InputError(
-            f"{left[0]}: got a dataset that an interrupted build did not move into place, "
-            "wanted that build run again"
-        )
-    found = sorted((folder / "data").glob("train-*-of-*.parquet"))
-    if not found:
-        raise InputError(f"{folder / 'data'}: got no train-*.parquet, wanted families of homologs")
-    total = int(found[0].stem.rpartition("-")[2])
-    wanted = [f"train-{shard_name((i, total))}.parquet" for i in range(total)]
-    names = [path.name for path in found]
-    if missing := sorted(set(wanted) - set(names)):
-        raise InputError(
-            f"{folder / 'data'}: got {len(names)} of {total} files, wanted {missing[0]} too"
-        )
-    if others := sorted(set(names) - set(wanted)):
-        raise InputError(
-            f"{folder / 'data'}: got '{others[0]}' beside '{wanted[0]}', wanted one dataset"
-        )
-    return found
+    """Return the Parquet files of a dataset of families, as `dataset_files`."""
+    return dataset_files(folder, "families of homologs")

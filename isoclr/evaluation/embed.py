@@ -17,7 +17,7 @@ from datasets import load_dataset
 from huggingface_hub.errors import HTTPError
 
 from data_builders.codec import GROUP_SCHEMA, groups_of_table
-from data_builders.groups.parquet import read_groups
+from data_builders.groups.parquet import other_columns, read_groups
 from data_builders.homology.alphabets import PROTEIN, RNA, guess_alphabet
 from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.pretrained import NEW_KEYS
@@ -196,10 +196,7 @@ def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Itera
     except (HTTPError, OSError, ValueError) as error:
         raise InputError(f"{dataset}: {str(error).strip().splitlines()[0]}") from error
     if table.column_names != GROUP_SCHEMA.names:
-        raise InputError(
-            f"{dataset}: columns: got {', '.join(table.column_names)}, wanted isoform groups "
-            f"({', '.join(GROUP_SCHEMA.names)})"
-        )
+        raise other_columns(table.column_names, str(dataset))
     yield from groups_of_table(table)
 
 

@@ -58,7 +58,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
         k_max: the longest k-mers.
 
     Returns:
-        float32 (n, 4**k_min + ... + 4**k_max), by k, then in the order of `kmer_names`. The columns
+        float32 (n, 4**k_min + ... + 4**k_max), by k, then in the order of the alphabet. The columns
         of one k sum to 1 in each row, or to 0 when the transcript has no k-mer without N.
 
     Raises:
@@ -71,11 +71,6 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
         codes = base_codes(transcript)
         row[:] = np.concatenate([word_frequencies(codes, k) for k in sizes])
     return frequencies
-
-
-def kmer_names(k_min: int, k_max: int) -> list[str]:
-    """Return the k-mers in the order of the columns of `kmer_frequencies`."""
-    return ["".join(kmer) for k in range(k_min, k_max + 1) for kmer in product("ACGT", repeat=k)]
 
 
 def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
