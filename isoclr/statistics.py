@@ -112,3 +112,9 @@ def standardised(matrix: np.ndarray) -> np.ndarray:
     centred = matrix - matrix.mean(axis=0, dtype=np.float64)
     varies = np.ptp(matrix, axis=0) > 0
     return np.where(varies, centred / np.where(varies, centred.std(axis=0), 1), 0)
+
+
+def unit_vectors(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1, zeros as they are: float32 (n, size)."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -92,15 +92,7 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
         table, embedding = table.select(_NAMES), np.asarray(embedding, np.float32)
     except InputError:
         raise
-    except (
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        pl.exceptions.PolarsError,
-        BadZipFile,
-        EOFError,
-    ) as error:
+    except (OSError, KeyError, TypeError, ValueError, *_DAMAGED) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: got no {name} file of isoclr embed, without --per-position: {reason}"
@@ -159,7 +151,7 @@ _READERS = {"parquet": _read_parquet, "tsv": _read_tsv, "npz": _read_npz, "h5ad"
 def safe_table(table: pl.DataFrame) -> pl.DataFrame:
     """Return a table whose texts a spreadsheet takes for text, see `safe_cells`."""
     texts = [name for name in table.columns if table[name].dtype == pl.String]
-    return table.with_columns(pl.Series(name, safe_cells(table[name])) for name in texts)
+    return table.with_columns(pl.Series(n, safe_cells(table[n]), pl.String) for n in texts)
 
 
 def ann_data(table: pl.DataFrame, embedding: np.ndarray, *, model: str = ""):

@@ -354,7 +354,7 @@ def weighted_auroc(scores: np.ndarray, observed: np.ndarray, weights: np.ndarray
 
 
 def bootstrap_auroc(
-    results: Results, clusters: Sequence[np.ndarray], resamples: int, seed: int = 0
+    results: Results, clusters: Sequence[np.ndarray], resamples: int
 ) -> dict[str, dict[str, tuple]]:
     """Return AUROCs, and gains over the first predictor, with intervals over clusters.
 
@@ -364,9 +364,8 @@ def bootstrap_auroc(
         results: with predictions.
         clusters: for each way, the cluster of each row.
         resamples: how many.
-        seed: of the draws.
     """
-    weights = cluster_weights(clusters, resamples, seed)
+    weights = cluster_weights(clusters, resamples)
     draws = {}
     for name in results.predictors:
         of_runs = []
@@ -375,15 +374,7 @@ def bootstrap_auroc(
             of_rows = weights[:, predicted.rows]
             of_runs.append(weighted_auroc(predicted.predicted, predicted.observed, of_rows))
         draws[name] = np.nanmean(of_runs, axis=0)
-    found = {}
-    for name, values in draws.items():
-        gains = values - draws[results.reference]
-        both = results.mean(name)[0], results.gain(name)[0]
-        found[name] = {
-            what: (value, *np.nanquantile(drawn, (0.025, 0.975)).tolist())
-            for what, value, drawn in zip(("mean", "gain"), both, (values, gains), strict=True)
-        }
-    return found
+    return results.around(draws, "auroc")
 
 
 def _called(results: Results, name: str, calibrated: Calibrated) -> tuple[float, float]:

@@ -170,6 +170,15 @@ def spread_of(x: np.ndarray, least: float) -> np.ndarray:
     return np.maximum(spread, least * np.median(spread[spread > 0]) if spread.any() else 1.0)
 
 
+def standard_sides(features: Indexed, fold: Fold, least_spread: float = 0.0) -> list[np.ndarray]:
+    """Return train, validation and test rows in standard units of train: float64 (rows, width)."""
+    rows = (fold.train, fold.validation, fold.test)
+    sides = [np.asarray(features[of_side], np.float64) for of_side in rows]
+    centre, scale = sides[0].mean(axis=0), spread_of(sides[0], least_spread)
+    scale = np.where(scale > 0, scale, np.inf)  # a constant column says nothing
+    return [(side - centre) / scale for side in sides]
+
+
 class _Units:
     """The standard units of train rows, without the columns that are constant there."""
 

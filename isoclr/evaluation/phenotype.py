@@ -7,7 +7,7 @@ whose labels nobody sees; few labels are a part of it.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -57,22 +57,14 @@ NETWORK = FitSettings(
 FINE_TUNED = NETWORK.model_copy(update={"learning_rate": 3e-4})
 
 METHODS = {
-    "scarf": {"method": "scarf", "steps": "300 epochs", "learning_rate": 3e-4},
-    "vime": {"method": "vime", "steps": "300 epochs", "learning_rate": 3e-4},
-    "byol": {
-        "method": "byol",
-        "steps": "300 epochs",
-        "learning_rate": 3e-4,
-        "model": {"head_sizes": [1024, 256]},
-    },
-    "denoising": {"method": "denoising", "steps": "300 epochs", "learning_rate": 3e-4},
-    "halves": {
-        "method": "halves",
-        "steps": "300 epochs",
-        "learning_rate": 3e-4,
-        "gene_modules": 64,
-        "model": {"contrast_temperature": 0.2},
-    },
+    name: {"method": name, "steps": "300 epochs", "learning_rate": 3e-4, **more}
+    for name, more in {
+        "scarf": {},
+        "vime": {},
+        "byol": {"model": {"head_sizes": [1024, 256]}},
+        "denoising": {},
+        "halves": {"gene_modules": 64, "model": {"contrast_temperature": 0.2}},
+    }.items()
 }
 """Laptop recipes of the methods; the paper's own are in `recipes/expression/`."""
 
@@ -333,17 +325,14 @@ def phenotype_predictors(
     values = matrix.values if isinstance(matrix.values, np.ndarray) else matrix.values.toarray()
     ranks = ExpressionProcessor(transform="ranks")._transform(values).astype(np.float32)
     pca = fitted_to_train(values, principal_components)
+    of_ranks = fitted_to_train(ranks, principal_components)
+    variable = fitted_to_train(values, most_variable)
+    projected = fitted_to_train(values, random_projection)
     predictors: dict[str, Predictor] = {
         f"PCA-{COMPONENTS} + {head}": OnFeatures(pca, on_components),
-        f"ranks + PCA-{COMPONENTS} + {head}": OnFeatures(
-            fitted_to_train(ranks, principal_components), on_components
-        ),
-        f"{VARIABLE_GENES:,} most variable genes + {head}": OnFeatures(
-            fitted_to_train(values, most_variable), linear
-        ),
-        f"random projection to {COMPONENTS} + {head}": OnFeatures(
-            fitted_to_train(values, random_projection), linear
-        ),
+        f"ranks + PCA-{COMPONENTS} + {head}": OnFeatures(of_ranks, on_components),
+        f"{VARIABLE_GENES:,} most variable genes + {head}": OnFeatures(variable, linear),
+        f"random projection to {COMPONENTS} + {head}": OnFeatures(projected, linear),
     }
     if options.controls and task != SURVIVAL:
         predictors["boosting"] = OnFeatures(pca, Boosting)
@@ -359,9 +348,8 @@ def phenotype_predictors(
         given = options.model
         encoders[given.resolve().name] = lambda fold: given
     for method, pretrained in encoders.items():
-        predictors[f"{method}, frozen + {head}"] = OnFeatures(
-            encoded(processed, pretrained), linear
-        )
+        frozen = encoded(processed, pretrained)
+        predictors[f"{method}, frozen + {head}"] = OnFeatures(frozen, linear)
         predictors[f"{method}, fine-tuned"] = FineTuned(processed, pretrained)
     return predictors
 
@@ -498,15 +486,7 @@ class Pretrained:
         name = f"{fold.seed}-{hashlib.sha256(fold.test.tobytes()).hexdigest()[:16]}"
         data = self.folder / "data" / f"{name}.parquet"
         if not data.exists():
-            part = matrix.select(side)
-            write_matrix(
-                [
-                    ExpressionMatrix(
-                        values=part.values, samples=part.samples, genes=part.genes, unit=part.unit
-                    )
-                ],
-                data,
-            )
+            write_matrix([replace(matrix.select(side), obs={})], data)
         output = self.folder / self.method / name
         if (output / "model.safetensors").exists():
             return output

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_builders.cells import safe_cells
 from data_builders.labels.base import REGRESSION
 from data_builders.records import InputError, Transcript
 from data_builders.storage import check_ending
 from isoclr.evaluation.embed import embed_transcripts
+from isoclr.evaluation.embedding_files import safe_table
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
@@ -123,7 +123,5 @@ def write_table(table: pl.DataFrame, path: str | os.PathLike) -> None:
     if Path(path).suffix == ".parquet":
         table.write_parquet(partial, compression="zstd")
     else:
-        texts = [name for name, kind in table.schema.items() if kind == pl.String]
-        safe = [pl.Series(name, safe_cells(table[name]), pl.String) for name in texts]
-        table.with_columns(safe).write_csv(partial, separator="\t")
+        safe_table(table).write_csv(partial, separator="\t")
     partial.replace(path)

@@ -72,13 +72,7 @@ class Neighbours:
 
     def __call__(self, fold: Fold) -> Prediction:
         """Fit to a fold and predict it; "neighbours" is the chosen number."""
-        train, validation, test = (
-            np.asarray(self.features[rows], np.float64)
-            for rows in (fold.train, fold.validation, fold.test)
-        )
-        centre, scale = train.mean(axis=0), train.std(axis=0)
-        scale = np.where(scale > 0, scale, np.inf)  # a constant column says nothing
-        train, validation, test = ((x - centre) / scale for x in (train, validation, test))
+        train, validation, test = standard_sides(self.features, fold)
         kind = KNeighborsRegressor if fold.task == REGRESSION else KNeighborsClassifier
         targets = fold.train_targets
         if fold.task == MULTILABEL:

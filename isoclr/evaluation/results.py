@@ -237,13 +237,19 @@ class Results:
             name: np.array([self._resampled(name, metric, labels, row) for row in weights])
             for name in self.predictors
         }
+        return self.around(means, metric, labels)
+
+    def around(
+        self, draws: dict[str, np.ndarray], metric: str, labels: Count | None = None
+    ) -> dict[str, dict[str, tuple[float, float, float]]]:
+        """Return what `cluster_intervals` does, of the means of each predictor in every resample."""
         found = {}
-        for name, values in means.items():
-            gains = values - means[self.reference]
+        for name, values in draws.items():
+            gains = values - draws[self.reference]
             both = (self.mean(name, metric, labels)[0], self.gain(name, metric, labels)[0])
             found[name] = {
-                what: (value, *np.nanquantile(draws, (0.025, 0.975)).tolist())
-                for what, value, draws in zip(("mean", "gain"), both, (values, gains), strict=True)
+                what: (value, *np.nanquantile(drawn, (0.025, 0.975)).tolist())
+                for what, value, drawn in zip(("mean", "gain"), both, (values, gains), strict=True)
             }
         return found
 

@@ -25,7 +25,7 @@ from isoclr.pretrained import load_model
 from isoclr.progress import progress as progress_bar
 from isoclr.repositories import hub_errors
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
-from isoclr.statistics import standardised
+from isoclr.statistics import standardised, unit_vectors
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel
 from modeling_isoclr.pooling_isoclr import CODONS
 
@@ -57,12 +57,6 @@ class SearchAxes:
             embeddings: (n, width), of the encoder.
         """
         return unit_vectors((np.asarray(embeddings, np.float64) - self.centre) @ self.axes)
-
-
-def unit_vectors(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors of length 1, zeros as they are: float32 (n, size)."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def write_search_axes(axes: SearchAxes, folder: Path) -> None:

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Indexed, Prediction
-from isoclr.evaluation.linear import spread_of
+from isoclr.evaluation.linear import standard_sides
 
 COX_ALPHAS = tuple(float(alpha) for alpha in np.logspace(0, 5, 11))
 
@@ -39,13 +39,7 @@ class Cox:
         """
         if not fold.train_targets[:, 1].any():
             raise InputError("got no event among the rows of train, wanted some to learn from")
-        train, validation, test = (
-            np.asarray(self.features[rows], np.float64)
-            for rows in (fold.train, fold.validation, fold.test)
-        )
-        centre, scale = train.mean(axis=0), spread_of(train, self.least_spread)
-        scale = np.where(scale > 0, scale, np.inf)  # a constant column says nothing
-        train, validation, test = ((x - centre) / scale for x in (train, validation, test))
+        train, validation, test = standard_sides(self.features, fold, self.least_spread)
         weights, best = np.zeros(train.shape[1]), (np.inf, 0.0, np.zeros(train.shape[1]))
         time, event = fold.train_targets.T
         for alpha in sorted(self.alphas, reverse=True):  # each fit starts where the last ended

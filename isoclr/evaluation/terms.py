@@ -13,7 +13,7 @@ from data_builders.labels.label_set import LabelSet
 from data_builders.labels.ontology import ASPECTS, Ontology
 from data_builders.records import InputError
 from isoclr.progress import progress as progress_bar
-from isoclr.statistics import aligned, standardised
+from isoclr.statistics import aligned, standardised, unit_vectors
 
 MEASURES = ("silhouette", "purity")
 _NEIGHBOURS = 10
@@ -213,7 +213,7 @@ def separate(
                 f"features '{name}': got shape {np.shape(matrix)}, wanted "
                 f"{len(labels.targets)} rows, all finite"
             )
-        unit = _unit(standardised(matrix[rows]))
+        unit = unit_vectors(standardised(matrix[rows]))
         similarity = unit @ unit.T
         others = np.where(np.eye(len(unit), dtype=bool), -np.inf, similarity)
         near = np.argpartition(-others, _NEIGHBOURS)[:, :_NEIGHBOURS]
@@ -277,8 +277,3 @@ def map_genes(matrix: np.ndarray, seed: int = 0) -> np.ndarray:
     reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(columns)
     perplexity = min(30.0, (len(matrix) - 1) / 3)
     return TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(reduced)
-
-
-def _unit(matrix: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return (matrix / np.where(lengths > 0, lengths, 1)).astype(np.float32)

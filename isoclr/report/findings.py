@@ -14,13 +14,14 @@ from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import read_embedded
 from isoclr.evaluation.planes import MAPS, Map, map_of
-from isoclr.evaluation.search import axes_of, unit_vectors, whitened
+from isoclr.evaluation.search import axes_of, whitened
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.report.predictions import Prediction, choose_heads, predictions_of
 from isoclr.report.structure import Structure, structure_of, warnings_of
 from isoclr.report.switches import Switch, find_switches
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.statistics import unit_vectors
 
 
 @dataclass(frozen=True, kw_only=True)
