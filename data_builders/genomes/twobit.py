@@ -14,6 +14,7 @@ import numpy as np
 
 from data_builders.progress import progress
 from data_builders.records import InputError
+from data_builders.text import begins_with
 
 _MAGIC = 0x1A412743
 _BYTE_ORDERS = {struct.pack(order + "I", _MAGIC): order for order in "<>"}
@@ -30,11 +31,7 @@ def is_twobit(path: str | os.PathLike) -> bool:
     Raises:
         InputError: the file cannot be opened.
     """
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in _BYTE_ORDERS
-    except OSError as error:
-        raise InputError(f"{path}: got '{error.strerror}', wanted a readable file") from error
+    return any(begins_with(path, magic) for magic in _BYTE_ORDERS)
 
 
 def read_twobit(path: str | os.PathLike) -> Iterator[tuple[str, str]]:

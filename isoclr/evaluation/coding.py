@@ -21,17 +21,17 @@ from data_builders.labels.files import read_label_set
 from data_builders.labels.label_set import LabelSet
 from data_builders.labels.splits import SEEDS, make_splits
 from data_builders.records import InputError, Transcript
+from data_builders.words import PROTEIN_LETTERS, word_frequencies
 from isoclr.evaluation.compare import Results, RunLog
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embeddings import model_names
-from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, word_frequencies
+from isoclr.evaluation.features import codon_frequencies, kmer_frequencies
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.probe import fingerprint, probe, write_probe
 from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.pretrained import load_model
 from isoclr.progress import progress
 from isoclr.tokens import tokenize
-from modeling_isoclr.configuration_isoclr import AMINO_ACIDS
 
 NO_CDS, NO_PROTEIN = "no CDS", "CDS without a residue"
 PROTEIN_KMERS = (1, 2, 3)
@@ -218,21 +218,13 @@ def protein_features(proteins: Sequence[str], longest: int = 3) -> dict[str, np.
         float32 (n, 21) and (n, 21 + 400 + ...).
     """
     lengths = np.log1p([[len(protein)] for protein in proteins])
-    parts = [_words(proteins, k) for k in PROTEIN_KMERS[:longest]]
+    parts = []
+    for k in PROTEIN_KMERS[:longest]:
+        shown = progress(proteins, f"{k}-mers", unit="protein")
+        parts.append(word_frequencies(shown, k, PROTEIN_LETTERS))
     composition = np.hstack([parts[0], lengths]).astype(np.float32)
     features = {"composition + length": composition}
     if longest > 1:
         together = np.hstack([composition, *parts[1:]]).astype(np.float32)
         features[f"composition + length + k-mers 2-{longest}"] = together
     return features
-
-
-def _words(proteins: Sequence[str], k: int) -> np.ndarray:
-    """Frequencies of the words of k amino acids, (n, 20**k)."""
-    place = np.full(256, 255, np.uint8)
-    place[np.frombuffer(AMINO_ACIDS.encode(), np.uint8)] = np.arange(len(AMINO_ACIDS))
-    found = np.zeros((len(proteins), len(AMINO_ACIDS) ** k), np.float32)
-    for row, protein in zip(found, progress(proteins, f"{k}-mers", unit="protein"), strict=True):
-        codes = place[np.frombuffer(protein.encode(), np.uint8)]
-        row[:] = word_frequencies(codes, k, letters=len(AMINO_ACIDS))
-    return found

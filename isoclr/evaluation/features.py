@@ -69,7 +69,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
     rows = progress(transcripts, "k-mers", unit="transcript")
     for row, transcript in zip(frequencies, rows, strict=True):
         codes = base_codes(transcript)
-        row[:] = np.concatenate([word_frequencies(codes, k) for k in sizes])
+        row[:] = np.concatenate([_word_frequencies(codes, k) for k in sizes])
     return frequencies
 
 
@@ -93,7 +93,7 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
     for row, transcript in zip(frequencies, transcripts, strict=True):
         if transcript.cds_start >= 0:
             cds = base_codes(transcript)[transcript.cds_start : transcript.cds_end]
-            row[:] = word_frequencies(cds, 3, step=3)
+            row[:] = _word_frequencies(cds, 3, step=3)
     return frequencies
 
 
@@ -137,21 +137,14 @@ def base_codes(transcript: Transcript) -> np.ndarray:
     return codes
 
 
-def word_frequencies(codes: np.ndarray, k: int, *, step: int = 1, letters: int = 4) -> np.ndarray:
-    """Return relative frequencies of the words of k known letters, (letters**k,).
-
-    Args:
-        codes: of letters, (length,); those from `letters` on are unknown.
-        k: letters of a word.
-        step: positions between the beginnings of words.
-        letters: of the alphabet.
-    """
+def _word_frequencies(codes: np.ndarray, k: int, step: int = 1) -> np.ndarray:
+    """Return the frequencies of the words of k known bases, one every `step` bases: (4**k,)."""
     count = max((len(codes) - k) // step + 1, 0)
     words = np.zeros(count, np.int64)
     whole = np.ones(count, bool)
     for offset in range(k):
         here = codes[offset::step][:count]
-        words = letters * words + here
-        whole &= here < letters
+        words = 4 * words + here
+        whole &= here < 4
     words = words[whole]
-    return np.bincount(words, minlength=letters**k) / max(len(words), 1)
+    return np.bincount(words, minlength=4**k) / max(len(words), 1)

@@ -8,6 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from data_builders.labels.base import MULTICLASS, MULTILABEL, REGRESSION
 from isoclr.evaluation.compare import Fold, Indexed, Prediction
+from isoclr.evaluation.linear import standard_sides
 from isoclr.evaluation.scores import METRICS, score
 
 # Small steps and trees, for a few thousand rows; the validation rows say when to stop.

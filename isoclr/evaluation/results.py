@@ -242,7 +242,7 @@ class Results:
     def around(
         self, draws: dict[str, np.ndarray], metric: str, labels: Count | None = None
     ) -> dict[str, dict[str, tuple[float, float, float]]]:
-        """Return what `cluster_intervals` does, of the means of each predictor in every resample."""
+        """Return what `cluster_intervals` does, of a predictor's mean in every resample."""
         found = {}
         for name, values in draws.items():
             gains = values - draws[self.reference]
