@@ -6,7 +6,7 @@ families as it streams isoform groups.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -70,6 +70,16 @@ class HomologFamily:
     alphabet: str
     members: tuple[Homolog, ...]
     distances: np.ndarray | None = None
+
+
+def families_of_tree(
+    species: Sequence[str], families: Iterable[Sequence[str]], alphabet: str, distances: np.ndarray
+) -> Iterator[HomologFamily]:
+    """Yield families that have one sequence of each species, and the distances of these."""
+    for number, sequences in enumerate(families):
+        named = zip(species, sequences, strict=True)
+        members = tuple(Homolog(name, name, name, sequence) for name, sequence in named)
+        yield HomologFamily(f"family_{number}", alphabet, members, distances)
 
 
 def write_families(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from data_builders.groups.parquet import dataset_files, read_groups
@@ -19,6 +19,9 @@ from data_builders.staging import REPORTS
 from isoclr.hub.dataset_card import render_dataset_card
 from isoclr.hub.push import check_own_file, open_repository
 from isoclr.repositories import DEFAULT, hub_errors, prefix, reason
+
+Contents = Mapping[str, Path | bytes]
+"""Path in a repository -> file, or what it holds."""
 
 _LOG = logging.getLogger(__name__)
 _WANTED = "isoform groups that isoclr build wrote"
@@ -63,15 +66,21 @@ def push_dataset(
     configs = _configurations(folders)
     reports = {config: _checked_report(folder) for config, folder in configs.items()}
     files = _files(configs)
-    api = HfApi()
 
-    def attempt() -> str:
-        url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
-        done = _commit(api, url.repo_id, files, reports, revision, create_pr)
-        return str(done.pr_url or url)
+    def with_card(api: HfApi, info: DatasetInfo) -> dict[str, Path | bytes]:
+        there = _reports_there(api, info)
+        return {**files, "README.md": render_dataset_card(info.id, there | reports).encode()}
 
-    with hub_errors(repo, api.endpoint):
-        return retry(attempt, api.endpoint)
+    own = (prefix(config) + part for config in reports for part in ("data/", *REPORTS))
+    return upload_files(
+        with_card,
+        repo,
+        f"Upload isoform groups: {', '.join(reports)}",
+        ours=f"(?:{'|'.join(map(re.escape, own))}).*",
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+    )
 
 
 def _configurations(folders) -> dict[str, Path]:
@@ -128,38 +137,6 @@ def _checked_report(folder: Path) -> dict:
     return report
 
 
-def _commit(
-    api: HfApi,
-    name: str,
-    files: dict[str, Path],
-    reports: dict[str, dict],
-    revision: str | None,
-    create_pr: bool,
-) -> CommitInfo:
-    info = api.dataset_info(name, revision=revision)
-    present = {file.rfilename for file in info.siblings or ()}
-    script = f"{name.split('/')[1]}.py"
-    if script in present:
-        raise InputError(f"{name}: got {script} in it, wanted no script: load_dataset refuses one")
-    ours = tuple(prefix(config) + part for config in reports for part in ("data/", *REPORTS))
-    removed = sorted(path for path in present - files.keys() if path.startswith(ours))
-    card = render_dataset_card(name, _reports_there(api, name, info.sha, present) | reports)
-    return api.create_commit(
-        name,
-        [
-            *(CommitOperationAdd(path, file) for path, file in files.items()),
-            *(CommitOperationDelete(path) for path in removed),
-            CommitOperationAdd("README.md", card.encode()),
-        ],
-        commit_message=f"Upload isoform groups: {', '.join(reports)}",
-        repo_type="dataset",
-        revision=revision,
-        create_pr=create_pr,
-        # Refused when someone else has pushed in between: their configuration is not in this card.
-        parent_commit=info.sha,
-    )
-
-
 def _files(configs: dict[str, Path]) -> dict[str, Path]:
     """Path in the repository -> file.
 
@@ -175,21 +152,24 @@ def _files(configs: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def _reports_there(
-    api: HfApi, name: str, revision: str | None, present: set[str]
-) -> dict[str, dict]:
-    """Reports of the configurations that the repository has already."""
-    matches = [match for path in sorted(present) if (match := _REPORT.fullmatch(path))]
-    return {
-        match[1] or DEFAULT: read_report(
-            Path(api.hf_hub_download(name, match[0], repo_type="dataset", revision=revision))
+def _reports_there(api: HfApi, info: DatasetInfo) -> dict[str, dict]:
+    """Return the reports of the configurations that the repository has already."""
+    present = {file.rfilename for file in info.siblings or ()}
+    script = f"{info.id.split('/')[1]}.py"
+    if script in present:
+        raise InputError(
+            f"{info.id}: got {script} in it, wanted no script: load_dataset refuses one"
         )
-        for match in matches
-    }
+    reports = {}
+    for match in filter(None, map(_REPORT.fullmatch, sorted(present))):
+        where = {"repo_type": "dataset", "revision": info.sha}
+        path = Path(api.hf_hub_download(info.id, match[0], **where))
+        reports[match[1] or DEFAULT] = read_report(path)
+    return reports
 
 
 def upload_files(
-    files: Mapping[str, Path | bytes],
+    files: Contents | Callable[[HfApi, DatasetInfo], Contents],
     repo: str,
     message: str,
     *,
@@ -200,9 +180,9 @@ def upload_files(
 ) -> str:
     """Upload the files of one dataset, as one commit; what an earlier push left behind goes.
 
-    `files` maps a path in the repository to what it holds, `message` is of the commit, and `ours`
-    is a regular expression of the paths that are removed where `files` lacks them. The other
-    arguments and the result are those of `push`.
+    `files` maps a path in the repository to what it holds, or makes such a map of what is there;
+    `message` is of the commit, and `ours` is a regular expression of the paths that are removed
+    where `files` lacks them. The other arguments and the result are those of `push`.
 
     Raises:
         InputError: a public repository where a private one was asked for, or a Hub that refuses.
@@ -213,17 +193,19 @@ def upload_files(
         url = open_repository(api, repo, "dataset", private, None if create_pr else revision)
         info = api.dataset_info(url.repo_id, revision=revision)
         present = {file.rfilename for file in info.siblings or ()}
-        stale = sorted(path for path in present - files.keys() if re.fullmatch(ours, path))
+        made = files(api, info) if callable(files) else files
+        stale = sorted(path for path in present - made.keys() if re.fullmatch(ours, path))
         done = api.create_commit(
             url.repo_id,
             [
-                *(CommitOperationAdd(path, content) for path, content in files.items()),
+                *(CommitOperationAdd(path, content) for path, content in made.items()),
                 *(CommitOperationDelete(path) for path in stale),
             ],
             commit_message=message,
             repo_type="dataset",
             revision=revision,
             create_pr=create_pr,
+            # Refused when someone else has pushed in between: a card would not have what they did.
             parent_commit=info.sha,
         )
         return str(done.pr_url or url)

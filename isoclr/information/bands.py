@@ -72,13 +72,12 @@ class BandsPay:
         (folder / "bands.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
-def bands_pay(output: Path, seeds: Iterable[int] = range(3), root: Path = Path(".")) -> BandsPay:
+def bands_pay(output: Path, seeds: Iterable[int] = range(3)) -> BandsPay:
     """Run both comparisons.
 
     Args:
         output: folder of data and models.
         seeds: of data and training, two or more.
-        root: the checkout, where train.py lies.
     """
     probed: dict[str, list[dict[str, Estimate]]] = {"near": [], "distant": []}
     bound: dict[str, list[float]] = {"told the band": [], "not told": []}
@@ -89,11 +88,11 @@ def bands_pay(output: Path, seeds: Iterable[int] = range(3), root: Path = Path("
         short = simulate(sites=_SHORT, seed=seed).write(output / f"short-{seed}")
         for name, bands in (("near", NEAR), ("distant", DISTANT)):
             told = _RUN | _NARROW | {"bands": bands, "seed": seed}
-            folder = train_model(families, output / f"{name}-{seed}", told, root)
+            folder = train_model(families, output / f"{name}-{seed}", told)
             probed[name].append(probe_sites(folder, data))
         for name, tell in (("told the band", True), ("not told", False)):
             told = _RUN | _WIDE | {"bands": ALL, "tell_bands": tell, "seed": seed}
-            folder = train_model(short, output / f"{name.split()[0]}-{seed}", told, root)
+            folder = train_model(short, output / f"{name.split()[0]}-{seed}", told)
             bound[name].append(held_out_bound(folder))
     assert data is not None  # there are two seeds or more
     return _summed(data, probed, bound)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from data_builders.homology.families import Homolog, HomologFamily, write_families
+from data_builders.homology.families import families_of_tree, write_families
 from data_builders.simulate.evolution import Node
 from data_builders.simulate.homologs import (
     Channel,
@@ -73,21 +73,8 @@ class Clade:
 
     def write(self, folder: Path) -> Path:
         """Write the families as a dataset, with the distances of the tree."""
-        write_families(
-            (
-                HomologFamily(
-                    f"family_{number}",
-                    "rna",
-                    tuple(
-                        Homolog(name, name, name, sequence)
-                        for name, sequence in zip(SPECIES, spelled(self.model, of_one), strict=True)
-                    ),
-                    self.distances,
-                )
-                for number, of_one in enumerate(self.letters)
-            ),
-            folder,
-        )
+        families = (spelled(self.model, of_one) for of_one in self.letters)
+        write_families(families_of_tree(SPECIES, families, "rna", self.distances), folder)
         return folder
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from data_builders.homology.families import Homolog, HomologFamily, write_families
+from data_builders.homology.families import families_of_tree, write_families
 from data_builders.records import InputError
 from data_builders.simulate.homologs import Channel, simulate_families, spelled, star
 from isoclr.information.known import Critic
@@ -43,33 +43,17 @@ def write_simulated(folder: Path, channel: Channel, families: int, leaves: int, 
     matrix = np.full((leaves, leaves), channel.distance, np.float32)
     np.fill_diagonal(matrix, 0)
     alphabet = "protein" if len(channel.model.letters) == 20 else "rna"
-    write_families(
-        (
-            HomologFamily(
-                f"family_{number}",
-                alphabet,
-                tuple(
-                    Homolog(name, name, name, sequence)
-                    for name, sequence in zip(names, spelled(channel.model, of_one), strict=True)
-                ),
-                matrix,
-            )
-            for number, of_one in enumerate(letters)
-        ),
-        folder,
-    )
+    families = (spelled(channel.model, of_one) for of_one in letters)
+    write_families(families_of_tree(names, families, alphabet, matrix), folder)
 
 
-def train_critic(
-    channel: Channel, folder: Path, changes: dict | None = None, root: Path = Path(".")
-) -> Critic:
+def train_critic(channel: Channel, folder: Path, changes: dict | None = None) -> Critic:
     """Simulate families of a channel, train a critic on them by train.py, and load it.
 
     Args:
         channel: that families come from.
         folder: of the model; `families` beside it is trained on, and made if absent.
         changes: of the recipe, which has a linear critic.
-        root: the checkout, where train.py lies.
 
     Raises:
         InputError: outside a checkout, or a run that fails.
@@ -77,30 +61,29 @@ def train_critic(
     data = folder.parent / "families"
     if not (data / "data").exists():
         write_simulated(data, channel, _FAMILIES, _LEAVES, seed=1)
-    model = load_critic(train_model(data, folder, changes or {}, root))
+    model = load_critic(train_model(data, folder, changes or {}))
     assert isinstance(model, SiteModel)  # by the recipe
     return site_critic(model)
 
 
-def train_model(data: Path, output: Path, changes: dict, root: Path = Path(".")) -> Path:
+def train_model(data: Path, output: Path, changes: dict) -> Path:
     """Train a linear critic on families by train.py; return its folder.
 
     Args:
         data: the families.
         output: folder of the model; a run that ended there is not run again.
         changes: of the recipe.
-        root: the checkout, where train.py lies.
 
     Raises:
         InputError: outside a checkout, or a run that fails.
     """
-    if not (root / "train.py").exists():
-        raise InputError(f"{root.resolve()}: no train.py here; critics are trained in a checkout")
+    if not Path("train.py").exists():
+        raise InputError(f"{Path.cwd()}: no train.py here; critics are trained in a checkout")
     output.mkdir(parents=True, exist_ok=True)
     recipe = output.with_suffix(".yaml")
     told = _RECIPE | {"data": str(data), "output": str(output)} | changes
     recipe.write_text(yaml.safe_dump(told, sort_keys=False))
-    command = [sys.executable, str(root / "train.py"), str(recipe)]
+    command = [sys.executable, "train.py", str(recipe)]
     ended = subprocess.run(command, capture_output=True, text=True)
     if ended.returncode:
         reason = ended.stderr.strip().splitlines() or [f"status {ended.returncode}"]
