@@ -99,12 +99,7 @@ def token_batch(lengths: Sequence[int]) -> torch.Tensor:
 def plain_embeddings(model: IsoCLRModel, tokens: torch.Tensor) -> torch.Tensor:
     """`model(tokens).pooler_output` as one first writes it: conv1d over (batch, channels, length).
 
-    Args:
-        model: with `norm="batch"` and `pooling="last"`, in evaluation mode.
-        tokens: (batch, length).
-
-    Returns:
-        (batch, hidden).
+    `model` has `norm="batch"` and `pooling="last"`, in evaluation mode.
     """
 
     def conv(layer, x):

@@ -74,11 +74,7 @@ def lengths_of_pairs(count: int) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 class RandomVectors:
-    """Random vectors of molecules, one molecule a pair.
-
-    Args:
-        lengths: positions of each.
-    """
+    """Random vectors of molecules, one molecule a pair; `lengths` are the positions of each."""
 
     def __init__(self, lengths: np.ndarray):
         self.lengths = lengths

@@ -64,11 +64,7 @@ def is_there(name: str) -> bool:
 
 
 def check_same(result: dict, first: dict) -> None:
-    """That two losses have the same value and gradient.
-
-    Raises:
-        RuntimeError: where they do not.
-    """
+    """Raise unless two losses have the same value and gradient."""
     for fact in ("loss", "gradient_norm", "gradient_sample"):
         if not math.isclose(result[fact], first[fact], rel_tol=1e-4):
             raise RuntimeError(

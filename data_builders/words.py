@@ -1,6 +1,6 @@
 """Words of a sequence, the k letters from each of its positions, as numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -12,9 +12,7 @@ PROTEIN_LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 def letter_numbers(sequence: str, groups: Sequence[str]) -> np.ndarray:
     """Return the group of each letter, int64 (length,); -1 of letters in none.
 
-    Args:
-        sequence: of ASCII letters.
-        groups: letters that count as one, such as "ILV"; an alphabet is groups of one letter each.
+    A group is letters that count as one, such as "ILV"; an alphabet is groups of one letter each.
     """
     table = np.full(256, -1, np.int64)
     for number, letters in enumerate(groups):
@@ -24,12 +22,9 @@ def letter_numbers(sequence: str, groups: Sequence[str]) -> np.ndarray:
 
 
 def words_of(sequence: str, k: int, groups: Sequence[str]) -> np.ndarray:
-    """Return the words of a sequence in order, int64; those with a letter of no group are left out.
+    """Return the words of k letters in order, int64; those with a letter of no group are left out.
 
-    Args:
-        sequence: of any length; there are no words where it is shorter than k.
-        k: letters of a word; len(groups) ** k must fit 63 bits.
-        groups: as in `letter_numbers`.
+    `len(groups) ** k` must fit 63 bits.
     """
     letters = letter_numbers(sequence, groups)
     count = max(len(letters) - k + 1, 0)
@@ -53,7 +48,7 @@ def word_table(sequences: Sequence[str], k: int, groups: Sequence[str]) -> csr_m
     return csr_matrix((np.ones(len(columns), np.int32), columns, starts), shape)
 
 
-def word_frequencies(sequences: Sequence[str], k: int, groups: Sequence[str]) -> np.ndarray:
+def word_frequencies(sequences: Collection[str], k: int, groups: Sequence[str]) -> np.ndarray:
     """Return how often each word is among the words of a sequence: float32 (sequences, words).
 
     Args:

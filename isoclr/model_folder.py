@@ -75,14 +75,8 @@ def _suffix(model_type: str) -> str:
 def write_code(folder: str | os.PathLike) -> list[Path]:
     """Write the code of its family, and the files for SentenceTransformer, into a model folder.
 
-    Args:
-        folder: of a config.json; files of the family that there are no more are removed.
-
-    Returns:
-        The paths that were written.
-
-    Raises:
-        InputError: no configuration, or one of a family without code.
+    Files of the family that there are no more are removed. No configuration, or one of a family
+    without code, is an InputError.
     """
     folder = Path(folder)
     config = read_json(folder / "config.json", ("model_type",), "a model that train.py wrote")

@@ -102,14 +102,7 @@ class TranscriptEmbedder(TransformerMixin, BaseEstimator):
 
 
 def as_transcripts(X: Sequence) -> list[Transcript]:
-    """Return transcripts of records, texts or mappings; those without a name are called by row.
-
-    Args:
-        X: n of them, see `TranscriptEmbedder`.
-
-    Raises:
-        InputError: something else, named by its row.
-    """
+    """Return transcripts of records, texts or mappings; those without a name are called by row."""
     if isinstance(X, str | Mapping | Transcript):
         raise InputError(f"X: got one {type(X).__name__}, wanted a sequence of transcripts")
     return [_as_transcript(entry, row) for row, entry in enumerate(X)]

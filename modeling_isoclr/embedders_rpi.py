@@ -29,17 +29,10 @@ _IS_REMOTE_CODE = __name__.startswith("transformers_modules")
 
 
 def letter_codes(molecule, sequence):
-    """Numbers of letters: of `LETTERS`, and beyond the last one for a letter that is not known.
+    """Numbers of letters of `LETTERS`, int64 (length,); the one beyond is of a letter not known.
 
-    Args:
-        molecule: `rna` or `protein`.
-        sequence: in either case; U of an RNA reads as T.
-
-    Returns:
-        int64 (length,).
-
-    Raises:
-        ValueError: an empty sequence, or a letter that stands for nothing, with its position.
+    U of an RNA reads as T, in either case. An empty sequence, or a letter that stands for nothing,
+    is a ValueError that names the position.
     """
     if not sequence:
         raise ValueError(f"{molecule}: got an empty sequence, wanted letters")
@@ -59,12 +52,7 @@ def letter_codes(molecule, sequence):
 
 
 class LetterEmbedder:
-    """A fixed vector a letter: one-hot, or random.
-
-    Args:
-        molecule: `rna` or `protein`.
-        table: (letters, width); letters that are not known are zero.
-    """
+    """A fixed vector a letter, of a table (letters, width); letters that are not known are zero."""
 
     def __init__(self, molecule, table):
         self.molecule = molecule
@@ -81,13 +69,7 @@ class LetterEmbedder:
 
 
 class RandomMoleculeEmbedder:
-    """One random vector a molecule, drawn by the checksum of its sequence: it says nothing of it.
-
-    Args:
-        molecule: `rna` or `protein`.
-        size: of the vectors.
-        seed: of the draws.
-    """
+    """One random vector a molecule, drawn by the checksum of its sequence."""
 
     def __init__(self, molecule, size, seed):
         self.molecule, self.size, self.seed = molecule, size, seed
@@ -164,13 +146,7 @@ def _frequencies(codes, length, letters):
 
 
 class IsoCLREmbedder:
-    """The last stage of an encoder of the IsoCLR family: a vector for 32 letters.
-
-    Args:
-        molecule: `rna` or `protein`, the encoder's alphabet.
-        model: a folder, or a repository on the Hub.
-        letters: that go through the encoder at once.
-    """
+    """The last stage of an encoder of the IsoCLR family: a vector for 32 letters."""
 
     def __init__(self, molecule, model, letters=1 << 16):
         self.molecule, self.letters = molecule, letters
@@ -200,18 +176,11 @@ class IsoCLREmbedder:
 
 
 class TransformersEmbedder:
-    """A layer of any AutoModel of transformers, such as ESM-2.
+    """A layer of any AutoModel of transformers, such as ESM-2, loaded without its own code.
 
     A sequence longer than `max_positions` goes through it in pieces, of which the first alone is
-    kept where `cut`.
-
-    Args:
-        molecule: `rna` or `protein`.
-        model: a folder, or a repository on the Hub; it is loaded without its own code.
-        layer: of `hidden_states`; -1 is the last.
-        strip: tokens that the tokenizer adds on the left and on the right.
-        max_positions: letters that go through the model in one piece.
-        cut: leave out what is beyond.
+    kept where `cut`. `layer` is of `hidden_states`, -1 the last; `strip` are tokens that the
+    tokenizer adds on the left and on the right.
     """
 
     def __init__(self, molecule, model, *, layer=-1, strip=(1, 1), max_positions=1024, cut=True):

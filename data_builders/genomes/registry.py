@@ -187,13 +187,7 @@ def default_cache() -> Path:
 
 
 def read_registry(path: str | os.PathLike = SHIPPED) -> Registry:
-    """Reads a table of genomes; its layout is documented in the one that is shipped.
-
-    Raises:
-        InputError: not such a table; a provider that is not there; a template with a field that
-            its row lacks, or a row with one that no template has; a URL that is not http(s); two
-            rows for one release of a species, or two names.
-    """
+    """Read a table of genomes; its layout is documented in the one that is shipped."""
     path = Path(path)
     try:
         with path.open("rb") as file:

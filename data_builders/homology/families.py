@@ -147,11 +147,7 @@ def check_schema(schema: pa.Schema, source: str) -> None:
 
 
 def families_of_table(table: pa.Table) -> Iterator[HomologFamily]:
-    """Return the families of a table of `SCHEMA`.
-
-    Raises:
-        InputError: an alphabet that is not known, or distances of another number of members.
-    """
+    """Return the families of a table of `SCHEMA`; what does not fit together is an InputError."""
     for row in table.to_pylist():
         members = tuple(
             Homolog(*values, coding=(start, end))

@@ -180,16 +180,10 @@ def build_homologs(
 def read_homologs(
     sources: Sequence[HomologSource], options: HomologOptions, report: HomologReport
 ) -> Iterator[HomologFamily]:
-    """Read families, one in memory at a time.
+    """Read families, one in memory at a time, and count all in the report.
 
-    Args:
-        sources: of the sequences.
-        options: how families are made.
-        report: where all is counted.
-
-    Raises:
-        InputError: a source that cannot be read, a family twice, or a tree or table of distances
-            that knows none of the species.
+    A family twice, and a tree or table of distances that knows none of the species, are an
+    InputError.
     """
     between = _species_distances(options)
     if between is not None and _is_unrooted(Path(between.source)):

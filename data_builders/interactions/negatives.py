@@ -34,14 +34,8 @@ def family_clan_negatives(interactions: InteractionSet, seed: int) -> Negatives:
     One keeps the RNA. Its protein is that of a random pair of a random clan which meets the RNA's
     family in no pair, and whose proteins have no category that proteins of the family's pairs have;
     where every such clan shares a category, these do not count. The other keeps the protein, and
-    draws an RNA in the same way. A pair that was drawn before is not drawn again.
-
-    Args:
-        interactions: whose molecules all have a family; only its positives count.
-        seed: of the draws.
-
-    Raises:
-        InputError: a molecule of a pair without a family.
+    draws an RNA in the same way. A pair that was drawn before is not drawn again. A molecule of a
+    pair without a family is an InputError.
     """
     rows = interactions.positives
     rna, protein = interactions.rna[rows], interactions.protein[rows]

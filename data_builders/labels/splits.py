@@ -160,20 +160,12 @@ def groups_to_split(
     homology: Sequence[str | None],
     chromosomes: Mapping[str, str] | None = None,
 ) -> list[str | None]:
-    """Return what a split keeps on one side: the `groups` for `homology_split`.
+    """Return what a split keeps on one side, for `homology_split`: a group of each transcript.
 
-    Args:
-        split: "homology" keeps homology groups together, "random" nothing, "chromosome" all
-            transcripts of a chromosome, "k-mer" similar sequences, as `similar_groups` finds them.
-        transcripts: n of them.
-        homology: the homology group of each.
-        chromosomes: transcript_id or gene_id, without Ensembl's version -> chromosome.
-
-    Returns:
-        A group for each transcript.
-
-    Raises:
-        InputError: another split, or a transcript without a chromosome where one is needed.
+    "homology" keeps homology groups together, "random" nothing, "chromosome" all transcripts of a
+    chromosome, by the chromosome of a transcript_id or gene_id without Ensembl's version, "k-mer"
+    similar sequences, as `similar_groups` finds them. Another split, or a transcript without a
+    chromosome where one is needed, is an InputError.
     """
     if split == "homology":
         return list(homology)
@@ -235,20 +227,14 @@ def _chromosome(transcript: Transcript, chromosomes: Mapping[str, str]) -> str |
 
 
 def similar_groups(sequences: Sequence[str]) -> np.ndarray:
-    """Group sequences so that any two similar ones are in one group.
+    """Return int32 (n,), the group of each sequence; any two similar ones are in one group.
 
     Two sequences are similar when the Jaccard index of their MinHash sketches is at least 0.1; a
     sketch is the 256 smallest hashes of the 10-mers of the sequence's strand, all of them when
     there are fewer (Broder 1997; Ondov et al. 2016). For sequences of one length, 0.1 means that
     about 18 % of the 10-mers are shared: an identity of about 84 %. The groups are the connected
-    components, so a group may hold two sequences that are only linked by a third.
-
-    Args:
-        sequences: n of them, of A C G T N; words with N do not count, and a sequence without words
-            is alone.
-
-    Returns:
-        int32 (n,), the number of each one's group. The same sequences give the same groups.
+    components, so a group may hold two sequences that are only linked by a third. Words with N do
+    not count, and a sequence without words is alone.
     """
     rows = progress(sequences, "sketches", unit="transcript")
     sketches = [_sketch(sequence) for sequence in rows]

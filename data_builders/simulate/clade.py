@@ -180,14 +180,9 @@ def half_life_signals(
 ) -> dict[str, float]:
     """Return what the half-life of a coding transcript depends on.
 
-    Args:
-        transcript: with its CDS and its exon structure.
-        codon_weights: weight of every codon, as `truth.json` has it.
-
-    Returns:
-        junction_density: exon junctions inside the CDS per kb of CDS.
-        codon_optimality: mean weight of the CDS's codons, the stop codon left out.
-        au_rich, pumilio, c_rich: copies of a motif in the 3'UTR, overlapping ones counted each.
+    `junction_density` is exon junctions inside the CDS per kb of CDS, `codon_optimality` the mean
+    weight of the CDS's codons, the stop codon left out, and `au_rich`, `pumilio` and `c_rich` are
+    copies of a motif in the 3'UTR, overlapping ones counted each.
     """
     start, end = transcript.cds_start, transcript.cds_end
     inside = sum(start < junction < end for junction in transcript.exon_junctions or ())

@@ -100,14 +100,7 @@ def probe_coding(
 
 
 def coding_rows(labelled: LabelSet) -> tuple[LabelSet, Counter[str]]:
-    """Return the rows whose transcript codes for a protein, each cut to its CDS.
-
-    Returns:
-        The label set of these rows; and how many were left out, by reason.
-
-    Raises:
-        InputError: no row is left.
-    """
+    """Return the rows that code for a protein, cut to their CDS; and others, by reason."""
     kept, skipped, transcripts = [], Counter(), []
     for row, transcript in enumerate(labelled.transcripts):
         cds = transcript.sequence[transcript.cds_start : transcript.cds_end]
@@ -170,13 +163,7 @@ def coding_features(
 ) -> dict[str, np.ndarray]:
     """Return embeddings of models, of their untrained twins, and features of letters alone.
 
-    Args:
-        models: name -> as `load_model` takes it.
-        transcripts: n of them, each cut to its CDS.
-        kmers: longest k-mers of proteins.
-
-    Returns:
-        name -> (n, width). Of models of one architecture there is one untrained twin.
+    Transcripts are cut to their CDS. Name -> (n, width); models of one architecture have one twin.
     """
     proteins = [protein_of(transcript.sequence) for transcript in transcripts]
     trained, twins, alphabets = {}, {}, []
@@ -208,14 +195,9 @@ def coding_features(
 
 
 def protein_features(proteins: Sequence[str], longest: int = 3) -> dict[str, np.ndarray]:
-    """Return amino-acid composition with length, and composition with k-mers.
+    """Return composition with length, float32 (n, 21), and with k-mers, (n, 21 + 400 + ...).
 
-    Args:
-        proteins: n of them; words with other letters than the 20 do not count.
-        longest: of the k-mers, 1 to 3.
-
-    Returns:
-        float32 (n, 21) and (n, 21 + 400 + ...).
+    Words with other letters than the 20 amino acids do not count.
     """
     lengths = np.log1p([[len(protein)] for protein in proteins])
     parts = []

@@ -69,22 +69,13 @@ def linear_discriminants(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the axes along which groups differ most for how much their members do.
 
-    Linear discriminants (Fisher 1936; Rao 1948).
+    Linear discriminants (Fisher 1936; Rao 1948) of rows (n, width), whose groups are alike for the
+    rows of a group. Columns are standardised, and the covariance within groups is shrunk towards a
+    multiple of one.
 
-    Columns are standardised, and the covariance within groups is shrunk towards a multiple of one.
-
-    Args:
-        matrix: (rows, width).
-        groups: alike for the rows of a group, (rows,).
-        n: how many axes.
-
-    Returns:
-        Centre (width,), axes (width, n) and the ratio of the variance between groups to the shrunk
-        one within of each, descending, (n,). `(matrix - centre) @ axes` has variances in proportion
-        to the ratios, 1 on average.
-
-    Raises:
-        InputError: fewer than `n` axes along which groups differ.
+    It returns the centre (width,), axes (width, n) and the ratio of the variance between groups
+    to the shrunk one within of each, descending, (n,). `(matrix - centre) @ axes` has variances in
+    proportion to the ratios, 1 on average. Fewer axes along which groups differ are an InputError.
     """
     standard = standardised(matrix)
     within = covariance_within(standard, groups)
@@ -119,18 +110,9 @@ def fit_discriminants(
 ) -> tuple[IsoCLRModel, Discriminants]:
     """Return an encoder of the same weights that also reads out discriminants of homologs.
 
-    Args:
-        model: with pooling by regions; discriminants that it has are left out.
-        tokenizer: of the model.
-        transcripts: n of them.
-        groups: alike for those of one isoform group, (n,); each has at least two.
-        discriminants: how many.
-        features: random features of these, columns of the embedding.
-        progress: show a bar.
-
-    Raises:
-        InputError: another pooling, a group of one transcript, fewer than ten groups, or as
-            `linear_discriminants`.
+    `model` pools by regions; discriminants that it has are left out. `groups` (n,) are alike for
+    transcripts of one isoform group, at least ten groups of two or more. `features` are random
+    features of the discriminants, columns of the embedding. Anything else is an InputError.
     """
     config = model.config
     if config.pooling != "regions":
@@ -223,16 +205,9 @@ def add_discriminants(
 def draw_members(
     folder: str | os.PathLike, transcripts: int, per_group: int, seed: int
 ) -> tuple[list[Transcript], np.ndarray]:
-    """Draw transcripts of groups that have several, groups in random order.
+    """Draw some of the transcripts of groups that have several, groups in random order.
 
-    Args:
-        folder: of isoform groups.
-        transcripts: how many are enough; the group that would exceed it ends the draw.
-        per_group: at most of a group.
-        seed: of the draws.
-
-    Returns:
-        n transcripts, and the number of the group of each, (n,).
+    It returns the transcripts, at most so many, and the number of the group of each, (n,).
     """
     rng = np.random.default_rng(seed)
     several = [group for group in read_groups(folder) if len(group.transcripts) > 1]
@@ -249,12 +224,7 @@ def draw_members(
 
 
 def plot_discriminants(about: Discriminants, path: str | os.PathLike) -> None:
-    """Draw the ratio of variances of every discriminant.
-
-    Args:
-        about: of `fit_discriminants`.
-        path: the image to write; its suffix names the format.
-    """
+    """Draw the ratio of variances of every discriminant."""
     figure, axes = new_axes(6, 3.6)
     x = np.arange(1, len(about.ratios) + 1)
     axes.plot(x, about.ratios, "o-", ms=4, c="#1f4e79", label="fitted to all groups")

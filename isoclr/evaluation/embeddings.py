@@ -72,24 +72,13 @@ def is_ours(model: str | os.PathLike) -> bool:
 def embed_with_auto_model(
     model: str | os.PathLike, transcripts: Sequence[Transcript], progress: bool = True
 ) -> np.ndarray:
-    """Embed sequences by an encoder of transformers: the mean of its last states over a transcript.
+    """Embed by an encoder of transformers: float32 (n, width), the mean of its last states.
 
     The tokenizer gets the spliced sequence alone, with U in the place of T where its vocabulary has
     U and no T. A sequence longer than the tokenizer's limit goes in windows of that length, whose
     states count by the number of their tokens; special tokens do not count. Other conventions, such
-    as k-mers between blanks, need embeddings made elsewhere: see `read_embeddings`.
-
-    Args:
-        model: a folder, or a repository on the Hub, whose code transformers has.
-        transcripts: n of them.
-        progress: show a bar of transcripts.
-
-    Returns:
-        float32 (n, width).
-
-    Raises:
-        InputError: a model or tokenizer that does not load, or a sequence that becomes unknown
-            tokens alone.
+    as k-mers between blanks, need embeddings made elsewhere: see `read_embeddings`. A model that
+    does not load, and a sequence of unknown tokens alone, are an InputError.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)

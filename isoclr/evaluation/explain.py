@@ -75,19 +75,7 @@ def probe_score(
     """Score what a linear probe predicts: a number in the label's units, or the logit of a class.
 
     The probe learns from the train side of a homology split, and its quality is that on the test
-    side.
-
-    Args:
-        encoder: as `load_model` gives it.
-        tokenizer: of the encoder.
-        labels: with homology groups.
-        class_name: one of the label's classes; None for a number.
-        seed: of the split.
-        progress: show bars.
-
-    Raises:
-        InputError: a class that is not there, one value for all of train or test, or what the split
-            and the tokenizer refuse.
+    side. A class that is not there, and one value for all of train or test, are an InputError.
     """
     encoder = _in_full_precision(encoder)
     name = class_name or labels.label
@@ -156,13 +144,7 @@ def similarity_score(encoder: IsoCLRModel, tokenizer: IsoCLRTokenizer, other: Tr
 def input_gradients(score: Score, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the slope of a score along each track at each nucleotide, and the tracks.
 
-    Args:
-        score: of what.
-        tokens: of one transcript, uint8 (length,).
-
-    Returns:
-        Twice (length, n_tracks): A C G T, codon starts, exon ends. Their product is gradient ×
-        input.
+    Twice (length, n_tracks): A C G T, codon starts, exon ends. Their product is gradient × input.
     """
     tracks = _tracks(score.network, tokens).requires_grad_()
     (gradient,) = torch.autograd.grad(score(inputs_embeds=tracks).sum(), tracks)
@@ -211,17 +193,10 @@ def mutate(
 def exon_end_contributions(
     score: Score, tokens: np.ndarray, *, tokens_per_batch: int = 1 << 16
 ) -> np.ndarray:
-    """Return what each mark of an exon's end adds to a score: the score less that without the mark.
+    """Return what each mark of an exon's end adds to a score: the score less that without it.
 
-    Marks are counted by thresholds in some poolings, where no gradient passes.
-
-    Args:
-        score: of what.
-        tokens: of one transcript, uint8 (length,).
-        tokens_per_batch: as in `mutate`.
-
-    Returns:
-        float64 (length,); NaN where no exon ends.
+    Marks are counted by thresholds in some poolings, where no gradient passes. float64 (length,),
+    NaN where no exon ends.
     """
     where = np.flatnonzero(tokens & EXON_END_BIT)
     contributions = np.full(len(tokens), np.nan)
@@ -259,13 +234,9 @@ def _changes(
 
 
 def base_contributions(effects: np.ndarray) -> np.ndarray:
-    """Return what the base at each position adds to the score beside the mean of the three others.
+    """Return what each base adds to the score beside the mean of the three others, (length,).
 
-    Args:
-        effects: of substitutions, (length, 4), 0 for the base that is there.
-
-    Returns:
-        (length,): minus the mean effect of the three substitutions; NaN where there are none.
+    That is minus the mean effect of its three substitutions, NaN where there are none.
     """
     return -effects.sum(axis=1) / (BASES - 1)
 

@@ -121,12 +121,7 @@ class Saluki:
 
 
 def frozen_head(embeddings: Indexed, fold: Fold) -> Head:
-    """Return the linear probe as a head: it predicts the standardised number, or logits of classes.
-
-    Args:
-        embeddings: (n, width), or what row numbers index to such rows.
-        fold: to fit it to.
-    """
+    """Return the linear probe as a head: it predicts the standardised number, or logits."""
     probe = Linear(embeddings, least_spread=LEAST_SPREAD).fit(fold)
     weights, intercept = probe.on_raw_features()
     centre, scale = standardisation(fold)
@@ -230,11 +225,7 @@ def finetune(
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Refuse methods that `finetune` does not know, and a choice without the fine-tuned network.
-
-    Raises:
-        InputError: naming them.
-    """
+    """Refuse methods that `finetune` does not know, and a choice without the fine-tuned network."""
     for name in methods:
         if name not in METHODS:
             raise InputError(f"methods: got {name!r}, wanted some of {', '.join(METHODS)}")
@@ -285,14 +276,7 @@ def finetune_model(
 
 
 def describe_head(found: FineTuning, labels: LabelSet, encoder: str, name: str) -> str:
-    """Return what a card says of a fine-tuned model's head, in Markdown.
-
-    Args:
-        found: the fine-tuning.
-        labels: that it learned.
-        encoder: name of the model that it began with.
-        name: of the folder that has the fine-tuned one.
-    """
+    """Return what a card says of a fine-tuned model's head, in Markdown; `name` is its folder."""
     names = labels.classes or (labels.label,)
     shown = ", ".join(names) if len(names) <= _SHOWN else "columns as above"
     shown = " ".join(shown.replace("`", "'").split())  # it stands in a comment
@@ -353,12 +337,7 @@ def network_to_save(network: Network, labels: LabelSet) -> IsoCLRForSequenceClas
 
 
 def plot_finetuning(found: FineTuning, path: str | os.PathLike) -> None:
-    """Draw the validation loss over the steps of every split, fine-tuned and from scratch.
-
-    Args:
-        found: of `finetune`.
-        path: the image to write; its suffix names the format.
-    """
+    """Draw the validation loss over the steps of every split, fine-tuned and from scratch."""
     figure, axes = new_axes(7, 4.2)
     for method, of_splits in found.evaluations.items():
         for number, evaluations in enumerate(of_splits):

@@ -183,11 +183,7 @@ def retrieve_windows(
 
 
 def check_held_out(folder: str | Path, recipe: HomologRecipe, first: HomologRecipe) -> None:
-    """Check that a model was trained on no family that another one was kept from.
-
-    Raises:
-        InputError: its recipe holds out other families.
-    """
+    """Refuse a model that was trained on families that another one was kept from."""
     asked = "held_out_families", "test_families", "seed"
     got, wanted = ([getattr(one, key) for key in asked] for one in (recipe, first))
     if got != wanted:
@@ -198,11 +194,7 @@ def check_held_out(folder: str | Path, recipe: HomologRecipe, first: HomologReci
 
 
 def feature_sets(models: Mapping[str, Path]) -> dict[str, Features]:
-    """Return the features of a model, of others, of its untrained twin, and k-mers, by name.
-
-    Args:
-        models: name -> folder. Features of the first have no name before them.
-    """
+    """Return the features of models, of an untrained twin, and k-mers, by name."""
     features: dict[str, Features] = {}
     for number, (name, folder) in enumerate(models.items()):
         before = f"{name}: " if number else ""
@@ -298,18 +290,10 @@ def rank_draw(
     features: Mapping[str, Features],
     drawing: tuple[int, int, int],
 ) -> tuple[Ranks, int]:
-    """Rank the partner of each family in one draw.
+    """Rank the partner of each held-out family in one draw: (letters, number, seed).
 
-    Args:
-        families: of the data.
-        held: those that are asked for.
-        task: what is asked.
-        features: by name.
-        drawing: letters of a window, number of the draw, and the seed.
-
-    Returns:
-        Name of the features -> family -> candidates before its partner; and how many candidates
-        there were, 0 where there are no two families.
+    It returns, by features and family, the candidates before its partner; and how many candidates
+    there were, 0 where there are no two families.
     """
     window, draw, seed = drawing
     ranks: Ranks = {name: {} for name in features}

@@ -224,9 +224,7 @@ def _evaluate_kind(interactions, name, kind, options, models, strangers) -> Kind
 class Calibrated:
     """A predictor whose scores are made probabilities by its validation rows.
 
-    Args:
-        predictor: of scores, higher for likelier.
-        extra: row numbers that it scores beside those of test, which no metric counts.
+    It scores `extra` rows beside those of test, which no metric counts.
     """
 
     def __init__(self, predictor: Predictor, extra: np.ndarray):
@@ -336,12 +334,9 @@ def auroc_by_group(scores: np.ndarray, observed: np.ndarray, groups: np.ndarray)
 
 
 def weighted_auroc(scores: np.ndarray, observed: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the AUROC under each of several weightings of the rows; NaN where one label is absent.
+    """Return the AUROC under weightings (m, n) of the rows; NaN where one label is absent.
 
-    Args:
-        scores: (n,); equal ones count half.
-        observed: bool (n,).
-        weights: (weightings, n).
+    Equal scores count half.
     """
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
@@ -356,15 +351,7 @@ def weighted_auroc(scores: np.ndarray, observed: np.ndarray, weights: np.ndarray
 def bootstrap_auroc(
     results: Results, clusters: Sequence[np.ndarray], resamples: int
 ) -> dict[str, dict[str, tuple]]:
-    """Return AUROCs, and gains over the first predictor, with intervals over clusters.
-
-    As `Results.cluster_intervals`, of the AUROC alone, and much faster.
-
-    Args:
-        results: with predictions.
-        clusters: for each way, the cluster of each row.
-        resamples: how many.
-    """
+    """Return what `Results.cluster_intervals` does, of the AUROC alone, and much faster."""
     weights = cluster_weights(clusters, resamples)
     draws = {}
     for name in results.predictors:

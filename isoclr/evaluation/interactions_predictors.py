@@ -41,12 +41,7 @@ _TOWER = FitSettings(
 
 
 class PairFeatures:
-    """Frequencies of words of both molecules of pairs: an array of row numbers indexes them.
-
-    Args:
-        interactions: n pairs.
-        sides: which molecules count: "rna", "protein" or both.
-    """
+    """Frequencies of words of the molecules of pairs: an array of row numbers indexes them."""
 
     def __init__(self, interactions: InteractionSet, sides: tuple[str, ...] = ("rna", "protein")):
         self._parts = []

@@ -82,13 +82,11 @@ def published_sets(folder: str | os.PathLike) -> dict[str, InteractionFiles]:
 
 
 def without_vectors(model: Mapping, ablation: str) -> dict:
-    """Return the arguments of a model whose vectors of a molecule, or of both, say nothing learned.
+    """Return the arguments of `RPIConfig` with vectors that say nothing learned, by `ABLATIONS`.
 
-    Args:
-        model: arguments of `RPIConfig`.
-        ablation: one of `ABLATIONS`. Random vectors have the width of those that they stand for;
-            a letter has one, so that the sequence can still be told from them. Of `random
-            molecules` a molecule has one, from which nothing can be known of a new one.
+    Random vectors have the width of those that they stand for; a letter has one, so that the
+    sequence can still be told from them. Of `random molecules` a molecule has one, from which
+    nothing can be known of a new one.
     """
     made = dict(model)
     for side in ABLATIONS[ablation]:

@@ -285,12 +285,7 @@ def compare_phenotypes(
 
 
 def usual_label_counts(labels: Labels, splits: Sequence[Split]) -> tuple[float | int, ...]:
-    """Return one label a class, and those of `LABEL_SHARES` that are ten labels or more.
-
-    Args:
-        labels: of classes, or of survival, which has shares alone.
-        splits: of them.
-    """
+    """Return one label a class, and those of `LABEL_SHARES` that are ten labels or more."""
     train = min((len(split.train) for split in splits), default=0)
     shares = [s for s in LABEL_SHARES if s == ALL or round(s * train) >= _FEWEST_LABELS]
     one_each = len(labels.classes)
@@ -355,12 +350,9 @@ def phenotype_predictors(
 
 
 class PerFold:
-    """Features of all rows that depend on the fold; some folds' are kept.
+    """Features (n, width) of all rows that depend on the fold; some folds' are kept.
 
     A comparison comes back to every fold with each number of labels.
-
-    Args:
-        make: from a fold to features (n, width).
     """
 
     def __init__(self, make: Callable[[Fold], np.ndarray]):
@@ -378,12 +370,7 @@ class PerFold:
 
 
 def fitted_to_train(values: np.ndarray, make: Callable) -> PerFold:
-    """Return features fitted to the train side of a fold.
-
-    Args:
-        values: (n, genes).
-        make: from values, row numbers of the train side and a seed to features (n, width).
-    """
+    """Return features that `make` makes of values (n, genes), row numbers of train, and a seed."""
     return PerFold(lambda fold: make(values, train_side(fold, len(values)), fold.seed))
 
 
@@ -423,12 +410,7 @@ def random_projection(values: np.ndarray, side: np.ndarray, seed: int) -> np.nda
 
 @dataclass(frozen=True)
 class OnFeatures:
-    """A predictor on features that are made for each fold.
-
-    Args:
-        features: from a fold to features of all rows, (n, width).
-        predictor: class of the predictor on them.
-    """
+    """A predictor on features of all rows, (n, width), that are made for each fold."""
 
     features: Callable[[Fold], np.ndarray]
     predictor: Callable = Linear

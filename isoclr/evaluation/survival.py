@@ -56,14 +56,9 @@ class Cox:
 def fit_cox(
     x: np.ndarray, time: np.ndarray, event: np.ndarray, alpha: float, start: np.ndarray
 ) -> np.ndarray:
-    """Return the weights of least penalised negative log partial likelihood.
+    """Return the weights (width,) of least penalised negative log partial likelihood.
 
-    Args:
-        x: float64 (n, width).
-        time: of event or censoring, (n,).
-        event: whether it was seen, (n,).
-        alpha: of the penalty alpha/2·|w|².
-        start: weights to begin with, (width,).
+    Of x float64 (n, width), times and events (n,), with the penalty alpha/2·|w|², from `start` on.
     """
 
     def loss(weights):
@@ -78,12 +73,8 @@ def partial_likelihood(
 ) -> tuple[float, np.ndarray]:
     """Return the negative log partial likelihood, a sum over events, and its gradient by risk.
 
-    Everyone whose time is at least that of an event is at risk (Breslow).
-
-    Args:
-        risk: log hazards, float64 (n,).
-        time: of event or censoring, (n,).
-        event: whether it was seen, (n,).
+    Everyone whose time is at least that of an event is at risk (Breslow). All are (n,): log
+    hazards, times of event or censoring, and whether the event was seen.
     """
     order = np.argsort(-time, kind="stable")
     sorted_time, seen = -time[order], event[order].astype(float)

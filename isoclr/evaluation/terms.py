@@ -236,16 +236,10 @@ def separate(
 
 
 def cosine_silhouettes(similarity: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Return the silhouette (Rousseeuw 1987) of every row, by cosine distance.
+    """Return the silhouette (Rousseeuw 1987) of every row, by cosine distance, float64 (n,).
 
-    A product with one matrix of pairs for each labelling: what makes hundreds of shuffles cheap.
-
-    Args:
-        similarity: cosines of all pairs of rows, (n, n).
-        clusters: from 0, at least two of them with rows, (n,).
-
-    Returns:
-        float64 (n,); 0 for a row alone in its cluster.
+    A product of the cosines (n, n) with one matrix of pairs for each labelling: what makes hundreds
+    of shuffles cheap. A row alone in its cluster has 0.
     """
     present, place = np.unique(clusters, return_inverse=True)
     sizes, rows = np.bincount(place).astype(np.float64), np.arange(len(clusters))

@@ -158,15 +158,7 @@ def check_model_folder(folder: Path) -> None:
 
 
 def count_parameters(weights: Path, encoder_prefix: str = "isoclr.") -> dict[str, int]:
-    """Count parameters of the `encoder` and of the `heads` in the header of a weights file.
-
-    Args:
-        weights: the file.
-        encoder_prefix: of the names of the encoder's weights, where there are heads beside it.
-
-    Raises:
-        InputError: a file that is not safetensors.
-    """
+    """Count parameters of the `encoder` and of the `heads` in the header of a weights file."""
     try:
         with safe_open(weights, "numpy") as file:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}

@@ -89,12 +89,7 @@ def _checked_report(folder: Path, data: list[Path]) -> dict:
 
 
 def render_families_card(repository: str, report: dict) -> str:
-    """README.md of a repository of families, with the metadata that `load_dataset` goes by.
-
-    Args:
-        repository: `owner/name`.
-        report: as `HomologReport.as_dict` has it.
-    """
+    """README.md of a repository of families, with the metadata that `load_dataset` needs."""
     data = DatasetCardData(
         pretty_name=repository.split("/")[-1],
         tags=["isoclr", report["alphabet"], "homology", "biology"],

@@ -92,13 +92,7 @@ def _in_a_process(folder: Path, length: int, device: str) -> dict:
 
 
 def measure_length(folder: str, length: int, device: str) -> dict:
-    """Measure batches of one length, in this process.
-
-    Args:
-        folder: of a model.
-        length: of its sequences; 0: its input has no length.
-        device: cpu or cuda.
-    """
+    """Measure batches of one length, 0 of a model whose input has none, in this process."""
     torch.set_num_threads(1)
     run, batch, units = _pass(folder, length, device)
     clock = time.process_time if device == "cpu" else time.perf_counter

@@ -248,11 +248,7 @@ def loading_from(card: str, name: str) -> str:
 
 
 def public_recipe(path: Path) -> bytes:
-    """A recipe without the places of the machine that it ran on: of a path, its last part stays.
-
-    Raises:
-        InputError: it is no YAML of keys and values.
-    """
+    """A recipe without places of the machine that it ran on: of a path, its last part stays."""
     recipe = read_yaml(path, "recipe")
     if not isinstance(recipe, dict):
         raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")

@@ -53,13 +53,8 @@ def space_files(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Path | by
     """Return all that a Space holds: path in the repository -> content.
 
     It has the code of this installation beside `app.py`, so it needs no release of it; the encoder
-    and its heads; and the models of pairs and of expression that ship.
-
-    Args:
-        model: an encoder of transcripts: the name of a shipped model, or a folder.
-
-    Raises:
-        InputError: no such folder; as `isoclr.hub.push.push` of files that must not be shared.
+    and its heads; and the models of pairs and of expression that ship. No such folder, and files
+    that must not be shared, are an InputError.
     """
     folder = Path(resolve_model(model))
     if not folder.is_dir():

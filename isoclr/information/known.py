@@ -230,10 +230,6 @@ def off_by(cell: Cell, batches: int = BATCHES) -> float:
     The published numbers are means over draws too, and how many is not known. Their scatter around
     ours is that of about `PUBLISHED_BATCHES` batches a cell, so each counts as such a mean, rounded
     to two decimals.
-
-    Args:
-        cell: with a published number.
-        batches: that ours is a mean of.
     """
     assert cell.published is not None
     found = cell.bounds[OPTIMAL].info_nce

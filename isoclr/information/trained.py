@@ -151,16 +151,7 @@ def told_band(
     trained: Sequence[Sequence[float]],
     band: Sequence[float],
 ) -> IsoCLRForPreTraining | SiteModel:
-    """Return a copy of a model whose critic has the scale of one of its bands alone.
-
-    Args:
-        model: whose critic has a scale of each band.
-        trained: the bands, in the order of the scales.
-        band: one of them.
-
-    Raises:
-        InputError: another band.
-    """
+    """Return a copy of a model whose critic has the scale of one of its bands alone."""
     bands = [tuple(one) for one in trained]
     if tuple(band) not in bands:
         listed = ", ".join("{:g}-{:g}".format(*one) for one in bands)

@@ -43,20 +43,14 @@ def write_simulated(folder: Path, channel: Channel, families: int, leaves: int, 
     matrix = np.full((leaves, leaves), channel.distance, np.float32)
     np.fill_diagonal(matrix, 0)
     alphabet = "protein" if len(channel.model.letters) == 20 else "rna"
-    families = (spelled(channel.model, of_one) for of_one in letters)
-    write_families(families_of_tree(names, families, alphabet, matrix), folder)
+    members = (spelled(channel.model, of_one) for of_one in letters)
+    write_families(families_of_tree(names, members, alphabet, matrix), folder)
 
 
 def train_critic(channel: Channel, folder: Path, changes: dict | None = None) -> Critic:
     """Simulate families of a channel, train a critic on them by train.py, and load it.
 
-    Args:
-        channel: that families come from.
-        folder: of the model; `families` beside it is trained on, and made if absent.
-        changes: of the recipe, which has a linear critic.
-
-    Raises:
-        InputError: outside a checkout, or a run that fails.
+    The families lie beside the model's folder, and are made if absent. `changes` are of the recipe.
     """
     data = folder.parent / "families"
     if not (data / "data").exists():
@@ -69,13 +63,8 @@ def train_critic(channel: Channel, folder: Path, changes: dict | None = None) ->
 def train_model(data: Path, output: Path, changes: dict) -> Path:
     """Train a linear critic on families by train.py; return its folder.
 
-    Args:
-        data: the families.
-        output: folder of the model; a run that ended there is not run again.
-        changes: of the recipe.
-
-    Raises:
-        InputError: outside a checkout, or a run that fails.
+    `changes` are of the recipe. A run that ended in the folder is not run again. Outside a
+    checkout, and where the run fails, there is an InputError.
     """
     if not Path("train.py").exists():
         raise InputError(f"{Path.cwd()}: no train.py here; critics are trained in a checkout")

@@ -138,11 +138,7 @@ def make_report(
 
 
 def trained_length(model: str | os.PathLike) -> int | None:
-    """Return the longest transcript that a model was trained on, None where that is not known.
-
-    Args:
-        model: the name of a shipped model, a folder, or a repository, whose recipe is not read.
-    """
+    """Return the longest transcript that a model was trained on, None where that is not known."""
     path = Path(resolve_model(model)) / "recipe.yaml"
     if not path.is_file():
         return None
@@ -161,16 +157,10 @@ def nearest_of(
     search: Callable[[np.ndarray], np.ndarray],
     block: int = 1024,
 ) -> list[Neighbour]:
-    """Return the nearest transcript of a reference, by the product of vectors.
+    """Return the transcript of a file of `isoclr embed` that is nearest to each embedding.
 
-    Args:
-        reference: Parquet that `isoclr embed` wrote.
-        embeddings: (n, width).
-        search: embeddings to vectors of length 1; it gets both kinds at once.
-        block: rows that are compared at once.
-
-    Raises:
-        InputError: no such file, or embeddings of another width.
+    `search` makes vectors of length 1 of embeddings, and gets both kinds at once. Embeddings of
+    another width are an InputError.
     """
     table, known = read_embedded(reference)
     if known.shape[1:] != embeddings.shape[1:] or not len(known):
@@ -197,13 +187,7 @@ def nearest_of(
 def nearest_of_other_genes(
     transcripts: Sequence[Transcript], unit: np.ndarray, block: int = 1024
 ) -> list[Neighbour | None]:
-    """Return the nearest transcript of another gene, by the product of vectors.
-
-    Args:
-        transcripts: n of them.
-        unit: their vectors of length 1, (n, any width).
-        block: rows that are compared at once.
-    """
+    """Return the nearest transcript of another gene, by the product of vectors of length 1."""
     names: dict[tuple[str, str], int] = {}
     genes = np.array([names.setdefault((t.species, t.gene_id), len(names)) for t in transcripts])
     found: list[Neighbour | None] = []

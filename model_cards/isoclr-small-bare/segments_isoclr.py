@@ -248,14 +248,9 @@ class SegmentRegions:
 def whole_means(stages, lengths, step, matrix):
     """Means of transcripts over their positions, of which all others are zero.
 
-    Args:
-        stages: each (batch, channels, 1, positions).
-        lengths: nt of each transcript, (batch, segments).
-        step: nt of a block.
-        matrix: which blocks each has, (batch, segments, blocks).
-
-    Returns:
-        (batch, segments, all channels).
+    `stages` are (batch, channels, 1, positions), `lengths` nt (batch, segments), `step` nt of a
+    block, and `matrix` (batch, segments, blocks) says which blocks each transcript has. Returns
+    (batch, segments, all channels).
     """
     found, blocks = [], matrix.shape[2]
     with torch.autocast(matrix.device.type, enabled=False):

@@ -194,11 +194,7 @@ def _phenotype(path: Path, folder: Path) -> dict:
 
 
 class ExpressionLoss(nn.Module):
-    """The loss of a batch, of which this process has some rows.
-
-    Args:
-        model: whose heads are those of its method.
-    """
+    """The loss of a batch, of which this process has some rows."""
 
     def __init__(self, model: ExpressionForPreTraining):
         super().__init__()

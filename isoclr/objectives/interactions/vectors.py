@@ -142,11 +142,7 @@ def vectors_of(
 
 
 def load_embedder(molecule: str, config: RPIConfig):
-    """Load what a configuration names to make vectors of a molecule; None: precomputed.
-
-    Raises:
-        InputError: it cannot be loaded, or is of another width.
-    """
+    """Load what a configuration names to make vectors of a molecule; None: precomputed."""
     spec, near = dict(getattr(config, f"{molecule}_embedder")), config.name_or_path
     if "model" in spec and not _is_beside(spec["model"], near):
         # Where this installation has no such model, it may still be beside the model of pairs.

@@ -187,27 +187,13 @@ class StreamedGroups:
     Row groups come in an order of their own in every pass; groups are mixed within windows of
     `WINDOW` row groups. That order is a function of (seed, step) too, so a run resumes exactly.
     What it can't promise: that groups of distant row groups meet in a batch; and every process
-    reads everything.
-    Groups with no transcript short enough make their batches smaller, and so do, where there are
-    several datasets, groups that share their name, a gene or a sequence with one that is held out.
+    reads everything. Groups with no transcript short enough make their batches smaller, and so do,
+    where there are several datasets, groups that share their name, a gene or a sequence with one
+    that is held out.
 
-    Args:
-        files: for each dataset, functions that open its Parquet files.
-        weights: see `EpochOrder`.
-        tokenizer: makes the tokens.
-        batch_size: groups a step.
-        max_length: longest transcript that takes part, in nt.
-        held_out: groups to set aside, all of one row group, of which nothing is trained on.
-        seed: of choice and order.
-        fewest: transcripts of a group that takes part.
-
-    Attributes:
-        fingerprint: name and checksum of each dataset.
-        checksums: of each dataset, as far as it is known without reading it all: sizes and footers
-            of its files.
-
-    Raises:
-        InputError: a dataset of fewer than two row groups, or a file that is no Parquet.
+    `files` are functions that open the Parquet files of each dataset. The held-out groups are of
+    one row group, of which nothing is trained on; a dataset of one row group is an InputError. The
+    other arguments are those of `MappedGroups`. `checksums` are of sizes and footers of the files.
     """
 
     def __init__(
@@ -487,13 +473,7 @@ def _mapped(
 
 
 class CachedGroups(ArrowGroups):
-    """Groups whose tokens come from caches.
-
-    Args:
-        batches: as in `ArrowGroups`.
-        tokenizer: as in `ArrowGroups`.
-        caches: of the tokens of all batches, in their order.
-    """
+    """Groups whose tokens come from caches, those of all batches, in their order."""
 
     def __init__(self, batches, tokenizer: IsoCLRTokenizer, caches: Sequence[TokenCache]):
         super().__init__(batches, tokenizer)
