@@ -250,7 +250,7 @@ def read_set(
     if options.negatives not in (GIVEN, NONE):
         drawn = draw_negatives(interactions, options.negatives, options.seed)
         missing = drawn.missing
-        interactions = interactions.with_pairs(drawn.rna, drawn.protein, 0, options.negatives)
+        interactions = interactions.with_negatives(drawn.rna, drawn.protein, options.negatives)
     report.more["negatives"] = {
         "rule": options.negatives,
         "seed": options.seed,

@@ -147,15 +147,13 @@ class InteractionSet:
             source=tuple(self.source[row] for row in rows),
         )
 
-    def with_pairs(
-        self, rna: np.ndarray, protein: np.ndarray, label: int, source: str
-    ) -> "InteractionSet":
-        """Return these pairs followed by others of the same molecules, of one label and source."""
+    def with_negatives(self, rna: np.ndarray, protein: np.ndarray, source: str) -> "InteractionSet":
+        """Return these pairs followed by negatives of the same molecules, of one source."""
         return replace(
             self,
             rna=np.concatenate([self.rna, rna]).astype(np.int32),
             protein=np.concatenate([self.protein, protein]).astype(np.int32),
-            label=np.concatenate([self.label, np.full(len(rna), label)]).astype(np.int8),
+            label=np.concatenate([self.label, np.zeros(len(rna))]).astype(np.int8),
             source=(*self.source, *[source] * len(rna)),
         )
 

@@ -221,7 +221,7 @@ def with_redrawn_negatives(
             sides[name] = np.concatenate([rows, count + np.arange(len(found.rna))])
             count += len(found.rna)
         changed.append(split._replace(**sides))
-    more = interactions.with_pairs(np.concatenate(rna), np.concatenate(protein), 0, REDRAWN)
+    more = interactions.with_negatives(np.concatenate(rna), np.concatenate(protein), REDRAWN)
     return more, changed, missing
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -163,7 +163,6 @@ def read_gaf(
     tally: Tally,
     *,
     aspect: str | None = None,
-    evidence: Collection[str] | None = None,
 ) -> list[GeneTerms]:
     """Read annotations of genes, each carried up to every ancestor of its term.
 
@@ -172,9 +171,9 @@ def read_gaf(
         ontology: its terms.
         tally: where annotations are counted. Skipped are those with the qualifier NOT (they say
             nothing of the terms above, and no more than an absent label of their own), of
-            evidence that is not wanted, and of a term that the ontology has not or no more.
+            evidence ND, which says that nothing is known, and of a term that the ontology has not
+            or no more.
         aspect: "F", "P" or "C": terms of this namespace alone; None: all.
-        evidence: codes that count; None: all but ND, which says that nothing is known.
 
     Returns:
         Genes in the order of first mention, those without a term left out.
@@ -204,8 +203,8 @@ def read_gaf(
         where = f"{path}:{number}: {gene_id} {term}"
         if "NOT" in qualifier.split("|"):
             tally.skip("qualifier NOT", where)
-        elif code == "ND" if evidence is None else code not in evidence:
-            tally.skip(f"evidence {code}", where)
+        elif code == "ND":
+            tally.skip("evidence ND", where)
         elif term not in ontology.current:
             tally.skip("term not in the ontology, or obsolete", where)
         else:

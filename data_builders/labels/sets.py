@@ -143,7 +143,6 @@ def gene_ontology_annotations(
     join: Join,
     *,
     aspect: str | None = None,
-    evidence: Collection[str] | None = None,
     min_genes: int = 1,
 ) -> LabelSet:
     """Read GO terms of genes from annotations (GAF 2) and the ontology (OBO).
@@ -153,7 +152,6 @@ def gene_ontology_annotations(
         obo: such as go-basic.obo.
         join: as in `gene_ontology_sets`, but that a GAF names its species.
         aspect: as in `read_gaf`.
-        evidence: as in `read_gaf`.
         min_genes: as in `gene_ontology_sets`.
 
     Returns:
@@ -162,7 +160,7 @@ def gene_ontology_annotations(
     if join.species is not None:
         raise InputError(f"species '{join.species}': wanted none, a GAF names its own")
     tally = Tally()
-    genes = read_gaf(gaf, read_obo(obo), tally, aspect=aspect, evidence=evidence)
+    genes = read_gaf(gaf, read_obo(obo), tally, aspect=aspect)
     labels = _label_terms(genes, join, min_genes, gaf)
     labels.report["annotations used"] = tally.kept
     for reason, number in tally.skipped.items():

@@ -18,6 +18,7 @@ from data_builders.tables import names_of_columns, read_table
 # The ten splits of the published probes (mRNABench, Orthrus).
 SEEDS = (2541, 413, 411, 412, 2547, 321, 421, 311, 2516, 2515)
 FRACTIONS = (0.7, 0.15, 0.15)
+_INNER_FOLDS = 7  # of the groups of a train side; one, 15 %, is kept for choices
 SPLITS = ("homology", "random", "chromosome", "k-mer")
 
 _FEWEST_VALIDATION = 10
@@ -282,11 +283,7 @@ def _mixed(words: np.ndarray) -> np.ndarray:
 
 
 def group_folds(
-    groups: Sequence[str],
-    classes: Sequence | np.ndarray,
-    folds: int,
-    seed: int,
-    validation: float = 0.15,
+    groups: Sequence[str], classes: Sequence | np.ndarray, folds: int, seed: int
 ) -> list[Split]:
     """Cut rows into folds that keep groups, such as donors, on one side and classes in proportion.
 
@@ -295,7 +292,6 @@ def group_folds(
         classes: of each row, (n,).
         folds: how many; each is test once.
         seed: of the cut.
-        validation: share of the groups of the train side that is kept for choices.
 
     Raises:
         InputError: fewer groups than folds.
@@ -307,9 +303,7 @@ def group_folds(
         raise InputError(f"groups: got {len(set(group_of))}, wanted at least {folds}, one a fold")
     cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     return [
-        _with_validation(side, test, group_of, class_of, validation, seed)._replace(
-            fold=number, kind="group"
-        )
+        _with_validation(side, test, group_of, class_of, seed)._replace(fold=number, kind="group")
         for number, (side, test) in enumerate(cut.split(class_of, class_of, group_of))
     ]
 
@@ -319,7 +313,6 @@ def transfer_splits(
     groups: Sequence[str],
     classes: Sequence | np.ndarray,
     seeds: Sequence[int],
-    validation: float = 0.15,
 ) -> list[Split]:
     """Learn from all rows of one kind, such as a source, and test on all of another.
 
@@ -330,7 +323,6 @@ def transfer_splits(
         groups: of each row, (n,).
         classes: of each row, (n,).
         seeds: one split each.
-        validation: share of the groups of the train side that is kept for choices.
 
     Raises:
         InputError: a side without rows, or a group on both sides.
@@ -348,26 +340,23 @@ def transfer_splits(
             f"groups: got {str(both[0])!r} among the rows to train on and those to test on "
             f"({len(both)} such groups), wanted each on one side"
         )
-    if len(set(group_of[side])) < round(1 / validation):
+    if len(set(group_of[side])) < _INNER_FOLDS:
         raise InputError(
-            f"groups: got {len(set(group_of[side]))} to train on, wanted at least "
-            f"{round(1 / validation)}: some of them validate"
+            f"groups: got {len(set(group_of[side]))} to train on, wanted at least {_INNER_FOLDS}: "
+            "some of them validate"
         )
     found = []
     for number, seed in enumerate(seeds):
-        split = _with_validation(side, test, group_of, class_of, validation, seed, number)
+        split = _with_validation(side, test, group_of, class_of, seed, number)
         found.append(split._replace(kind="given"))
     return found
 
 
-def _with_validation(
-    side, test, group_of, class_of, validation: float, seed: int, number: int = 0
-) -> Split:
-    """A split whose validation rows are a share of the groups of the train side: one of a cut."""
+def _with_validation(side, test, group_of, class_of, seed: int, number: int = 0) -> Split:
+    """A split whose validation rows are one of `_INNER_FOLDS` cuts of the train side's groups."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    folds = round(1 / validation)
-    inner = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    inner = StratifiedGroupKFold(_INNER_FOLDS, shuffle=True, random_state=seed)
     cut = list(inner.split(side, class_of[side], group_of[side]))
-    train, chosen = cut[number % folds]
+    train, chosen = cut[number % _INNER_FOLDS]
     return Split(train=side[train], validation=side[chosen], test=test, seed=seed)

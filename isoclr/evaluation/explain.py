@@ -69,7 +69,6 @@ def probe_score(
     labels: LabelSet,
     class_name: str | None = None,
     *,
-    seed: int = SEEDS[0],
     progress: bool = True,
 ) -> Score:
     """Score what a linear probe predicts: a number in the label's units, or the logit of a class.
@@ -86,7 +85,7 @@ def probe_score(
             targets = labels.targets[:, column]
         labels = replace(labels, label=name, task=BINARY, targets=targets, classes=())
     x = embed_transcripts(encoder, tokenizer, labels.transcripts, progress=progress)
-    (split,) = make_splits(labels, seeds=[seed])
+    (split,) = make_splits(labels, seeds=SEEDS[:1])
     probe = Linear(x)
     (run,) = compare({"probe": probe}, labels, [split], progress=False).runs
     head = _linear_layer(probe.fit(fold_of(labels, split))).to(encoder.device)

@@ -108,7 +108,6 @@ def make_head(
     output: Path,
     *,
     model: str | os.PathLike = DEFAULT_MODEL,
-    name: str | None = None,
     terms: int | None = None,
     with_encoder: bool = False,
 ) -> Head:
@@ -118,7 +117,6 @@ def make_head(
         source: of the labels.
         output: folder to write into: `head.json`, `head.safetensors`, `held_out.png`.
         model: as `load_model` takes it.
-        name: of the head; None: that of the folder.
         terms: of labels with many classes, how many to predict, as `frequent_terms` chooses them;
             None: all.
         with_encoder: write the encoder too, with the head as its classification head, so that
@@ -136,7 +134,7 @@ def make_head(
     head, results = fit_head(
         embeddings,
         labels,
-        name=name or output.resolve().name,
+        name=output.resolve().name,
         predicts=task.predicts if task else "",
         citation=task.citation if task else "",
     )

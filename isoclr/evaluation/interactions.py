@@ -172,19 +172,14 @@ def evaluate_interactions(
     return found
 
 
-def sets_table(found: Mapping[str, Mapping[str, Results]], metric: str = "auroc") -> str:
-    """Return one line a set and kind of split, one column a predictor, as a table in Markdown.
-
-    Args:
-        found: set -> kind of split -> results.
-        metric: of `isoclr.evaluation.scores.METRICS`.
-    """
+def sets_table(found: Mapping[str, Mapping[str, Results]]) -> str:
+    """Return the AUROC of set -> kind of split -> results, in Markdown, a column a predictor."""
     every = [results for kinds in found.values() for results in kinds.values()]
     names = list(dict.fromkeys(name for results in every for name in results.predictors))
-    lines = [[METRIC_NAMES[metric], "split", *names]]
+    lines = [[METRIC_NAMES["auroc"], "split", *names]]
     for of_set, kinds in found.items():
         for kind, results in kinds.items():
-            means = {name: results.mean(name, metric) for name in results.predictors}
+            means = {name: results.mean(name, "auroc") for name in results.predictors}
             cells = [plus_minus(*means.get(name, (None, None))) for name in names]
             lines.append([of_set, kind, *cells])
     return markdown_table(lines)

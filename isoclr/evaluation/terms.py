@@ -256,18 +256,10 @@ def cosine_silhouettes(similarity: np.ndarray, clusters: np.ndarray) -> np.ndarr
     return np.where(own_size > 1, silhouettes, 0)
 
 
-def map_genes(matrix: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Put rows on a plane: standardised columns, 50 principal components, t-SNE.
-
-    Args:
-        matrix: (n, width), finite.
-        seed: of t-SNE.
-
-    Returns:
-        float32 (n, 2).
-    """
+def map_genes(matrix: np.ndarray) -> np.ndarray:
+    """Put rows on a plane, float32 (n, 2): standardised, 50 principal components, t-SNE."""
     columns = standardised(matrix)
     components = min(50, *columns.shape)
     reduced = PCA(components, svd_solver="covariance_eigh").fit_transform(columns)
     perplexity = min(30.0, (len(matrix) - 1) / 3)
-    return TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(reduced)
+    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(reduced)

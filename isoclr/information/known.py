@@ -239,7 +239,6 @@ def off_by(cell: Cell, batches: int = BATCHES) -> float:
 
 
 def known_table(
-    channels: Sequence[tuple[int, float]] = tuple(PUBLISHED),
     batch_sizes: Sequence[int] = BATCH_SIZES,
     *,
     model: str = "jc69",
@@ -247,10 +246,9 @@ def known_table(
     batches: int = BATCHES,
     seed: int = 0,
 ) -> Iterator[Cell]:
-    """Measure the optimal critic, and others, over channels and batch sizes.
+    """Measure the optimal critic, and others, over the published channels and batch sizes.
 
     Args:
-        channels: sites and distance of each; all sites have rate 1.
         batch_sizes: pairs a batch.
         model: a substitution model by name.
         critics: other critics of a channel, by name.
@@ -261,10 +259,9 @@ def known_table(
         Cells, as they are done.
     """
     process = substitution_model(model)
-    for sites, distance in channels:
+    for (sites, distance), of_channel in PUBLISHED.items():
         channel = Channel(process, distance, np.ones(sites))
         named = {OPTIMAL: channel.scores, **(critics(channel) if critics else {})}
-        of_channel = PUBLISHED.get((sites, distance), ())
         published: dict[int, float] = dict(zip(BATCH_SIZES, of_channel, strict=False))
         for batch_size in batch_sizes:
             found = measure(channel, named, batch_size, batches=batches, seed=seed)

@@ -53,7 +53,7 @@ def tracks(transcripts: Sequence[Transcript], width: int = 900) -> Markup:
     for number, transcript in enumerate(transcripts):
         middle = row * (number + 0.5)
         structure = structure_of(transcript)
-        parts.append(text(left - 8, middle + 4, shortened(transcript.transcript_id, 26), "end"))
+        parts.append(text(left - 8, middle + 4, shortened(transcript.transcript_id), "end"))
         position = 0
         regions = structure.regions or (structure.length, 0, 0)
         names = ("5'UTR", "CDS", "3'UTR") if structure.regions else ("no CDS", "", "")
@@ -203,7 +203,7 @@ def intervals(
     for number, (name, value, (start, end)) in enumerate(zip(names, values, ends, strict=True)):
         y = row * (number + 0.5)
         said = f"{name}: {value:.3g} ({start:.3g} to {end:.3g})"
-        parts.append(text(left - 8, y + 4, shortened(name, 26), "end"))
+        parts.append(text(left - 8, y + 4, shortened(name), "end"))
         parts.append(
             box(left + (start - low) * scale, y - 3, (end - start) * scale, 6, OTHER, said)
         )
@@ -217,6 +217,6 @@ def intervals(
     return svg(width, row * len(names) + bottom + 4, axis, parts, "intervals")
 
 
-def shortened(name: str, most: int) -> str:
+def shortened(name: str, most: int = 26) -> str:
     """Return a name of at most so many characters, its end replaced by an ellipsis."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -313,7 +313,7 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
                 seed = int(np.random.SeedSequence(key).generate_state(1)[0])
                 found = redraw_negatives(data, getattr(split, name), seed)
                 rows = np.concatenate([rows, len(data) + np.arange(len(found.rna))])
-                data = data.with_pairs(found.rna, found.protein, 0, "redrawn")
+                data = data.with_negatives(found.rna, found.protein, "redrawn")
                 missing += found.missing
             sides[name] = rows
         split = split._replace(**sides)

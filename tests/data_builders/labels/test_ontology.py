@@ -109,13 +109,9 @@ def test_annotations_are_carried_up_and_counted(tmp_path, ontology):
     }
 
 
-def test_aspect_and_evidence(tmp_path, ontology):
+def test_aspect(tmp_path, ontology):
     found, _, _ = read(tmp_path, ontology, ANNOTATIONS, aspect="P")
     assert found == {("P1", "ABC1"): terms(5, 6), ("P2", "DEF2"): terms(5)}
-    found, tally, _ = read(tmp_path, ontology, ANNOTATIONS, evidence={"IEA"})
-    assert found == {("P1", "ABC1"): terms(6)}
-    assert tally.skipped["evidence IDA"] == 4
-    assert sum(tally.skipped.values()) + tally.kept == 7
 
 
 def test_two_taxa_and_synonyms(tmp_path, ontology):
