@@ -7,6 +7,7 @@ for every objective. `tests/helpers/toy_objective.py` is the smallest one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -37,6 +38,15 @@ class Batch(Protocol):
     def to(self, device: torch.device) -> Self:
         """Move it to a device."""
         ...
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Return a tensor on a device; of a dict or a dataclass, the same with its tensors there."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {name: moved(each, device) for name, each in value.items()}
+    return replace(value, **moved(vars(value), device)) if is_dataclass(value) else value
 
 
 class Batches(Protocol):

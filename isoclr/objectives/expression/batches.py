@@ -1,11 +1,12 @@
 """Profiles to batches of two views: a function of the seed and the step."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from isoclr.objectives.base import moved
 from isoclr.objectives.expression.recipe import ExpressionRecipe
 from isoclr.objectives.expression.rows import DenseRows, SparseRows
 from isoclr.training.order import EpochOrder, keyed_hash, permute
@@ -37,12 +38,7 @@ class ExpressionBatch:
 
     def to(self, device: torch.device) -> "ExpressionBatch":
         """The same on a device."""
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
-        }
-        return replace(self, **moved)
+        return moved(self, device)
 
 
 class ExpressionBatches:

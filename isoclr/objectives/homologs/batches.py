@@ -1,11 +1,12 @@
 """Batches of homologs: item s is this process's part of step s."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from data_builders.records import InputError
+from isoclr.objectives.base import moved
 from isoclr.objectives.homologs.families import Families, held_out
 from isoclr.objectives.homologs.recipe import HomologRecipe
 from isoclr.objectives.homologs.views import ViewMaker, Views, hidden
@@ -46,13 +47,7 @@ class HomologBatch:
 
     def to(self, device: torch.device) -> "HomologBatch":
         """The same on a device."""
-        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return replace(
-            self,
-            tokens=self.tokens.to(device, non_blocking=True),
-            labels=labels,
-            bands=self.bands.to(device, non_blocking=True),
-        )
+        return moved(self, device)
 
 
 class HomologBatches:

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from isoclr.objectives.base import moved
 from isoclr.objectives.interactions.vectors import MeanVectors, MoleculeVectors
 from isoclr.training.order import EpochOrder, permute
 from modeling_isoclr import RPIProcessor
@@ -33,12 +34,7 @@ class PairBatch:
 
     def to(self, device: torch.device) -> "PairBatch":
         """The same on a device."""
-        return PairBatch(
-            {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()},
-            self.labels.to(device, non_blocking=True),
-            self.weights.to(device, non_blocking=True),
-            self.sizes,
-        )
+        return moved(self, device)
 
 
 @dataclass(frozen=True, kw_only=True)

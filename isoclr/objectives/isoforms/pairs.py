@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from data_builders.records import InputError
+from isoclr.objectives.base import moved
 from isoclr.objectives.isoforms.arrow_groups import ArrowGroups
 from isoclr.objectives.isoforms.members import Members
 from isoclr.objectives.isoforms.sampling import Pairs, PairSampler, graft_utrs
@@ -93,19 +94,16 @@ class PairBatch:
 
     def pin_memory(self) -> "PairBatch":
         """Copy to memory that a GPU can read while it computes."""
-        return self._mapped(torch.Tensor.pin_memory)
+        tensors = {n: v for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in tensors.items()})
 
     def to(self, device: torch.device) -> "PairBatch":
         """Copy to a device; labels become what a loss takes."""
-        moved = self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
-        if moved.labels is None:
-            return moved
-        labels = moved.labels.long().masked_fill_(moved.labels == _IGNORED, -100)
-        return replace(moved, labels=labels)
-
-    def _mapped(self, change) -> "PairBatch":
-        tensors = {n: v for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
-        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
+        there = moved(self, device)
+        if there.labels is None:
+            return there
+        labels = there.labels.long().masked_fill_(there.labels == _IGNORED, -100)
+        return replace(there, labels=labels)
 
 
 @dataclass(frozen=True, kw_only=True)
