@@ -64,20 +64,9 @@ def probe_coding(
     """Probe encoders of proteins or of coding sequences, beside what the letters alone say.
 
     Writes `probe.json` and `probe.png`; each finished run is a line of `runs.jsonl`, and a
-    comparison that was stopped, or is asked for more splits, goes on from there.
-
-    Args:
-        models: folders, names of shipped models or repositories; the others are compared with the
-            first.
-        labels: file of `write_label_set`.
-        output: folder to write into.
-        options: classes and splits.
-
-    Returns:
-        The comparison, and how many rows were left out, by reason.
-
-    Raises:
-        InputError: no row with a CDS, a model that does not load, or what `probe` refuses.
+    comparison that was stopped, or is asked for more splits, goes on from there. The first model is
+    what others are compared with; the labels are a file of `write_label_set`. Returns the
+    comparison, and how many rows were left out, by reason. No row with a CDS is an InputError.
     """
     options = options or CodingOptions()
     if len(options.seeds) < 2:
@@ -133,14 +122,9 @@ def protein_of(cds: str) -> str:
 def read_proteins(path: str | os.PathLike) -> tuple[list[Transcript], Counter[str]]:
     """Read proteins of a FASTA file, or of another that `read_rows` knows, for `embed_to_file`.
 
-    Args:
-        path: the file; gaps and the stop at an end are left out.
-
-    Returns:
-        A record of each, whose sequence is the protein; and what was read otherwise, by reason.
-
-    Raises:
-        InputError: no such file, a letter that is no amino acid, a name twice, a row without one.
+    Gaps and the stop at an end are left out. Returns a record of each, whose sequence is the
+    protein; and what was read otherwise, by reason. A letter that is no amino acid is an
+    InputError.
     """
     proteins, adjusted = [], Counter()
     for rows in read_rows(path):

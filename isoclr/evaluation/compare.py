@@ -104,12 +104,8 @@ class Predictor(Protocol):
 class RunLog:
     """Finished runs as lines of JSON, after a line that says what they have in common.
 
-    Args:
-        path: of the file; runs that it has are read.
-        about: what the runs have in common. What identifies data, model and settings belongs here.
-
-    Raises:
-        InputError: the file's runs are of something else.
+    What identifies data, model and settings belongs into `about`; a file of something else is an
+    InputError.
     """
 
     def __init__(self, path: Path, about: Mapping):

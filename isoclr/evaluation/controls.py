@@ -22,14 +22,9 @@ TOGETHER = "codons + structure + k-mers 1-4"
 def control_features(
     transcripts: Sequence[Transcript], kmers: Sequence[tuple[int, int]] = KMERS
 ) -> dict[str, np.ndarray]:
-    """Return the feature sets that need no model, by name.
+    """Return the feature sets that need no model, by name, each float32 (n, width).
 
-    Args:
-        transcripts: n of them.
-        kmers: shortest and longest k-mers of the sets made of k-mers alone.
-
-    Returns:
-        Each float32 (n, width): k-mers, structure, codons, both, and both with short k-mers.
+    They are k-mers, structure, codons, both, and both with short k-mers.
     """
     structure, codons = structure_features(transcripts), codon_frequencies(transcripts)
     both = np.hstack([codons, structure])
@@ -49,13 +44,7 @@ def control_predictors(
 ) -> dict[str, Predictor]:
     """Return the controls that predict without a linear probe, by name.
 
-    Args:
-        features: those of `control_features` among them, of n transcripts.
-        transcripts: n of them.
-        saluki: with the network after Saluki, which takes long.
-
-    Raises:
-        InputError: on a transcript that the tokenizer refuses.
+    `features` are those of `control_features`. The network after Saluki takes long.
     """
     predictors: dict[str, Predictor] = {BOOSTING: Boosting(features[TOGETHER])}
     if saluki:

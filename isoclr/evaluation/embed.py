@@ -149,17 +149,9 @@ def _tokens(
 
 
 def guess_cds(transcripts: Sequence[Transcript], min_length: int) -> tuple[list[Transcript], int]:
-    """Where there is no CDS, takes the longest open reading frame for it.
+    """Where there is no CDS, take the longest open reading frame, of `min_length` nt with its stop.
 
-    Args:
-        transcripts: n of them.
-        min_length: of the reading frame, in nt with its stop codon.
-
-    Returns:
-        All n, and of how many the CDS is a guess.
-
-    Raises:
-        InputError: a length of less than a start and a stop codon.
+    Returns all transcripts, and of how many the CDS is a guess.
     """
     if min_length < 6:
         raise InputError(f"guess_cds: got {min_length} nt, wanted at least 6, start and stop codon")
@@ -174,15 +166,7 @@ def guess_cds(transcripts: Sequence[Transcript], min_length: int) -> tuple[list[
 
 
 def read_dataset(dataset: str | os.PathLike, config: str | None = None) -> Iterator[IsoformGroup]:
-    """Isoform groups of a folder, or of a dataset on the Hub, which is downloaded.
-
-    Args:
-        dataset: as `isoclr build` or `isoclr push` wrote it.
-        config: of a dataset on the Hub that has several.
-
-    Raises:
-        InputError: it is neither; a Hub out of reach, or without it; as `read_groups`.
-    """
+    """Isoform groups of a folder, or of a dataset on the Hub, which is downloaded."""
     check_source(dataset, "isoform groups that isoclr build wrote", "data/train-*.parquet")
     if Path(dataset).is_dir():
         if config is not None:

@@ -27,14 +27,7 @@ _CLASSES = 20  # colours that can be told apart
 def load_expression_model(
     model: str | os.PathLike,
 ) -> tuple[ExpressionModel, ExpressionProcessor]:
-    """An encoder of expression, for inference and on the GPU if there is one, and its processor.
-
-    Args:
-        model: a folder that train.py wrote, or a repository on the Hub.
-
-    Raises:
-        InputError: it is neither, or a model of another family.
-    """
+    """Load an encoder of expression and its processor for inference, on the GPU where one is."""
     check_source(model, "a model that train.py wrote", "config.json")
     try:
         encoder = AutoModel.from_pretrained(model)
@@ -50,18 +43,9 @@ def load_expression_model(
 def embed_expression(
     model: ExpressionModel, processor: ExpressionProcessor, matrix: ExpressionMatrix
 ) -> tuple[np.ndarray, GeneReport]:
-    """Embed the samples of a matrix.
+    """Embed the samples of a matrix of log2(x + 1): float32 (samples, hidden_size).
 
-    Args:
-        model: in evaluation mode.
-        processor: of the model.
-        matrix: log2(x + 1).
-
-    Returns:
-        Embeddings, float32 (samples, hidden_size); and how the genes met those of the model.
-
-    Raises:
-        InputError: fewer genes found than the processor asks for.
+    It also says how the genes met those of the model; too few of them are an InputError.
     """
     rows = range(0, len(matrix.samples), _ROWS)
     found = []
@@ -81,15 +65,9 @@ def embed_expression(
 def write_embeddings(
     path: str | os.PathLike, matrix: ExpressionMatrix, embeddings: np.ndarray
 ) -> None:
-    """Write embeddings beside what is known of the samples.
+    """Write embeddings (samples, width) beside what is known of the samples.
 
-    Args:
-        path: .h5ad, where they are `obsm["X_isoclr"]` beside the log2 values; else Parquet.
-        matrix: that was embedded.
-        embeddings: float32 (samples, width).
-
-    Raises:
-        InputError: .h5ad without the package anndata.
+    To Parquet, or to .h5ad as `obsm["X_isoclr"]` beside the log2 values, which needs anndata.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,18 +99,10 @@ def plot_embeddings(
     path: str | os.PathLike,
     by: str = "pca",
 ) -> None:
-    """Draw embeddings on a plane, coloured by a label.
+    """Draw embeddings on a plane of `map_of`, coloured by a label.
 
-    Args:
-        embeddings: (samples, width).
-        labels: of the samples, (samples,); the most frequent `_CLASSES` have a colour each. None:
-            all have the same.
-        label: what they are, for the title.
-        path: the image to write.
-        by: "pca", the first two principal components, or "umap"; see `map_of`.
-
-    Raises:
-        InputError: fewer than three samples, or as `map_of`.
+    The most frequent `_CLASSES` of the labels have a colour each. Fewer than three samples are an
+    InputError.
     """
     found = map_of(embeddings, by)
     if found is None:

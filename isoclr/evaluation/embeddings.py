@@ -38,29 +38,14 @@ def model_names(models: Sequence[str | os.PathLike]) -> dict[str, str | os.PathL
 
 
 def embed_with(model: str | os.PathLike, transcripts: Sequence[Transcript]) -> np.ndarray:
-    """Embed transcripts by a model of ours, or by any other that AutoModel loads.
-
-    Args:
-        model: a folder, or a repository on the Hub.
-        transcripts: n of them.
-
-    Returns:
-        float32 (n, width).
-
-    Raises:
-        InputError: as in `load_model` and `embed_with_auto_model`.
-    """
+    """Embed by a model of ours, or by any other that AutoModel loads: float32 (n, width)."""
     if is_ours(model):
         return embed_transcripts(*load_model(model), transcripts)
     return embed_with_auto_model(model, transcripts)
 
 
 def is_ours(model: str | os.PathLike) -> bool:
-    """Tell whether a model is of the IsoCLR family.
-
-    Raises:
-        InputError: it has no readable configuration.
-    """
+    """Tell whether a model is of the IsoCLR family; without a configuration: an InputError."""
     check_source(model, "a model", "config.json")
     try:
         return AutoConfig.from_pretrained(model).model_type == "isoclr"
@@ -127,20 +112,12 @@ def _without_code(model, error: Exception) -> str:
 
 
 def read_embeddings(path: str | os.PathLike, transcripts: Sequence[Transcript]) -> np.ndarray:
-    """Read the embedding of each transcript from a file.
+    """Read the embedding of each transcript from a file, float64 (n, width).
 
-    Args:
-        path: a table, as `read_table` reads it, with a column transcript_id or id, once each, and
-            either a column embedding or vector of lists, as `isoclr embed` writes, or any number of
-            columns of numbers. Rows of other transcripts are passed over.
-        transcripts: n of them.
-
-    Returns:
-        float64 (n, width).
-
-    Raises:
-        InputError: no such columns, a transcript without a row or with two, or lists of unlike
-            lengths.
+    The table, see `read_table`, has a column transcript_id or id, once each, and either a column
+    embedding or vector of lists, as `isoclr embed` writes, or any number of columns of numbers.
+    Rows of other transcripts are passed over. A transcript without a row or with two, and lists of
+    unlike lengths, are an InputError.
     """
     table = read_table(path)
     name = next((name for name in ("transcript_id", "id") if name in table.columns), None)
@@ -186,16 +163,7 @@ def features_of(
     embeddings: Mapping[str, str | os.PathLike],
     transcripts: Sequence[Transcript],
 ) -> dict[str, np.ndarray]:
-    """Return the embeddings of models, then those of files, by name.
-
-    Args:
-        models: name -> as `embed_with` takes it.
-        embeddings: name -> as `read_embeddings` takes it.
-        transcripts: n of them.
-
-    Raises:
-        InputError: a name of both, or as these.
-    """
+    """Return the embeddings of models by `embed_with`, then those of files, by name."""
     for name in models.keys() & embeddings.keys():
         raise InputError(f"{embeddings[name]}: got '{name}', a model's name, wanted another")
     # Files first: a fault in one should not wait for the encoders.

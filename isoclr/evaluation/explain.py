@@ -111,12 +111,7 @@ def _linear_layer(model: LinearModel) -> nn.Linear:
 def head_score(network: IsoCLRForSequenceClassification, class_name: str | None = None) -> Score:
     """Score what a fine-tuned network predicts: a number in the label's units, or a class's logit.
 
-    Args:
-        network: a fine-tuned one.
-        class_name: one of its labels; None when it has one.
-
-    Raises:
-        InputError: a class that is not there.
+    The class is None where there is one label; one that is not there is an InputError.
     """
     names = tuple(network.config.id2label[i] for i in range(network.config.num_labels))
     only = names[0]
@@ -410,18 +405,8 @@ def explain(
 ) -> Explanation:
     """Take gradients of a score at a transcript, and mutate it in silico.
 
-    Args:
-        score: of what.
-        tokenizer: of the model.
-        transcript: of any length.
-        window: positions to mutate, 0-based and half-open; None: all.
-        stride: mutate every so many of them.
-        tokens_per_batch: as in `mutate`.
-        progress: show a bar.
-
-    Raises:
-        InputError: a window outside the transcript, a stride below 1, or a transcript that the
-            tokenizer refuses.
+    The window is of positions to mutate, 0-based and half-open, every `stride` of them. One outside
+    the transcript, and a stride below 1, are an InputError.
     """
     (tokens,), _ = tokenize(tokenizer, [transcript])
     start, end = window or (0, len(tokens))
@@ -454,22 +439,11 @@ def explain_model(
 ) -> Explanation:
     """Explain what a model says of a transcript: a probe, a similarity, or its own prediction.
 
-    Writes `explain.json`, `explain.tsv` and `explain.png`.
-
-    Args:
-        model: as `load_model` takes it.
-        transcripts: those to find the transcript, and the similar one, among; None: those of the
-            labels.
-        transcript_id: of the one to explain.
-        output: folder to write into.
-        labels: explain a linear probe of them.
-        class_name: one of the classes of the labels, or of a fine-tuned model.
-        similar_to: the id of a transcript: explain the similarity to it.
-        options: of `explain`.
-
-    Raises:
-        InputError: both labels and a similar transcript; neither, for a model without a head; an
-            id that none or several of the transcripts have; or what the parts refuse.
+    Writes `explain.json`, `explain.tsv` and `explain.png`. The transcript, and the one that it is
+    `similar_to`, are looked for among the transcripts, or those of the labels. With labels, a
+    linear probe of them is explained; `class_name` is of theirs, or of a fine-tuned model.
+    `options` are those of `explain`. Labels and a similar transcript, neither for a model without a
+    head, and an id that none or several transcripts have, are an InputError.
     """
     if labels is not None and similar_to is not None:
         raise InputError(f"similar to '{similar_to}': got labels beside it, wanted one of them")

@@ -29,11 +29,7 @@ _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
 
 
 class Lazy:
-    """Features that are made when a predictor first asks for rows.
-
-    Args:
-        make: returns (n, width).
-    """
+    """Features (n, width) that are made when a predictor first asks for rows."""
 
     def __init__(self, make: Callable[[], np.ndarray]):
         self._make = make
@@ -77,17 +73,8 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
     """Return the frequencies of the codons of the CDS, stop codon included, in its frame.
 
     Codon content is among the strongest known determinants of mRNA half-life (Agarwal & Kelley
-    2022, whose linear models use it).
-
-    Args:
-        transcripts: n of them.
-
-    Returns:
-        float32 (n, 64) in the order of `CODONS`. A row sums to 1, or to 0 without a CDS. A codon
-        with N and an incomplete last codon do not count.
-
-    Raises:
-        InputError: a sequence has a letter other than A C G T N.
+    2022, whose linear models use it). float32 (n, 64) in the order of `CODONS`: a row sums to 1, or
+    to 0 without a CDS. A codon with N and an incomplete last codon do not count.
     """
     frequencies = np.zeros((len(transcripts), len(CODONS)), np.float32)
     for row, transcript in zip(frequencies, transcripts, strict=True):
@@ -100,17 +87,11 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
 def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
     """Return lengths of the transcript and its regions, and how it was spliced; no sequence.
 
-    Lengths are in nt. Exon junctions per length of the CDS have long been known to go with
+    float32 (n, 7) in the order of `STRUCTURE_FEATURES`, lengths in nt. Without a CDS the lengths of
+    CDS and UTRs are 0. Exon junctions per length of the CDS have long been known to go with
     half-life (Sharova et al. 2009; Spies et al. 2013; Agarwal & Kelley 2022). An unknown exon
     structure has 0 in both junction columns; the last column tells it from a single exon, and is
     constant, hence without effect, where every structure is known.
-
-    Args:
-        transcripts: n of them.
-
-    Returns:
-        float32 (n, 7) in the order of `STRUCTURE_FEATURES`. Without a CDS the lengths of CDS and
-        UTRs are 0.
     """
     features = np.empty((len(transcripts), len(STRUCTURE_FEATURES)), np.float32)
     for row, transcript in zip(features, transcripts, strict=True):

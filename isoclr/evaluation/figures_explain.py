@@ -22,14 +22,9 @@ def plot_explanation(
 ) -> None:
     """Draw contributions of bases over CDS and exon junctions, and the strongest 60 nt up close.
 
-    Args:
-        transcript: of which.
-        contributions: of bases, by what they were found -> (length,), NaN where not; the strongest
-            are taken by the last.
-        effects: of mutations, (length, 4), NaN where none were made.
-        exon_ends: contributions of their marks, (length,), NaN where there is none.
-        title: what was explained.
-        path: the image to write; its suffix names the format.
+    Contributions are of bases, by what they were found, (length,); the strongest are taken by the
+    last. Effects of mutations are (length, 4), those of exon ends (length,), all NaN where there
+    are none.
     """
     shown = dict(contributions)
     if np.isfinite(exon_ends).any():

@@ -17,11 +17,6 @@ def plot_held_out(results: Results, head, path: str | os.PathLike) -> None:
     """Draw predictions of the first split's test rows, and how many the intervals cover.
 
     Of classes, the first metric of every split is drawn instead.
-
-    Args:
-        results: of `fit_head`.
-        head: the `Head`.
-        path: the image to write; its suffix names the format.
     """
     if results.task != REGRESSION:
         results.figure(path)

@@ -16,10 +16,6 @@ def plot_phenotypes(results: Results, path: str | os.PathLike) -> None:
 
     The reference is in every panel. A band is the 95 % interval of the reference's mean, corrected
     for overlapping splits; the others have intervals of a like width, which the table has.
-
-    Args:
-        results: of several label counts.
-        path: the image to write; its suffix names the format.
     """
     names = [name for name in results.predictors if name != results.reference]
     frozen = [name for name in names if "frozen" in name or "untrained" in name]

@@ -16,12 +16,7 @@ _INTERVAL = "95 % interval, corrected for overlapping splits"
 
 
 def plot_splits(results: Results, path: str | os.PathLike) -> None:
-    """Draw the first metric of every predictor: each split, the mean and its interval.
-
-    Args:
-        results: of which the largest label count is drawn.
-        path: the image to write; its suffix names the format.
-    """
+    """Draw the first metric of every predictor with most labels: splits, mean and its interval."""
     results = results.at(results.label_counts[-1])
     means = {
         name: mean for name in results.predictors if (mean := results.mean(name)[0]) is not None
@@ -48,12 +43,7 @@ def plot_splits(results: Results, path: str | os.PathLike) -> None:
 
 
 def plot_curve(results: Results, path: str | os.PathLike) -> None:
-    """Draw the first metric of every predictor over the number of labels learned from.
-
-    Args:
-        results: of several label counts.
-        path: the image to write; its suffix names the format.
-    """
+    """Draw the first metric of every predictor over the number of labels learned from."""
     figure, axes = new_axes(8.5, 5)
     counts, most = results.label_counts, results.label_counts[-1]
     sizes = np.array([results.train_rows(labels) for labels in counts])

@@ -15,14 +15,7 @@ _COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f", "#7fb58f", "#
 def plot_retrieval(
     summary: Sequence[dict], title: str, path: str | os.PathLike, metric: str = "recall@1"
 ) -> None:
-    """Draw a metric of every way to compare, by pair type and by identity of the pair.
-
-    Args:
-        summary: of `Retrieval.summary`.
-        title: what was asked.
-        path: the image to write; its suffix names the format.
-        metric: one of those in the summary.
-    """
+    """Draw a metric of every way to compare, by pair type and by identity of the pair."""
     kinds = list(dict.fromkeys(row["pairs"] for row in summary))
     inches = 1.2 + 3.9 * len(kinds)
     figure, panels = new_axes(inches, 4.0, 1, len(kinds), sharey=True)

@@ -19,14 +19,7 @@ def plot_terms(
     term: np.ndarray,
     path: str | os.PathLike,
 ) -> None:
-    """Draw genes on a plane, coloured by term, and how well the terms lie apart.
-
-    Args:
-        separation: of all feature sets.
-        maps: feature set -> (genes, 2), two of them or so.
-        term: of each gene, indices into the terms, (genes,).
-        path: the image to write; its suffix names the format.
-    """
+    """Draw genes on planes (genes, 2), coloured by term, and how well the terms lie apart."""
     names = list(separation.scores)[::-1]  # the first on top
     figure = new_figure(11, 6.2 + 0.3 * len(names))
     ratios = (5.2, 1 + 0.3 * len(names))

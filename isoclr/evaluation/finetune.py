@@ -97,13 +97,7 @@ class FineTuned:
 
 
 class Saluki:
-    """A predictor: the network after Saluki, trained from scratch.
-
-    Args:
-        rows: tokens of n transcripts.
-        settings: of its training.
-        progress: show a bar.
-    """
+    """A predictor: the network after Saluki on tokens of transcripts, trained from scratch."""
 
     def __init__(
         self,
@@ -246,20 +240,10 @@ def finetune_model(
     options: TrainingOptions | None = None,
     methods: Sequence[str] = BY_DEFAULT,
 ) -> FineTuning:
-    """Fine-tune a model on a file of labels.
+    """Fine-tune a model on a file of labels, see `finetune`.
 
     Writes `finetune.json`, `finetune.png`, and `model`: the fine-tuned model of the first seed,
     which AutoModelForSequenceClassification loads, with a card that says what its head predicts.
-
-    Args:
-        model: as `load_model` takes it.
-        source: of the labels.
-        output: folder to write into.
-        options: as `finetune` takes them.
-        methods: as `finetune` takes them.
-
-    Raises:
-        InputError: as in `load_model`, `LabelSource.read` and `finetune`.
     """
     check_methods(methods)
     labels = source.read()

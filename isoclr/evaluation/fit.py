@@ -127,11 +127,7 @@ def outputs_of(fold: Fold) -> int:
 
 
 def standardisation(fold: Fold) -> tuple[np.float32, np.float32]:
-    """Return mean and standard deviation of a number over the train rows; 0 and 1 of classes.
-
-    Raises:
-        InputError: one value for all of train.
-    """
+    """Return mean and standard deviation of a number over the train rows; 0 and 1 of classes."""
     known = fold.train_targets
     if not len(known) or (known == known[0]).all():
         raise InputError("labels: got one value for all of train, wanted several")

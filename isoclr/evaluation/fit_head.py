@@ -113,17 +113,10 @@ def make_head(
 ) -> Head:
     """Fit a head to labels and write it: what `isoclr head` does.
 
-    Args:
-        source: of the labels.
-        output: folder to write into: `head.json`, `head.safetensors`, `held_out.png`.
-        model: as `load_model` takes it.
-        terms: of labels with many classes, how many to predict, as `frequent_terms` chooses them;
-            None: all.
-        with_encoder: write the encoder too, with the head as its classification head, so that
-            AutoModelForSequenceClassification loads the folder.
-
-    Raises:
-        InputError: as `LabelSource.read`, `load_model` and `fit_head`.
+    The folder gets `head.json`, `head.safetensors` and `held_out.png`. Of labels with many classes
+    `terms` are predicted, as `frequent_terms` chooses them; None: all. With the encoder, it is
+    written too, with the head as its classification head, so that
+    AutoModelForSequenceClassification loads the folder.
     """
     encoder, tokenizer = load_model(model)
     labels = source.read()

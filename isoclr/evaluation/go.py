@@ -56,16 +56,8 @@ def go_model(
     """Measure whether terms lie apart and a linear probe reads them: a model and its controls.
 
     Writes `go.json` and `go.png` (genes with one of the terms), `probe.json` and `probe.png` (all
-    genes, every term a class), and with the network after Saluki `runs.jsonl`.
-
-    Args:
-        model: as `embed_with` takes it.
-        labels: file of `write_label_set`, with classes.
-        output: folder to write into.
-        options: terms and splits.
-
-    Raises:
-        InputError: as in `frequent_terms`, `terms_at_level`, `separate` and `probe`.
+    genes, every term a class), and with the network after Saluki `runs.jsonl`. The labels are a
+    file of `write_label_set`, with classes.
     """
     options = options or TermOptions()
     labelled = read_label_set(labels)

@@ -104,11 +104,7 @@ class Head:
         return self.classes or (self.label,)
 
     def values(self, embeddings: np.ndarray) -> np.ndarray:
-        """Return numbers, or the probability of yes or of each class: float64 (n, outputs).
-
-        Args:
-            embeddings: (n, width), of the head's encoder.
-        """
+        """Return numbers, or the probability of yes or of each class: float64 (n, outputs)."""
         values = np.asarray(embeddings, np.float64) @ self.weights + self.intercept
         if self.task == REGRESSION:
             return values
@@ -169,15 +165,7 @@ def weights_digest(encoder: IsoCLRModel) -> str:
 
 
 def heads_of(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Path]:
-    """Return the folder of each head that a model brings, by name.
-
-    Args:
-        model: name of a shipped model, folder, or repository on the Hub, whose heads are
-            downloaded.
-
-    Raises:
-        InputError: a Hub out of reach.
-    """
+    """Return the folder of each head that a model brings, by name; the Hub's are downloaded."""
     source = resolve_model(model)
     folder = Path(source)
     if not folder.is_dir():
@@ -187,24 +175,13 @@ def heads_of(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Path]:
 
 
 def number_heads(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Head]:
-    """Return the heads of a model that predict a number, by name.
-
-    Args:
-        model: as in `heads_of`.
-
-    Raises:
-        InputError: a Hub out of reach, or a damaged head.
-    """
+    """Return the heads of a model that predict a number, by name."""
     heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
     return {name: head for name, head in heads.items() if head.task == REGRESSION}
 
 
 def find_head(head: str | os.PathLike, model: str | os.PathLike = DEFAULT_MODEL) -> Path:
-    """Return the folder of a head by its name, or the folder that is given.
-
-    Raises:
-        InputError: neither.
-    """
+    """Return the folder of a head by its name, or the folder that is given."""
     if (Path(head) / _FACTS).is_file():
         return Path(head)
     known = heads_of(model)
@@ -232,11 +209,7 @@ def facts_of(head: Head) -> dict:
 
 
 def read_head(folder: str | os.PathLike) -> Head:
-    """Read what `write_head` wrote.
-
-    Raises:
-        InputError: a file that is missing or damaged, or arrays that do not fit each other.
-    """
+    """Read what `write_head` wrote; what is damaged, or does not fit together, is an InputError."""
     path, arrays = Path(folder) / _FACTS, Path(folder) / _ARRAYS
     facts = read_json(path, [f.name for f in fields(Head) if f.name not in _SHAPES], _HEAD)
     try:
@@ -280,10 +253,6 @@ def with_head(encoder: IsoCLRModel, head: Head) -> IsoCLRForSequenceClassificati
 
     The logits are numbers of a regression, and logits of classes. Arithmetic is float32 there, so
     they agree with `Head.values` to rounding.
-
-    Args:
-        encoder: that of the head; its weights are copied.
-        head: of the encoder.
     """
     problem = {REGRESSION: REGRESSION, "multiclass": "single_label_classification"}
     names = dict(enumerate(head.outputs))

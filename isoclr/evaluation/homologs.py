@@ -154,18 +154,10 @@ def retrieve_windows(
 ) -> Retrieval:
     """Measure a model, its untrained twin and k-mers on the families that its recipe holds out.
 
-    Args:
-        models: folder of a model that the objective `homologs` trained with a contrast, and of
-            others to measure beside it, such as controls, on the same families.
-        data: families; none: those of the recipe.
-        window: letters.
-        bands: of distances, of the overlapping task.
-        draws: pairs of species, each a query of every family.
-        seed: of the draws.
-
-    Raises:
-        InputError: another kind of model, one that was trained on other families, or too few
-            families.
+    The first model is one that the objective `homologs` trained with a contrast; others, such as
+    controls, are measured beside it on the same families: `data`, or those of the recipe. Bands are
+    distances of the overlapping task, draws pairs of species, each a query of every family. Another
+    kind of model, one that was trained on other families, and too few families are an InputError.
     """
     named = {name: Path(folder) for name, folder in model_names(models).items()}
     recipe, *others = (homolog_recipe(folder, data) for folder in named.values())
@@ -224,9 +216,7 @@ def embedded(model, rows: list[np.ndarray], *, projected: bool = False) -> np.nd
 def kmers(rows: list[np.ndarray], k: int) -> np.ndarray | csr_array:
     """Return square roots of frequencies of k-mers, of unit length; of 1-mers and 2-mers, centred.
 
-    Args:
-        rows: tokens; k-mers with an unknown letter do not count.
-        k: letters.
+    K-mers with an unknown letter do not count.
     """
     codes, owners = [], []
     powers = VOCABULARY_SIZE ** np.arange(k, dtype=np.int64)
@@ -261,18 +251,7 @@ def retrieve(
     features: Mapping[str, Features],
     drawing: tuple[int, int, int],
 ) -> list[Retrieved]:
-    """Measure features in one task.
-
-    Args:
-        families: of the data.
-        held: those that are asked for.
-        task: what is asked.
-        features: by name.
-        drawing: letters of a window, draws, and their seed.
-
-    Raises:
-        InputError: fewer than two families in every draw.
-    """
+    """Measure features on held-out families in one task; `drawing` is letters, draws and seed."""
     window, draws, seed = drawing
     found = [
         rank_draw(families, held, task, features, (window, draw, seed)) for draw in range(draws)
@@ -315,12 +294,7 @@ def rank_draw(
 
 
 def summed(task: Task, draws: Sequence[tuple[Ranks, int]]) -> list[Retrieved]:
-    """Return what features found in the draws of one task.
-
-    Args:
-        task: what was asked.
-        draws: of `rank_draw`, each with candidates.
-    """
+    """Return what features found in the draws of one task."""
     ranks: Ranks = {name: {} for name in draws[0][0]}
     for of_draw, _ in draws:
         for name, of_families in of_draw.items():

@@ -136,18 +136,10 @@ class Queries:
 def read_query_pairs(
     path: str | os.PathLike, rnas: Sequence[Molecule], proteins: Sequence[Molecule]
 ) -> np.ndarray:
-    """Read which pairs are asked for.
+    """Read which pairs are asked for: places of RNAs and proteins, int64 (pairs, 2).
 
-    Args:
-        path: a table with the columns rna_id and protein_id.
-        rnas: that they are of.
-        proteins: that they are of.
-
-    Returns:
-        Places of RNAs and proteins, int64 (pairs, 2), in the order of the table.
-
-    Raises:
-        InputError: other columns, no pair, or an id without a sequence.
+    The table has the columns rna_id and protein_id; no pair, or an id without a sequence, is an
+    InputError.
     """
     table = read_table(path)
     columns = []
@@ -171,14 +163,8 @@ def read_query_pairs(
 class Scorer:
     """Logits of pairs; what makes vectors sees each molecule once.
 
-    Args:
-        model: of pairs.
-        queries: the molecules.
-        cache: folder for what an encoder makes; None: it is kept in memory.
-        files: of precomputed arrays, by `rna` and `protein`.
-
-    Attributes:
-        vectors: of each molecule.
+    Vectors of an encoder are kept in the folder `cache`, or in memory. `files` are precomputed
+    arrays, by `rna` and `protein`.
     """
 
     def __init__(
@@ -215,11 +201,7 @@ class Scorer:
 
     @torch.inference_mode()
     def __call__(self, pairs: np.ndarray) -> np.ndarray:
-        """Return the logits of pairs, float32 (pairs,).
-
-        Args:
-            pairs: places of RNAs and proteins, (pairs, 2).
-        """
+        """Return the logits float32 (pairs,) of places of RNAs and proteins, (pairs, 2)."""
         network = self.model.network
         if self._encoded is not None:
             rna, protein = (
@@ -295,19 +277,9 @@ def interact(
 ) -> Scores:
     """Score pairs and write them as they come.
 
-    Args:
-        model: of pairs.
-        queries: the pairs.
-        output: .parquet or .tsv, a table of the columns rna_id, protein_id,
-            probability, interacts, and rna_identity and protein_identity: with the nearest molecule
-            in training, empty where the model does not say what it was trained on.
-        scorer: of the model and the queries.
-
-    Returns:
-        What became of them.
-
-    Raises:
-        InputError: another ending of the output.
+    The table, .parquet or .tsv, has the columns rna_id, protein_id, probability, interacts, and
+    rna_identity and protein_identity: with the nearest molecule in training, empty where the model
+    does not say what it was trained on.
     """
     check_ending(output, ".parquet", ".tsv")
     molecules = dict(zip(MOLECULES, (queries.rnas, queries.proteins), strict=True))
@@ -372,11 +344,7 @@ def _identities(known: Known | None, name: str, molecules: Sequence[Molecule]) -
 
 
 def plot_matrix(queries: Queries, scores: Scores, path: str | os.PathLike) -> None:
-    """Draw probabilities of RNAs (rows) and proteins (columns), each in an order of likeness.
-
-    Raises:
-        InputError: more molecules than a figure shows.
-    """
+    """Draw probabilities of RNAs (rows) and proteins (columns), each in an order of likeness."""
     if scores.matrix is None:
         raise InputError(
             f"--heat-map: got {len(queries.rnas):,} RNAs and {len(queries.proteins):,} proteins, "
@@ -428,17 +396,7 @@ class PairExplanation:
 
 
 def explain_pair(model: PairModel, queries: Queries, scorer: Scorer, pair: tuple[int, int]):
-    """Find what the logit of a pair owes to positions, or to words.
-
-    Args:
-        model: of pairs.
-        queries: the molecules.
-        scorer: of the model and the queries.
-        pair: places of the RNA and the protein.
-
-    Returns:
-        A `PairExplanation`.
-    """
+    """Find what the logit of a pair owes to positions, or to words: a `PairExplanation`."""
     network = model.network
     arrays = [[scorer.vectors[name][place]] for name, place in zip(MOLECULES, pair, strict=True)]
     inputs = {k: v.to(network.device) for k, v in padded(model.processor, *arrays).items()}

@@ -17,9 +17,7 @@ _GRID = np.linspace(0, 1, 201)
 def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
     """Draw the ROC, precision–recall and calibration curves of every predictor.
 
-    Args:
-        found: of one kind of split. Curves are means over its splits; calibration is of all.
-        path: the image to write.
+    Curves are means over the splits; calibration is of all.
     """
     results = found.results
     figure, (roc, recall, calibration) = new_axes(13, 4.2, 1, 3)
@@ -52,12 +50,7 @@ def plot_kind(found: KindResults, path: str | os.PathLike) -> None:
 
 
 def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> None:
-    """Draw the AUROC of every predictor on every kind of split, with intervals over clusters.
-
-    Args:
-        found: kind -> what it found.
-        path: the image to write.
-    """
+    """Draw the AUROC of every predictor on every kind of split, with intervals over clusters."""
     figure, axes = new_axes(9, 4.2)
     first = next(iter(found.values())).results
     for number, name in enumerate(first.predictors):
@@ -84,12 +77,7 @@ def plot_kinds(found: Mapping[str, KindResults], path: str | os.PathLike) -> Non
 
 
 def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLike) -> None:
-    """Draw the AUROC of every predictor on every kind of split, one panel a set.
-
-    Args:
-        found: set -> kind of split -> results; predictors are told by their names.
-        path: the image to write.
-    """
+    """Draw the AUROC of every predictor on every kind of split, one panel a set."""
     every = [results for kinds in found.values() for results in kinds.values()]
     names = list(dict.fromkeys(name for results in every for name in results.predictors))
     figure, panels = new_axes(2 + 2.8 * len(found), 4.2, 1, len(found), sharey=True)

@@ -134,12 +134,7 @@ class Degree:
 
 @dataclass(frozen=True)
 class Trees:
-    """Trees on features, as scikit-learn fits them.
-
-    Attributes:
-        features: what row numbers index.
-        make: from a seed to a classifier of scikit-learn.
-    """
+    """Trees on features; `make` makes a classifier of scikit-learn of a seed."""
 
     features: PairFeatures
     make: Callable
@@ -254,13 +249,9 @@ class GivenScores:
 def read_scores(path: str | os.PathLike, interactions: InteractionSet) -> GivenScores:
     """Read scores of pairs that a model made.
 
-    Args:
-        path: a table with rna_id, protein_id and score, of all pairs of an RNA and a protein that a
-            fold may draw; with a column seed, of models that were trained for the splits of a seed.
-        interactions: the pairs.
-
-    Raises:
-        InputError: other columns, a gap, or a score that is no number.
+    The table has rna_id, protein_id and score, of all pairs of an RNA and a protein that a fold may
+    draw; with a column seed, of models that were trained for the splits of a seed. A gap, and a
+    score that is no number, are an InputError.
     """
     table = read_table(path)
     if not {"rna_id", "protein_id", "score"} <= set(table.columns):

@@ -33,14 +33,10 @@ _PAIRS = "_pairs."
 def named_sets(
     folders: Sequence[str | os.PathLike], published: str | os.PathLike | None = None
 ) -> Iterator[tuple[str, InteractionSet]]:
-    """Yield sets with their names.
+    """Yield sets of folders of `isoclr build-interactions`, and published ones, with their names.
 
-    Args:
-        folders: of `isoclr build-interactions`; a set has its folder's name.
-        published: a folder of files NAME_pairs.*, NAME_rna* and NAME_protein*, as RPI369 comes.
-
-    Raises:
-        InputError: no set at all, two of one name, or files that cannot be read.
+    The latter are files NAME_pairs.*, NAME_rna* and NAME_protein*, as RPI369 comes. No set at all,
+    and two of one name, are an InputError.
     """
     names = [Path(folder).resolve().name for folder in folders]
     files = {} if published is None else published_sets(published)
@@ -55,11 +51,7 @@ def named_sets(
 
 
 def published_sets(folder: str | os.PathLike) -> dict[str, InteractionFiles]:
-    """Return the files of the sets in a folder, by name.
-
-    Raises:
-        InputError: no file of pairs, or not one file of RNAs and one of proteins beside it.
-    """
+    """Return the files of the sets in a folder, by name; those that lack one are an InputError."""
     found = {}
     for pairs in sorted(Path(folder).glob(f"*{_PAIRS}*")):
         name = pairs.name.partition(_PAIRS)[0]
@@ -133,16 +125,11 @@ class _FromScores:
 def models_of(
     recipes: Sequence[str], scores: Sequence[str], folder: Path, ablations: bool = False
 ) -> dict[str, MakePredictor]:
-    """Return models by name.
+    """Return models by name: of recipes, which are trained in the folder, and of tables of scores.
 
-    Args:
-        recipes: YAML files of the objective interactions; a model has its file's name.
-        scores: NAME=FILE, see `read_scores`.
-        folder: of the models that are trained.
-        ablations: train the model of each recipe with each of `ABLATIONS` too.
-
-    Raises:
-        InputError: no NAME=FILE, or two models of one name.
+    A recipe is a YAML file of the objective interactions, and its model has the file's name; scores
+    are NAME=FILE, see `read_scores`. With ablations, the model of each recipe is trained with each
+    of `ABLATIONS` too.
     """
     made: dict[str, MakePredictor] = {}
     for path in recipes:
@@ -172,11 +159,7 @@ def _check_new(name: str, made: dict) -> None:
 def read_strangers(path: str | os.PathLike) -> InteractionSet:
     """Read pairs of a protein that is not known to bind RNA with an RNA, each row its own pair.
 
-    Args:
-        path: a table with rna_sequence and protein_sequence, and perhaps name.
-
-    Raises:
-        InputError: other columns, a gap, no row, or a sequence of the other kind.
+    The table has rna_sequence and protein_sequence, and perhaps name.
     """
     table = read_table(path)
     rnas = filled(table, "rna_sequence", path)

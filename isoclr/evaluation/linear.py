@@ -59,11 +59,7 @@ class Linear:
         return Prediction(test=on_test, validation=on_validation, choices={"alpha": model.alpha})
 
     def fit(self, fold: Fold) -> "LinearModel":
-        """Fit to the train rows of a fold.
-
-        Raises:
-            InputError: features that are not finite, or no validation row to choose a penalty by.
-        """
+        """Fit to the train rows of a fold; features that are not finite are an InputError."""
         units = _Units(self._rows(fold.train), self.least_spread)
         if fold.task == REGRESSION:
             return _fit_ridge(units, fold.train_targets, self.alphas or ALPHAS)
@@ -122,21 +118,11 @@ class LinearModel:
         return raw, self.intercept - self.units.centre @ raw
 
     def errors_without_own_group(self, targets: np.ndarray, groups: Sequence) -> np.ndarray:
-        """Return the error of each train row under a fit to all groups but its own.
+        """Return the error of each train row, (n,), under a fit to all groups but its own.
 
         Exact for ridge regression at the chosen penalty and in the units of all train rows, by one
         formula: rows G of residuals e and leverages H have (I - H_GG)⁻¹ e_G. For groups of one row
-        that is the well-known e / (1 - h).
-
-        Args:
-            targets: of the train rows, (n,).
-            groups: alike for train rows of a group, (n,).
-
-        Returns:
-            Targets less predictions, (n,).
-
-        Raises:
-            InputError: a model of classes.
+        that is the well-known e / (1 - h). A model of classes is an InputError.
         """
         if self.task != REGRESSION or self.rotation is None:
             raise InputError(f"errors of left out groups: got {self.task}, wanted {REGRESSION}")
@@ -159,10 +145,6 @@ def spread_of(x: np.ndarray, least: float) -> np.ndarray:
 
     A channel that is silent in few train rows may be loud in others: its own units would make those
     outliers that decide every prediction.
-
-    Args:
-        x: float64 (n, width).
-        least: 0 takes them as they are.
     """
     spread = x.std(axis=0)
     if not least:

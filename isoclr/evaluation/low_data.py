@@ -100,18 +100,9 @@ def low_data_of_model(
     output: Path,
     options: CurveOptions | None = None,
 ) -> Results:
-    """Draw the curve of a model on a file of labels.
+    """Draw the curve of a model on a file of labels, see `low_data`.
 
     Writes `low_data.json` and `low_data.png`, and `runs.jsonl`, from which it goes on.
-
-    Args:
-        model: as `load_model` takes it.
-        source: of the labels.
-        output: folder to write into.
-        options: as `low_data` takes them.
-
-    Raises:
-        InputError: as in `load_model`, `LabelSource.read` and `low_data`.
     """
     results = low_data(*load_model(model), source.read(), output, options)
     results.to_json(output / "low_data.json")

@@ -25,11 +25,7 @@ def tokenize(
 ) -> tuple[list[np.ndarray], int]:
     """Tokenize transcripts; those over `max_length` nt are cropped around the centre of their CDS.
 
-    Returns:
-        For each transcript uint8 (length,), and how many were cropped.
-
-    Raises:
-        InputError: on a transcript that the tokenizer refuses.
+    Returns uint8 (length,) of each, and how many were cropped.
     """
     rows = [tokens_of(tokenizer, transcript) for transcript in transcripts]
     too_long = [i for i, row in enumerate(rows) if max_length is not None and len(row) > max_length]
@@ -61,12 +57,7 @@ def untrained(config: IsoCLRConfig, seed: int) -> IsoCLRModel:
 
 
 class Head(nn.Module):
-    """A linear layer on features in the standard units of the train rows, at first of zeros.
-
-    Args:
-        features: of the train rows, (n, width).
-        outputs: numbers to predict.
-    """
+    """A linear layer on features in the standard units of the train rows, at first of zeros."""
 
     mean: torch.Tensor
     spread: torch.Tensor
@@ -99,12 +90,9 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """An encoder and a head.
+    """An encoder whose pooled output a head gets.
 
-    Args:
-        encoder: whose pooled output the head gets.
-        head: that gets it.
-        trained: batch norms keep the statistics of pre-training, which the head was fitted to.
+    A trained one's batch norms keep the statistics of pre-training, which the head was fitted to.
     """
 
     def __init__(self, encoder: IsoCLRModel, head: Head, trained: bool):

@@ -99,12 +99,9 @@ class PhenotypeOptions:
 
 
 def phenotype_labels(matrix: ExpressionMatrix, label: str, group: str | None) -> Labels:
-    """Classes of the samples by a column of `obs`.
+    """Classes of the samples by a column of `obs`; a group's samples stay on one side.
 
-    Args:
-        matrix: whose samples all have the label; see `with_label`.
-        label: the column.
-        group: column, such as the donor, whose samples stay on one side; None: each on its own.
+    Every sample has the label, see `with_label`. Without a group each is on its own.
     """
     names, targets = np.unique(matrix.column(label).astype(str), return_inverse=True)
     if len(names) < 2:
@@ -123,14 +120,8 @@ def phenotype_labels(matrix: ExpressionMatrix, label: str, group: str | None) ->
 def survival_labels(matrix: ExpressionMatrix, time: str, event: str, group: str | None) -> Labels:
     """Time to an event, and whether it was seen, by two columns of `obs`.
 
-    Args:
-        matrix: whose samples all have both; see `with_label`.
-        time: column of the time of event or censoring, above 0, in any unit.
-        event: column of 1 where the event was seen, and 0 where the sample was censored.
-        group: as in `phenotype_labels`.
-
-    Raises:
-        InputError: a time or event that is none, or no event at all.
+    Times, in any unit, are above 0; events are 1 where the event was seen, and 0 where the sample
+    was censored. Anything else, and no event at all, are an InputError.
     """
     columns = []
     for name in (time, event):
@@ -163,11 +154,7 @@ def _groups_of(matrix: ExpressionMatrix, group: str | None) -> Sequence[str]:
 
 
 def with_label(matrix: ExpressionMatrix, *columns: str) -> tuple[ExpressionMatrix, int]:
-    """The samples that have a value in every one of some columns, and how many have not.
-
-    Raises:
-        InputError: none has.
-    """
+    """The samples that have a value in every one of some columns, and how many have not."""
     found = [[v is not None and v == v for v in matrix.column(name)] for name in columns]
     known = np.flatnonzero(np.all(found, axis=0))
     if not len(known):
@@ -181,15 +168,7 @@ def with_label(matrix: ExpressionMatrix, *columns: str) -> tuple[ExpressionMatri
 def of_sources(
     matrix: ExpressionMatrix, sources: Sequence[tuple[str, str]]
 ) -> tuple[ExpressionMatrix, int]:
-    """The samples of some sources, and how many are of none.
-
-    Args:
-        matrix: of the samples.
-        sources: a column of `obs` and a value of it, each.
-
-    Raises:
-        InputError: a column or value that is not there.
-    """
+    """The samples of some sources, each a column of `obs` and a value, and how many are of none."""
     inside = np.zeros(len(matrix.samples), bool)
     for column, value in sources:
         values = matrix.column(column).astype(str)
@@ -209,15 +188,7 @@ def splits_across(
 ) -> list[Split]:
     """Splits that learn from the samples of one source, and test on those of another.
 
-    Args:
-        matrix: of the samples.
-        labels: of them.
-        train_on: a column of `obs` and the value of the samples to learn from.
-        test_on: the same of those to test on.
-        seeds: one split each; they differ in the samples that validate.
-
-    Raises:
-        InputError: a column or value that is not there, or see `transfer_splits`.
+    A source is a column of `obs` and a value of it. Seeds differ in the samples that validate.
     """
     of_sources(matrix, (train_on, test_on))  # which says what is not there
     sides = [
@@ -237,16 +208,9 @@ def compare_phenotypes(
 ) -> Results:
     """Compare self-supervised encoders, the same network from scratch, and plain baselines.
 
-    Args:
-        matrix: log2(x + 1), in memory.
-        labels: of its samples.
-        output: folder of phenotype.json and .png, labels_saved.json, over_scratch.json, of the
-            runs, and of the pre-trained encoders; a comparison that was stopped goes on with them.
-        options: what is compared.
-        splits: of the samples; None: group-aware folds.
-
-    Raises:
-        InputError: see `compare` and `group_folds`.
+    The matrix is log2(x + 1), in memory. The folder gets phenotype.json and .png,
+    labels_saved.json, over_scratch.json, the runs, and the pre-trained encoders; a comparison that
+    was stopped goes on with them. Without splits, folds keep groups on one side.
     """
     options = options or PhenotypeOptions()
     if splits is None:
@@ -305,13 +269,7 @@ def phenotype_predictors(
     """Every predictor of a comparison by name; the first, on components, is the reference.
 
     Of survival these are Cox models of features, and networks trained by Cox's loss; of classes,
-    boosting and neighbours too.
-
-    Args:
-        matrix: of all samples.
-        folder: of the encoders that are pre-trained.
-        options: what is compared.
-        task: of the labels, multiclass or survival.
+    boosting and neighbours too. Pre-trained encoders lie in the folder.
     """
     if task == SURVIVAL:
         head, linear, on_components = "Cox", Cox, COX_ON_COMPONENTS
@@ -439,11 +397,7 @@ class Processed:
         )
 
     def by(self, folder: Path) -> np.ndarray:
-        """What the processor of a model makes of all rows.
-
-        Raises:
-            InputError: fewer genes found than it asks for.
-        """
+        """What the processor of a model makes of all rows; too few genes are an InputError."""
         processor = ExpressionProcessor.from_pretrained(folder)
         try:
             return processor(self.values, self.matrix.genes)["values"]

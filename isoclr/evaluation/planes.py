@@ -28,15 +28,7 @@ class Map:
 def map_of(embeddings: np.ndarray, by: str = "pca") -> Map | None:
     """Place embeddings in two dimensions, each of their columns with a standard deviation of 1.
 
-    Args:
-        embeddings: (n, width).
-        by: "pca", or "umap", which needs the package umap-learn.
-
-    Returns:
-        None for fewer than three rows.
-
-    Raises:
-        InputError: umap-learn is not installed.
+    By "pca", or "umap", which needs the package umap-learn. None for fewer than three rows.
     """
     if len(embeddings) < 3:
         return None

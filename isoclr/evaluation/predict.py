@@ -67,17 +67,7 @@ def predict(
 def predict_embedded(
     head: Head, embeddings: np.ndarray, transcripts: Sequence[Transcript], level: float = 0.9
 ) -> pl.DataFrame:
-    """Predict by one head from embeddings that are there; see `predict`.
-
-    Args:
-        head: of the encoder of the embeddings.
-        embeddings: (n, width).
-        transcripts: n of them.
-        level: as in `predict`.
-
-    Raises:
-        InputError: another level, or embeddings of another shape.
-    """
+    """Predict by one head from embeddings (n, width) of its encoder; see `predict`."""
     if np.shape(embeddings) != (len(transcripts), len(head.weights)):
         raise InputError(
             f"embeddings: got shape {np.shape(embeddings)}, wanted "
@@ -113,11 +103,7 @@ def predict_embedded(
 
 
 def write_table(table: pl.DataFrame, path: str | os.PathLike) -> None:
-    """Write a table, such as that of `predict`, as Parquet or TSV by the ending of the name.
-
-    Raises:
-        InputError: another ending.
-    """
+    """Write a table, such as that of `predict`, as Parquet or TSV by the ending of the name."""
     check_ending(path, ".parquet", ".tsv")
     partial = Path(f"{path}.partial")
     if Path(path).suffix == ".parquet":

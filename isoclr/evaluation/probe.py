@@ -112,17 +112,7 @@ def probe_models(
 
     Writes `probe.json` and `probe.png`, and for few labels `few_labels.png`. With the network after
     Saluki each finished run is a line of `runs.jsonl`, and a comparison that was stopped goes on
-    from there.
-
-    Args:
-        models: each as `embed_with` takes it; the others are compared with the first.
-        source: of the labels.
-        output: folder to write into.
-        options: splits, controls and other embeddings.
-
-    Raises:
-        InputError: fewer than two seeds, a model or embeddings named like a control, or what
-            reading, embedding, splitting and `compare` refuse.
+    from there. A model or embeddings named like a control are an InputError.
     """
     options = options or ProbeOptions()
     if len(options.seeds) < 2:

@@ -51,11 +51,7 @@ class Predicted:
         return score(self.task, self.predicted, self.observed, self.threshold)
 
     def weighted_scores(self, weights: np.ndarray) -> dict[str, float] | None:
-        """Return the scores when each row of the whole table counts so often; None if undefined.
-
-        Args:
-            weights: whole numbers, (n,).
-        """
+        """Return the scores when each row of the whole table counts so often; None if undefined."""
         rows = np.repeat(np.arange(len(self.rows)), weights[self.rows])
         observed = self.observed[rows]
         if not len(rows) or (observed == observed[:1]).all(axis=0).any():
@@ -189,11 +185,7 @@ class Results:
         labels: Count | None = None,
         reference: str | None = None,
     ) -> tuple[float | None, float | None, float | None]:
-        """Return what a predictor has over another, the first if None, on the splits of both.
-
-        Returns:
-            As `corrected_gain`.
-        """
+        """Return what a predictor has over another, on the splits of both; see `corrected_gain`."""
         metric = metric or self.metrics[0]
         mine, others = self.of(predictor, labels), self.of(reference or self.reference, labels)
         both = [key for key in mine if key in others]
@@ -354,11 +346,7 @@ class Results:
         }
 
     def figure(self, path: str | os.PathLike) -> None:
-        """Draw the first metric: over the label counts if there are several, else each split.
-
-        Args:
-            path: the image to write; its suffix names the format.
-        """
+        """Draw the first metric: over the label counts if there are several, else each split."""
         from isoclr.evaluation.figures_results import plot_curve, plot_splits
 
         (plot_curve if len(self.label_counts) > 1 else plot_splits)(self, path)
@@ -370,11 +358,7 @@ class Results:
 
 
 def read_results(path: str | os.PathLike) -> Results:
-    """Read what `Results.to_json` wrote; intervals and summaries are computed anew from the runs.
-
-    Raises:
-        InputError: the file is not one of these.
-    """
+    """Read what `Results.to_json` wrote; intervals and summaries are computed anew from runs."""
     what = "results that isoclr wrote"
     content = read_json(path, (*_ABOUT, "runs"), what)
     try:

@@ -167,21 +167,11 @@ def _related(kind: str, species: np.ndarray, genes: np.ndarray) -> np.ndarray:
 
 
 def rank_partners(embeddings: np.ndarray, sample: PairSample, *, block: int = 256) -> np.ndarray:
-    """Return the rank of each partner among its rivals by cosine similarity to the query, from 1.
+    """Return the rank of each partner among its rivals by cosine, from 1, int64 (pairs,).
 
     Embeddings are centred first. A rival as similar as the partner ranks before it: an embedding
-    that tells nothing apart finds nothing.
-
-    Args:
-        embeddings: of the transcripts, (n, any width).
-        sample: the pairs.
-        block: queries whose similarities are in memory at once.
-
-    Returns:
-        int64 (pairs,).
-
-    Raises:
-        InputError: another number of embeddings than transcripts, or one that is not finite.
+    that tells nothing apart finds nothing. The similarities of `block` queries are in memory at
+    once.
     """
     n = len(sample.transcripts)
     if np.ndim(embeddings) != 2 or len(embeddings) != n or not np.isfinite(embeddings).all():
@@ -339,16 +329,7 @@ class Retrieval:
 def retrieve(
     embeddings: Mapping[str, np.ndarray], sample: PairSample, *, seed: int = 0
 ) -> Retrieval:
-    """Rank the partners of a sample by each of several embeddings of its transcripts.
-
-    Args:
-        embeddings: name -> (n, any width).
-        sample: of `draw_pairs`.
-        seed: of the bootstrap.
-
-    Raises:
-        InputError: as `rank_partners`.
-    """
+    """Rank the partners of a sample by each of several embeddings of its transcripts."""
     ranks = {name: rank_partners(matrix, sample) for name, matrix in embeddings.items()}
     sequences = [transcript.sequence for transcript in sample.transcripts]
     pairs = list(zip(sample.queries, sample.partners, strict=True))
@@ -372,17 +353,8 @@ def retrieve_model(
     """Measure retrieval by a model, its encoder with random weights, and frequencies of words.
 
     Embeddings of the encoders are compared raw and `whitened`, and along the axes of search where
-    the model has some; the words are 64 codons and 6-mers. Writes `retrieve.json`,
-    `retrieve.tsv` and `retrieve.png`.
-
-    Args:
-        model: as `load_model` takes it.
-        groups: folder of isoform groups.
-        output: folder to write into.
-        queries: as in `draw_pairs`.
-        candidates: as in `draw_pairs`.
-        seed: as in `draw_pairs`, and of the random weights.
-        choice: as in `draw_pairs`.
+    the model has some; the words are 64 codons and 6-mers. Writes `retrieve.json`, `retrieve.tsv`
+    and `retrieve.png`. For the other arguments see `draw_pairs`.
     """
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed, choice=choice)

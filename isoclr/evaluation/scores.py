@@ -66,12 +66,7 @@ def score(
 
 
 def best_threshold(predicted: np.ndarray, observed: np.ndarray) -> float:
-    """Return the threshold with the highest MCC, the lowest of several.
-
-    Args:
-        predicted: scores, higher for likelier, (n,).
-        observed: bool (n,).
-    """
+    """Return the threshold with the highest MCC, the lowest of several."""
     order = np.argsort(-predicted, kind="stable")
     scores, hits = predicted[order], observed[order]
     n, positives = len(hits), int(hits.sum())
@@ -143,15 +138,7 @@ def concordance(risk: np.ndarray, time: np.ndarray, event: np.ndarray) -> float:
     """Return Harrell's concordance: of pairs whose order is known, the share that risk orders so.
 
     The order of two is known where the event of the one is seen before the time of the other. Equal
-    risks count one half.
-
-    Args:
-        risk: higher for an earlier event, (n,).
-        time: of event or censoring, (n,).
-        event: whether it was seen, bool (n,).
-
-    Returns:
-        0 to 1; 0.5 where no order is known.
+    risks count one half. It is 0.5 where no order is known.
     """
     known = event[:, None].astype(bool) & (time[:, None] < time[None, :])
     if not known.any():

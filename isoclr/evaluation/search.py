@@ -51,11 +51,7 @@ class SearchAxes:
     encoder: str = ""
 
     def vectors(self, embeddings: np.ndarray) -> np.ndarray:
-        """Return vectors of length 1 whose products are the similarities: float32 (n, size).
-
-        Args:
-            embeddings: (n, width), of the encoder.
-        """
+        """Return vectors of length 1 whose products are the similarities: float32 (n, size)."""
         return unit_vectors((np.asarray(embeddings, np.float64) - self.centre) @ self.axes)
 
 
@@ -72,14 +68,7 @@ def write_search_axes(axes: SearchAxes, folder: Path) -> None:
 
 
 def read_search_axes(model: str | os.PathLike = DEFAULT_MODEL) -> SearchAxes | None:
-    """Read the axes that a model brings, None where it has none.
-
-    Args:
-        model: name of a shipped model, folder, or repository on the Hub.
-
-    Raises:
-        InputError: a file that is damaged, or a Hub out of reach.
-    """
+    """Read the axes that a model brings, None where it has none."""
     source = resolve_model(model)
     folder = Path(source)
     if not folder.is_dir():
@@ -181,22 +170,11 @@ def make_search_axes(
     seed: int = 0,
     choice: GroupChoice = EVERY,
 ) -> tuple[SearchAxes, int]:
-    """Fit axes to isoform groups and write them into a model's folder.
+    """Fit axes to isoform groups and write them into a model's folder, or into any other.
 
-    Args:
-        model: as `load_model` takes it.
-        folder: of isoform groups; those of one gene are passed over.
-        output: the model's folder, or any other.
-        size: of the vectors.
-        transcripts: how many are enough, one of each gene, groups in random order.
-        seed: of the draws.
-        choice: of the groups; `isoclr retrieve` measures the axes on others.
-
-    Returns:
-        The axes, and how many groups they were fitted to.
-
-    Raises:
-        InputError: as `load_model`, `read_groups` and `fit_search_axes`.
+    `transcripts`, one of each gene, groups in random order, are enough; groups of one gene are
+    passed over. `isoclr retrieve` measures the axes on a choice of other groups. It returns the
+    axes, and how many groups they were fitted to.
     """
     _check_size(size)
     encoder, tokenizer = load_model(model)
@@ -215,15 +193,8 @@ def draw_genes(
     """Draw a transcript of each gene of groups that have several genes, groups in random order.
 
     Isoforms of one gene differ in little, and axes that are fitted to them take what homologs
-    differ in for what tells groups apart.
-
-    Args:
-        read: isoform groups.
-        transcripts: how many are enough; the group that would exceed it ends the draw.
-        seed: of the draws.
-
-    Returns:
-        n transcripts, and the number of the group of each, (n,).
+    differ in for what tells groups apart. It returns at most so many transcripts, and the number of
+    the group of each, (n,).
     """
     rng = np.random.default_rng(seed)
     several = []
@@ -244,20 +215,11 @@ def draw_genes(
 
 
 def whitened(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings in which every direction says as much as any other.
+    """Return embeddings in which every direction says as much as any other, float32 (n, width).
 
     The cosine of raw embeddings hears what varies most, such as length, and little else. Columns
     are standardised, then their principal axes scaled to a variance of 1, those of little variance
     less: a tenth of a column's is added, so that noise is not raised with them.
-
-    Args:
-        embeddings: of the transcripts to compare, (n, width).
-
-    Returns:
-        float32 (n, width), in principal axes.
-
-    Raises:
-        InputError: embeddings that are not a matrix of finite numbers.
     """
     if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
         raise InputError(
@@ -269,11 +231,7 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
 
 
 def axes_of(model: str | os.PathLike, encoder: IsoCLRModel) -> SearchAxes | None:
-    """Read the axes of a model that is loaded, as `read_search_axes`.
-
-    Raises:
-        InputError: as there, and axes of another encoder.
-    """
+    """Read the axes of a model that is loaded; axes of another encoder are an InputError."""
     axes = read_search_axes(model)
     if axes is not None and axes.encoder != weights_digest(encoder):
         raise InputError(f"{model}: got {SEARCH_FILE} of another encoder, wanted that of its own")
@@ -286,20 +244,9 @@ def search_vectors(
     *,
     progress: bool = True,
 ) -> np.ndarray:
-    """Embed transcripts for search: vectors of length 1 whose products are similarities.
+    """Embed for search: float32 (n, size), of length 1, whose products are similarities.
 
     By the axes of the model; where it has none, embeddings are whitened over these transcripts.
-
-    Args:
-        transcripts: n of them.
-        model: as `load_model` takes it.
-        progress: show a bar.
-
-    Returns:
-        float32 (n, size).
-
-    Raises:
-        InputError: as `load_model`; axes of another encoder.
     """
     encoder, tokenizer = load_model(model)
     axes = axes_of(model, encoder)

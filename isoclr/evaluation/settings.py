@@ -87,11 +87,7 @@ DEFAULTS = Settings()
 
 
 def read_settings(path: str | os.PathLike) -> Settings:
-    """Read settings from a YAML file; what it leaves out is as `Settings` has it.
-
-    Raises:
-        InputError: the file is not YAML, or has an unknown key or a bad value.
-    """
+    """Read settings from a YAML file; what it leaves out is as `Settings` has it."""
     return check_recipe(read_values(path), Settings, path)
 
 

@@ -32,11 +32,7 @@ class Cox:
     least_spread: float = 0.0
 
     def __call__(self, fold: Fold) -> Prediction:
-        """Fit to a fold and predict it; "alpha" is the chosen penalty.
-
-        Raises:
-            InputError: no event among the train rows.
-        """
+        """Fit to a fold and predict it; "alpha" is the chosen penalty."""
         if not fold.train_targets[:, 1].any():
             raise InputError("got no event among the rows of train, wanted some to learn from")
         train, validation, test = standard_sides(self.features, fold, self.least_spread)

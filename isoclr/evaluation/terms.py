@@ -21,22 +21,11 @@ _PERMUTATIONS = 200
 
 
 def frequent_terms(labels: LabelSet, terms: int = 10, *, max_share: float = 0.1) -> list[int]:
-    """Return the most frequent terms that at most a share of the genes has.
+    """Return the most frequent terms that at most a share of the genes has, as columns of targets.
 
     For labels without an ontology, where the level of a term is not known: the share keeps out
-    terms as wide as "binding".
-
-    Args:
-        labels: with classes.
-        terms: how many, fewer where there are fewer.
-        max_share: of the genes.
-
-    Returns:
-        Columns of the targets, the most frequent first. A term is passed over when most of its
-        genes have one already chosen: terms lie within terms.
-
-    Raises:
-        InputError: labels without classes, or fewer than two such terms.
+    terms as wide as "binding". A term is passed over when most of its genes have one already
+    chosen: terms lie within terms. Fewer than two such terms are an InputError.
     """
     _check(labels)
     narrow = np.flatnonzero(labels.targets.mean(axis=0) <= max_share)
@@ -44,12 +33,7 @@ def frequent_terms(labels: LabelSet, terms: int = 10, *, max_share: float = 0.1)
 
 
 def of_terms(labels: LabelSet, columns: Sequence[int]) -> LabelSet:
-    """Return the labels of some classes alone, in the order given.
-
-    Args:
-        labels: with classes.
-        columns: of the targets.
-    """
+    """Return the labels of some classes alone, in the order given."""
     return replace(
         labels,
         targets=labels.targets[:, list(columns)],
@@ -157,13 +141,8 @@ def single_term_genes(labels: LabelSet, terms: list[int]) -> tuple[np.ndarray, n
     """Return genes with exactly one of some terms, the first of each homology group.
 
     Homologs share terms and sequence: several of a group would find each other whatever the
-    embedding knows of function.
-
-    Returns:
-        Ascending rows, and for each the place of its term in `terms`, both int64 (genes,).
-
-    Raises:
-        InputError: fewer than two terms that have genes, or not more genes than neighbours.
+    embedding knows of function. Returns ascending rows, and for each the place of its term in
+    `terms`, both int64 (genes,). Not more genes than neighbours are an InputError.
     """
     of_terms = labels.targets[:, terms]
     rows = np.flatnonzero(of_terms.sum(axis=1) == 1)

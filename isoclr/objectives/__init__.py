@@ -25,14 +25,7 @@ DEFAULT = "isoforms"
 
 
 def objective_class(name: str) -> type["Objective"]:
-    """Import the class of an objective.
-
-    Args:
-        name: as in a recipe, a key of `OBJECTIVES`.
-
-    Raises:
-        InputError: there is none of that name.
-    """
+    """Import the class of an objective, which a key of `OBJECTIVES` names."""
     from isoclr.training.recipe import nearest, shown
 
     if not isinstance(name, str) or name not in OBJECTIVES:

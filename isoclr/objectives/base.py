@@ -118,7 +118,6 @@ class Objective(ABC, Generic[R, B, M]):
         Before each call the engine seeds torch with the seed, the step and the rank, so dropout
         and other draws are repeated by a run that is resumed on as many processes.
 
-
         `loss` is a scalar whose gradient, averaged over processes, is that of the whole batch.
         `record` says what a log line shows, floats or tensors of one number, the same on every
         process (`isoclr.training.processes` has means and sums over them); `loss` should be among

@@ -59,14 +59,9 @@ def sequence_card_facts(
 ) -> CardFacts:
     """Return the facts of an encoder of sequences, RNA or protein.
 
-    Args:
-        config: of the encoder.
-        shown: keys of it that the card shows, where they have a value.
-        tags: see `CardFacts`, as for what follows.
-        recipe_keys: see there.
-        citation: see there.
-        template_folder: of its `card.md`.
-        variables: of the template, which also gets `config`.
+    `shown` are keys of the configuration that the card shows, where they have a value. The template
+    is the folder's `card.md`, and gets `config` beside the variables. The rest is as in
+    `CardFacts`.
     """
     predicts = "IsoCLRForSequenceClassification" in (config.architectures or ())
     return CardFacts(

@@ -38,13 +38,9 @@ DataSources = Annotated[list[DataSource], BeforeValidator(_listed)]
 
 
 def encoder_config(arguments: dict[str, Any]) -> IsoCLRConfig:
-    """Make the encoder's configuration.
+    """Make the encoder's configuration; `preset` names one of the paper's encoders.
 
-    Args:
-        arguments: of `IsoCLRConfig`; `preset` names one of the paper's encoders.
-
-    Raises:
-        ValueError: an unknown argument (with the nearest name), or a value that it refuses.
+    A bad argument is a ValueError, an unknown one with the nearest name.
     """
 
     def make(preset=None, **others) -> IsoCLRConfig:

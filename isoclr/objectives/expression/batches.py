@@ -154,16 +154,7 @@ class ExpressionBatches:
 
 
 def held_out_samples(groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Choose whole groups that hold about a fraction of the samples.
-
-    Args:
-        groups: of each sample, (samples,).
-        fraction: of all samples.
-        seed: of the choice.
-
-    Returns:
-        True where held out, (samples,).
-    """
+    """Choose whole groups that hold about a fraction of the samples: bool (samples,)."""
     names, which = np.unique(groups.astype(str), return_inverse=True)
     order = permute(np.arange(len(names)), len(names), seed, _HELD_OUT)
     counts = np.bincount(which)[order].cumsum()
@@ -174,13 +165,7 @@ def held_out_samples(groups: np.ndarray, fraction: float, seed: int) -> np.ndarr
 def gene_modules(z: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Put genes into modules of co-expressed genes, by k-means on their profiles of unit length.
 
-    Args:
-        z: z-scores of training, (samples, genes).
-        n: modules.
-        seed: of k-means.
-
-    Returns:
-        The module of each gene, (genes,).
+    From z-scores (samples, genes) to the module of each gene, (genes,).
     """
     from sklearn.cluster import MiniBatchKMeans
 

@@ -20,9 +20,7 @@ _ROWS_FOR_MODULES = 5000
 class SparseRows:
     """z-scores of rows of a sparse matrix, which never stand in memory together.
 
-    Args:
-        values: log2(x + 1), CSR (samples, genes of the processor).
-        processor: fitted, with the transform log.
+    From log2(x + 1), CSR (samples, genes of the processor), which has the transform log.
     """
 
     def __init__(self, values: sparse.csr_array, processor: ExpressionProcessor):
@@ -45,11 +43,7 @@ class SparseRows:
 
 
 class DenseRows:
-    """z-scores in memory.
-
-    Args:
-        z: float32 (samples, genes).
-    """
+    """z-scores in memory, float32 (samples, genes)."""
 
     def __init__(self, z: np.ndarray):
         self.z = z
@@ -97,16 +91,9 @@ class TrainingData:
 def load_training_data(recipe: ExpressionRecipe, choose) -> TrainingData:
     """Read the data of a recipe, divide it, and fit the processor on the samples of training.
 
-    A sparse matrix of `isoclr expression prepare` is read in parts, three times, and only the genes
-    of the processor stay, sparse, in arrays that are allocated once. Anything else is dense in
-    memory.
-
-    Args:
-        recipe: says the data, the genes and the transform.
-        choose: from groups of all samples to True where held out.
-
-    Raises:
-        InputError: see `read_expression`; a column that is not there, or no gene that varies.
+    `choose` says which samples are held out, by their groups. A sparse matrix of `isoclr expression
+    prepare` is read in parts, three times, and only the genes of the processor stay, sparse, in
+    arrays that are allocated once. Anything else is dense in memory.
     """
     path = Path(recipe.data)
     if recipe.transform == "log" and is_sparse_file(path):
@@ -182,13 +169,7 @@ def _sparse(path: Path, recipe: ExpressionRecipe, choose) -> TrainingData:
 
 
 class _Filled:
-    """A CSR matrix that takes its rows part by part; a list of parts would stand beside it.
-
-    Args:
-        rows: that it will have.
-        columns: of every part.
-        entries: stored values that it will have.
-    """
+    """A CSR matrix that takes its rows part by part; a list of parts would stand beside it."""
 
     def __init__(self, rows: int, columns: int, entries: int):
         kind = np.int32 if max(entries, columns) <= np.iinfo(np.int32).max else np.int64

@@ -166,11 +166,9 @@ class HomologBatches:
     def evaluation(
         self, number: int = 0, families: np.ndarray | None = None
     ) -> HomologBatch | None:
-        """Return held-out families as a batch of one process; None: fewer than two.
+        """Return held-out families, or the first 256, as a batch of one process; None: too few.
 
-        Args:
-            number: of the draw; another number gives other pairs of the same families.
-            families: of `held`; None: the first 256.
+        Another number gives other pairs of the same families.
         """
         families = self.held[:_EVALUATED] if families is None else families
         if len(families) < 2:
@@ -196,15 +194,7 @@ def collate(
     pairs_of_rank: tuple[int, ...],
     drawn: tuple[int, int],
 ) -> HomologBatch:
-    """Make one process's batch of its views.
-
-    Args:
-        views: of its families.
-        bands: of the pairs of all processes.
-        recipe: of the run.
-        pairs_of_rank: pairs of each process.
-        drawn: the step and the rank.
-    """
+    """Make one process's batch of its views; `drawn` is the step and the rank."""
     count, processes = 1 + recipe.homologs, len(pairs_of_rank)
     rows = [view.rows[place] for place in range(count) for view in views]
     tokens, labels = pad_tokens(rows), None

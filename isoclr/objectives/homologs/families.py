@@ -112,15 +112,7 @@ class Families:
 
 
 def load_families(source: DataSource, *, drop_unknown: bool = False) -> Families:
-    """Load a folder of families, or a dataset of them on the Hub.
-
-    Args:
-        source: where they are.
-        drop_unknown: see `Families`.
-
-    Raises:
-        InputError: neither, or not families.
-    """
+    """Load a folder of families, or a dataset of them on the Hub; see `Families`."""
     if Path(source.path).is_dir():
         tables = read_family_tables(source.path)
     else:
@@ -145,17 +137,9 @@ def _hub_table(source: DataSource) -> pa.Table:
 
 
 def held_out(ids: Sequence[str], number: int, seed: int) -> np.ndarray:
-    """Return which families are held out: those whose names have the smallest hashes.
+    """Return which families are held out, bool (families,): names with the smallest hashes.
 
     So a family is held out whatever else is in the data, and in whatever order.
-
-    Args:
-        ids: of all families.
-        number: how many.
-        seed: decides which.
-
-    Returns:
-        bool (families,).
     """
     keys = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in ids]
     chosen = np.zeros(len(ids), bool)

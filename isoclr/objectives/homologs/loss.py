@@ -16,10 +16,6 @@ class ContrastiveLoss(nn.Module):
 
     With several positives, each anchor is contrasted with the mean of their projections, each of
     unit length.
-
-    Args:
-        model: with projections and a critic.
-        compile_encoder: through torch.compile.
     """
 
     def __init__(self, model: PreTrainedModel, *, compile_encoder: bool = False):
@@ -86,11 +82,7 @@ class ContrastiveLoss(nn.Module):
 
 
 class MaskedLoss(nn.Module):
-    """Cross-entropy of the letters that are hidden, the mean over those of all processes.
-
-    Args:
-        model: an `IsoCLRForMaskedLM`.
-    """
+    """Cross-entropy of the letters that are hidden, the mean over those of all processes."""
 
     def __init__(self, model: nn.Module):
         super().__init__()

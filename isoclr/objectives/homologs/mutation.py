@@ -57,12 +57,10 @@ class Mutation:
     indel_length: float = 3.0
 
     def __call__(self, tokens: np.ndarray, identity: float, uniform: np.ndarray) -> np.ndarray:
-        """Return a mutated copy.
+        """Return a mutated copy of tokens uint8 (length,) of the alphabet, without marks.
 
-        Args:
-            tokens: of the alphabet, without marks, uint8 (length,).
-            identity: expected share of letters that are kept, of those that stay in place.
-            uniform: (4, length) numbers in [0, 1) that decide all.
+        `identity` is the expected share of letters that are kept, of those that stay in place; the
+        numbers in [0, 1) of `uniform`, (4, length), decide all.
         """
         letters, cumulative = _replacements(self.alphabet)
         known = np.isin(tokens, letters)

@@ -28,13 +28,7 @@ _EVALUATIONS = 4  # draws of the held-out families
 
 
 class HomologObjective(Objective[HomologRecipe, HomologBatches, PreTrainedModel]):
-    """Homologs attract each other; other families of the batch repel.
-
-    See `Objective` for arguments and attributes.
-
-    Attributes:
-        datasets: families of each source of the recipe.
-    """
+    """Homologs attract each other; other families of the batch repel."""
 
     recipe_class = HomologRecipe
     panels = (
@@ -138,15 +132,10 @@ class HomologObjective(Objective[HomologRecipe, HomologBatches, PreTrainedModel]
         draws: Iterable[int] = range(_EVALUATIONS),
         families: Callable[[int], np.ndarray | None] = lambda draw: None,
     ) -> list[np.ndarray]:
-        """Scores of anchors with positives of held-out families, one matrix a draw.
+        """Scores of anchors with positives of held-out families, one float64 matrix a draw.
 
-        Args:
-            model: with a critic, in evaluation mode.
-            draws: numbers of them; the same number gives the same pairs.
-            families: those of a draw; None: the first 256.
-
-        Returns:
-            float64 (families, families) each; nothing where fewer than two are held out.
+        The same number of a draw gives the same pairs. `families` are those of a draw, None: the
+        first 256. There is nothing where fewer than two are held out.
         """
         loss, found = ContrastiveLoss(model), []
         for draw in draws:

@@ -143,11 +143,7 @@ class HomologRecipe(Recipe):
         return self
 
     def encoder_config(self, alphabet: str):
-        """Return the model's configuration for data of an alphabet.
-
-        Raises:
-            ValueError: an unknown argument, or a value that it refuses.
-        """
+        """Return the model's configuration for an alphabet; a bad argument is a ValueError."""
         told = {
             "alphabet": alphabet,
             "critic": self.critic,

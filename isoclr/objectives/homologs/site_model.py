@@ -68,11 +68,7 @@ class SiteModel(IsoCLRPreTrainedModel):
             super()._init_weights(module)
 
     def forward(self, input_ids, return_loss=False):
-        """Project sequences of (batch, sites or more), the rest being padding.
-
-        Raises:
-            ValueError: fewer letters than sites.
-        """
+        """Project sequences of (batch, sites or more), the rest being padding."""
         sites = self.config.sites
         if input_ids.shape[1] < sites:
             raise ValueError(f"input_ids: got {input_ids.shape[1]} letters, wanted {sites}")

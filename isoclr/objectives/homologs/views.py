@@ -38,27 +38,17 @@ class Views:
 def uniform(size: int, *key) -> np.ndarray:
     """Return numbers in [0, 1) that are a function of a key alone.
 
-    Args:
-        size: numbers of one key.
-        *key: integers, or integer arrays that broadcast together.
-
-    Returns:
-        (size,), after the dimensions of the key.
+    The key is integers, or integer arrays that broadcast together, before (size,).
     """
     parts = [np.asarray(part)[..., None] for part in key]
     return (keyed_hash(*parts, np.arange(size)) >> np.uint64(11)) * 2.0**-53
 
 
 def hidden(shape: tuple[int, int], fraction: float, span: int, *key: int) -> np.ndarray:
-    """Return which letters of a batch are hidden, in spans, bool of its shape.
+    """Return which letters of a batch are hidden, in spans, bool of its shape (rows, length).
 
-    A letter is hidden when a span begins at it or at one of the letters before it.
-
-    Args:
-        shape: (rows, length).
-        fraction: expected share.
-        span: letters in a row.
-        *key: integers that decide all.
+    A letter is hidden when a span begins at it or at one of the letters before it. The fraction is
+    the expected share; the key decides all.
     """
     draws = uniform(shape[1] + span - 1, *key, np.arange(shape[0]))
     begins = draws < 1 - (1 - fraction) ** (1 / span)

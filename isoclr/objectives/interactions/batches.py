@@ -123,12 +123,7 @@ class PairBatches:
         return batch
 
     def of(self, rows: np.ndarray, whole: np.ndarray | None = None) -> PairBatch:
-        """The batch of some rows, each of the same weight.
-
-        Args:
-            rows: of the pairs.
-            whole: of the batch of all processes, whose sizes are counted; None: `rows`.
-        """
+        """The batch of some rows, each of the same weight; sizes are those of the whole batch."""
         pairs, whole = self.pairs, rows if whole is None else whole
         return PairBatch(
             padded(

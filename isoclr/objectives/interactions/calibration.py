@@ -10,14 +10,7 @@ def platt(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
     Maximises the likelihood of smoothed labels, (N+ + 1)/(N+ + 2) and 1/(N− + 2), by Newton's
     method (Platt 1999, Lin et al. 2007). A slope below zero, of logits that say the contrary, is
-    kept: the model is then no better than chance on these pairs.
-
-    Args:
-        logits: float (pairs,).
-        labels: 1 or 0, (pairs,); both occur.
-
-    Returns:
-        The slope and the intercept.
+    kept: the model is then no better than chance on these pairs. Both labels, 1 and 0, occur.
     """
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels) == 1
     positives, negatives = labels.sum(), (~labels).sum()

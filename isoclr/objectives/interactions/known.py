@@ -26,14 +26,10 @@ _NONE = np.uint64(2**64 - 1)
 
 
 def sketch(molecule: str, sequence: str) -> np.ndarray:
-    """Return the smallest hashes of the words of a sequence, ascending, uint64 (64,).
+    """Return the smallest hashes of the words of a sequence in capitals, ascending, uint64 (64,).
 
-    Args:
-        molecule: `rna` or `protein`: words have 10 or 5 letters; a shorter sequence is one word.
-        sequence: in capitals.
-
-    Returns:
-        Filled up with the largest number where there are fewer words.
+    Words of an RNA have 10 letters, of a protein 5; a shorter sequence is one word. Filled up with
+    the largest number where there are fewer words.
     """
     letters = np.frombuffer(sequence.encode(), np.uint8).astype(np.uint64)
     length = min(_WORD[molecule], len(letters))
@@ -59,14 +55,7 @@ def write_known(
 
 
 class Known:
-    """The molecules that a model was trained on.
-
-    Args:
-        folder: of the model.
-
-    Raises:
-        InputError: the file is damaged.
-    """
+    """The molecules that a model was trained on; a damaged file of them is an InputError."""
 
     def __init__(self, folder: str | os.PathLike):
         path = Path(folder) / FILE
@@ -85,13 +74,9 @@ class Known:
     def nearest(self, molecule: str, sequence: str) -> tuple[str | None, float]:
         """Return the id of the nearest molecule in training, and the identity with it.
 
-        Args:
-            molecule: `rna` or `protein`.
-            sequence: in capitals, U of an RNA as T.
-
-        Returns:
-            None and 0 where no molecule in training shares a word of the sketch. The identity is an
-            estimate, 1 of the same sequence; below about 0.6 nothing is left to see.
+        The sequence is in capitals, U of an RNA as T. None and 0 where no molecule in training
+        shares a word of the sketch. The identity is an estimate, 1 of the same sequence; below
+        about 0.6 nothing is left to see.
         """
         own = sketch(molecule, sequence)
         own = own[own < _NONE]

@@ -260,12 +260,7 @@ def _longest(config: RPIConfig) -> str:
 
 
 class InteractionLoss(nn.Module):
-    """Binary cross-entropy of the pairs of a batch, of which this process has some.
-
-    Args:
-        model: a classifier of pairs.
-        world_size: number of processes.
-    """
+    """Binary cross-entropy of the pairs of a batch, of which this process has some."""
 
     def __init__(self, model: RPIForSequenceClassification, world_size: int):
         super().__init__()
@@ -350,12 +345,7 @@ def portable(config: RPIConfig) -> RPIConfig:
 
 @torch.no_grad()
 def score_pairs(model: RPIForSequenceClassification, batches: PairBatches) -> np.ndarray:
-    """Return the logits of pairs, in their order, float64 (pairs,).
-
-    Args:
-        model: left in the mode that it is in.
-        batches: of the pairs.
-    """
+    """Return the logits of pairs, in their order, float64 (pairs,); the model's mode stays."""
     pairs, training = batches.pairs, model.training
     lengths = batches.rnas.lengths[pairs.rna] + batches.proteins.lengths[pairs.protein]
     order = np.argsort(lengths, kind="stable")

@@ -23,15 +23,11 @@ def fit_kernels(
     pairs: Pairs,
     ridge: tuple[float, float] | float,
 ) -> None:
-    """Place kernels at the molecules of training, and weigh them.
+    """Place kernels of RNAs and proteins at the molecules of training, and weigh them.
 
-    Args:
-        kernels: of RNAs and of proteins; their components are the rank to which the scores of
-            training are approximated.
-        means: vectors of the RNAs and of the proteins of training, float64 (molecules, size).
-        pairs: of training, whose places are rows of `means`.
-        ridge: λr and λp, in units of the mean diagonal of a centred kernel; or λ, in units of the
-            product of these diagonals.
+    Their components are the rank to which the scores of training are approximated. Places of the
+    pairs are rows of `means`, float64 (molecules, size). The ridges λr and λp are in units of the
+    mean diagonal of a centred kernel; a single λ is in units of the product of these diagonals.
     """
     table = np.zeros((len(means[0]), len(means[1])))
     signed = np.where(pairs.label == 1, pairs.weight, -pairs.weight)

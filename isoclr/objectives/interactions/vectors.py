@@ -93,13 +93,7 @@ class MoleculeVectors:
 class MeanVectors:
     """The mean vector of each molecule, as one position: all that some designs look at.
 
-    Args:
-        vectors: of the molecules.
-
-    Attributes:
-        molecules: as `MoleculeVectors` has them.
-        lengths: ones, int64 (molecules,).
-        long: as `MoleculeVectors` has it.
+    Attributes are those of `MoleculeVectors`; lengths are ones.
     """
 
     def __init__(self, vectors: MoleculeVectors):
@@ -126,11 +120,8 @@ def vectors_of(
 ) -> Mapping[str, MoleculeVectors | MeanVectors]:
     """Return the vectors of RNAs and of proteins as the design of a model wants them.
 
-    Args:
-        molecules: by `rna` and `protein`.
-        config: of the model.
-        cache: folder for what an encoder makes.
-        files: of precomputed arrays, by `rna` and `protein`.
+    `molecules`, and `files` of precomputed arrays, are by `rna` and `protein`; the folder `cache`
+    takes what an encoder makes.
     """
     found = {
         name: MoleculeVectors(name, each, config, cache=cache, file=(files or {}).get(name))

@@ -100,11 +100,7 @@ class ArrowGroups:
         return chunk.transcript_ids[inside].as_py()
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """Return the tokens of a transcript, uint8 (length,), which the caller may change.
-
-        Raises:
-            InputError: the tokenizer refuses it.
-        """
+        """Return the tokens of a transcript, uint8 (length,), which the caller may change."""
         chunk, inside = self._find(transcript)
         cds = self.members.cds_start[transcript], self.members.cds_end[transcript]
         return tokenize(
@@ -185,12 +181,7 @@ class _Chunk:
         return self._junctions[start:end]
 
     def all_tokens(self, cds_start: np.ndarray, cds_end: np.ndarray) -> list[np.ndarray] | None:
-        """Return the tokens of every transcript; None if the tokenizer must look at one itself.
-
-        Args:
-            cds_start: of each transcript, -1 without a CDS, (transcripts,).
-            cds_end: as `cds_start`.
-        """
+        """Return the tokens of every transcript; None if the tokenizer must look at one itself."""
         offsets = self._offsets[: len(cds_start) + 1]
         tokens = base_codes(self._letters[offsets[0] : offsets[-1]])
         bounds, lengths = offsets - offsets[0], np.diff(offsets)

@@ -61,14 +61,10 @@ _ENTRIES = ("transcripts", "species", "genes", "lengths", "cds_start", "cds_end"
 
 
 def members_of(groups: pa.Table, source: str) -> Members:
-    """Collect the members of a table of groups.
+    """Collect the members of a table of groups, of which `COLUMNS` are read.
 
-    Args:
-        groups: rows of `data_builders.codec.GROUP_SCHEMA`, of which `COLUMNS` are read.
-        source: what an error calls the table.
-
-    Raises:
-        InputError: a column is missing, has a null, or another number of entries than `sequence`.
+    A column that is missing, has a null, or another number of entries than `sequence` is an
+    InputError.
     """
     offsets, sequences = flat_column(groups, "sequence", source)
     flat = {}
@@ -94,20 +90,10 @@ def flat_column(
     nullable: bool = False,
     offsets: np.ndarray | None = None,
 ) -> tuple[np.ndarray, pa.Array]:
-    """Flatten a column of lists.
+    """Return the offsets (rows + 1,) and the entries of all rows of a column of lists.
 
-    Args:
-        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
-        name: of the column.
-        source: what an error calls the table.
-        nullable: whether an entry may be null.
-        offsets: those of `sequence`, which the column must have too; None: any.
-
-    Returns:
-        Offsets (rows + 1,) and the entries of all rows, which begin where their buffers do.
-
-    Raises:
-        InputError: there is no such column of lists, it has a null, or other offsets.
+    The entries begin where their buffers do. With `offsets`, those of `sequence`, the column must
+    have the same. No such column, a null unless nullable, and other offsets are an InputError.
     """
     kind = groups.schema.field(name).type if name in groups.column_names else None
     if kind is None or not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -128,13 +114,8 @@ def flat_column(
 def junction_lists(groups: pa.Table, source: str, offsets: np.ndarray) -> pa.ListArray:
     """Return the exon junctions of every transcript of some groups, null where unknown.
 
-    Args:
-        groups: rows of `data_builders.codec.GROUP_SCHEMA`.
-        source: what an error calls the table.
-        offsets: those of `sequence`.
-
-    Raises:
-        InputError: the column is missing, has not one list a transcript, or a null in a list.
+    A column that has not one list a transcript of the `offsets`, or a null in a list, is an
+    InputError.
     """
     _, junctions = flat_column(groups, "exon_junctions", source, True, offsets)
     kind = junctions.type

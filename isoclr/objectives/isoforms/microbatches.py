@@ -87,11 +87,7 @@ class PairEncoder(nn.Module):
         return [p for part in (self.model.isoclr, *heads) for p in part.parameters()]
 
     def encode_all(self, batch: PairBatch, add_statistics) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of every micro-batch, one after the other, and the sum of their losses.
-
-        Returns:
-            (micro-batches, rows, segments, contrasted), and a number.
-        """
+        """Embeddings (micro-batches, rows, segments, contrasted), and the sum of the losses."""
         pooled, masked_lm = [], []
         for numbers in self.parts(batch):
             for number, layout in self.layouts(batch, numbers).items():

@@ -95,10 +95,6 @@ class IsoformLoss(nn.Module):
 
     Every process takes the contrastive term over all views (see `gather_rows`). The
     masked-nucleotide term is a sum over this process's nucleotides, scaled to the mean over all.
-
-    Args:
-        encoder: of the micro-batches of this process.
-        count_weights: weigh positive terms by the transcripts of their groups.
     """
 
     def __init__(self, encoder: PairEncoder, *, count_weights: bool):

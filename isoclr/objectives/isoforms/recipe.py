@@ -112,9 +112,5 @@ class IsoformRecipe(Recipe):
         return float(low), float(high)
 
     def encoder_config(self) -> IsoCLRConfig:
-        """Make the encoder's configuration.
-
-        Raises:
-            ValueError: an unknown argument, or a value that it refuses.
-        """
+        """Make the encoder's configuration; a bad argument is a ValueError."""
         return encoder_config(self.model)

@@ -193,19 +193,11 @@ class PairSampler:
 
 
 def graft_utrs(base: np.ndarray, cds: tuple[int, int], partner: np.ndarray) -> np.ndarray:
-    """Join the tokens of a CDS to the UTRs of another transcript.
+    """Join the tokens of a CDS to the UTRs of another transcript, whose (start, end) is `cds`.
 
     Exon ends in the UTRs stay where they are, those inside the CDS are the partner's; whether one
     falls on the stop codon's last base is the base transcript's to say, as the partner's only ends
     there because nothing more of it is known.
-
-    Args:
-        base: tokens of a transcript with UTRs, uint8 (length,).
-        cds: its (start, end).
-        partner: tokens of a CDS, uint8 (length,).
-
-    Returns:
-        A new array, uint8 (length,).
     """
     start, end = cds
     view = np.concatenate([base[:start], partner, base[end:]])

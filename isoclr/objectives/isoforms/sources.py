@@ -320,14 +320,7 @@ _CACHES = ("_read", "_open")
 
 @dataclass(frozen=True, kw_only=True)
 class RowGroup:
-    """A row group of a Parquet file.
-
-    Attributes:
-        open_file: opens the file for reading.
-        index: of the row group in it.
-        rows: of the row group.
-        key: number of its first row in all data.
-    """
+    """A row group of a Parquet file; its key is the number of its first row in all data."""
 
     open_file: Callable
     index: int
@@ -366,11 +359,7 @@ def _read_row_group(row_group: RowGroup) -> list:
 
 
 def _readable(open_file: Callable, read: Callable):
-    """What `read` makes of an open file.
-
-    Raises:
-        InputError: the file is not there or no Parquet, or the Hub does not give it.
-    """
+    """What `read` makes of an open file; one that is not there or no Parquet is an InputError."""
     try:
         with open_file() as file:
             return read(file)
@@ -384,12 +373,8 @@ def build_batches(
 ) -> PairBatches:
     """The training data of a recipe, of one process; the first to call it writes the caches.
 
-    Returns:
-        Batches; the `fingerprint` of their `source` has the name of each dataset and the checksum
-        of its content.
-
-    Raises:
-        InputError: a dataset that cannot be used, or is there twice.
+    The `fingerprint` of the `source` has the name of each dataset and the checksum of its content.
+    A dataset that cannot be used, or is there twice, is an InputError.
     """
     paths = [source.path for source in recipe.data]
     configs = [source.config for source in recipe.data]

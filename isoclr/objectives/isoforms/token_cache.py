@@ -65,11 +65,7 @@ class TokenCache:
     check: Callable[[int, int], None]
 
     def tokens(self, transcript: int) -> np.ndarray:
-        """Return the tokens of a transcript, uint8 (length,): a view, not to be written to.
-
-        Raises:
-            InputError: they are not what was written into the cache.
-        """
+        """Return the tokens of a transcript, uint8 (length,): a view, not to be written to."""
         start, end = self.bounds.item(transcript), self.bounds.item(transcript + 1)
         self.check(start, end)
         return self.flat[start:end]
@@ -82,15 +78,6 @@ def build_token_cache(
 
     It is written beside and then renamed, so that no half of it has its name; a cache that is there
     is replaced, and whoever has it open goes on reading the old one.
-
-    Args:
-        source: as `isoclr build` writes it.
-        folder: of the cache.
-        tokenizer: makes the tokens.
-
-    Raises:
-        InputError: no groups, a file that is not of their schema, a transcript that the tokenizer
-            refuses, or a folder that cannot be written.
     """
     with _writer(folder):
         _build(source, Path(folder), tokenizer)
@@ -102,9 +89,6 @@ def ensure_token_cache(
     """Open the cache of a folder of isoform groups, or make it where there is none.
 
     Several runs may share it: one makes it, and the others wait.
-
-    Raises:
-        InputError: as `build_token_cache` and `open_token_cache`.
     """
     if not Path(folder).exists():
         with _writer(folder):
@@ -162,11 +146,7 @@ class _Blocks:
         self._unchecked = set(range(len(checksums)))
 
     def check(self, start: int, end: int) -> None:
-        """Compare the blocks that hold a range.
-
-        Raises:
-            InputError: one has other bytes than were written.
-        """
+        """Compare the blocks that hold a range with their checksums."""
         if not self._unchecked:
             return
         for block in self._unchecked.intersection(range(start // _BLOCK, -(-end // _BLOCK))):

@@ -60,15 +60,10 @@ def cropped(tokens: np.ndarray, crop: float, at_end: bool) -> np.ndarray:
 
 
 def recoded(tokens: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Replace a share of the codons by others of the same amino acid, each alike likely.
+    """Replace a share of the codons by others of the same amino acid, each alike likely, in place.
 
     Codons of one codon alone, such as that of methionine, stay, and so do those with an unknown
     base or cut off. Marks stay where they are.
-
-    Args:
-        tokens: uint8 (length,), changed in place.
-        share: of the codons.
-        rng: of the draws.
     """
     starts = np.flatnonzero(tokens & CODON_START_BIT)
     starts = starts[starts + 2 < len(tokens)]
@@ -98,13 +93,7 @@ def _synonyms() -> tuple[np.ndarray, np.ndarray]:
 
 
 def substituted(tokens: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Replace a share of the nucleotides by others; marks and unknown bases stay.
-
-    Args:
-        tokens: uint8 (length,), changed in place.
-        share: of the nucleotides.
-        rng: of the draws.
-    """
+    """Replace a share of the nucleotides by others, in place; marks and unknown bases stay."""
     chosen = (rng.random(len(tokens), np.float32) < share) & (tokens & _BASE < _BASES)
     tokens[chosen] ^= _CHANGES[rng.integers(len(_CHANGES), size=int(chosen.sum()))]
     return tokens
@@ -141,11 +130,7 @@ def hidden_exons(tokens: np.ndarray, share: float, rng: np.random.Generator) -> 
 def one_region(tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Hide the bases of all regions but one, drawn among those that are there; marks stay.
 
-    A view without a codon mark stays as it is.
-
-    Args:
-        tokens: uint8 (length,), changed in place.
-        rng: of the draw.
+    In place. A view without a codon mark stays as it is.
     """
     codons = np.flatnonzero(tokens & CODON_START_BIT)
     if not len(codons):
