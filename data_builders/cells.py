@@ -8,13 +8,10 @@ _FORMULA = tuple("=+-@\t\r\n")
 
 
 def safe_cell(text: str) -> str:
-    """A name as a cell of a TSV or CSV file that a spreadsheet takes for text.
+    """A name as a cell of a TSV or CSV file that a spreadsheet takes for text; a number stays.
 
     A program that opens such a file runs what begins with `=`, `+`, `-` or `@`; after an apostrophe
     it is text. Tabs and line ends, which would make other cells, become blanks.
-
-    Args:
-        text: of the cell. A number stays as it is.
     """
     starts = text.startswith(_FORMULA)
     line = re.sub(r"[\t\r\n\v\f\0]", " ", text)

@@ -40,25 +40,13 @@ def new_axes(
 
 
 def save_figure(figure: Figure, title: str, path: str | os.PathLike) -> None:
-    """Write a figure with a title over the whole of it.
-
-    Args:
-        figure: of `new_figure`.
-        title: small, on the left; of several lines perhaps.
-        path: the image to write; its suffix names the format.
-    """
+    """Write a figure with a title over the whole of it, small, on the left."""
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     write_figure(figure, path)
 
 
 def write_figure(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> None:
-    """Write a figure in which a `$` is a `$`: it begins no formula, whatever name it stands in.
-
-    Args:
-        figure: with a canvas.
-        path: the image; its suffix names the format.
-        dpi: of the image.
-    """
+    """Write a figure in which a `$` is a `$`: it begins no formula, whatever name it stands in."""
     ticks = {
         id(label)
         for tick in figure.findobj(Tick)  # those of a logarithmic axis are formulas
@@ -77,10 +65,6 @@ def plain(text: str, most: int = 60) -> str:
     """A name as matplotlib shows it: no formula, no control characters, not too long.
 
     Labels of ticks and legends need this where they are made; `write_figure` sees to other text.
-
-    Args:
-        text: the name.
-        most: characters that are shown.
     """
     shown = "".join(letter if letter.isprintable() else "?" for letter in text)
     shown = shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -153,11 +153,7 @@ def taxon(species: str) -> str:
 
 
 def check_species(option: str, wanted: Iterable[str], there: Collection[str]) -> None:
-    """Refuse a name that means none of the species that are there.
-
-    Raises:
-        InputError: names the species that is most like it, or the first ones.
-    """
+    """Refuse a name that means none of the species that are there, and say what is most like it."""
     taxa = {taxon(name) for name in there}
     for name in wanted:
         if taxon(name) not in taxa:

@@ -37,14 +37,8 @@ def shard_name(shard: Shard) -> str:
 def one_builder(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator[None]:
     """Hold a folder, so that no other process builds a dataset in it, or the same shard.
 
-    Shards share the folder with each other, and with nothing else.
-
-    Args:
-        folder: made if absent, and removed again if the block leaves nothing in it.
-        shard: what is built; None: all of the dataset.
-
-    Raises:
-        InputError: another process holds the folder, or a lock cannot be made in it.
+    Shards share the folder with each other, and with nothing else. It is made if absent, and
+    removed again if the block leaves nothing in it.
     """
     with ExitStack() as held:
         if shard is None:
@@ -60,9 +54,7 @@ def one_builder(folder: str | os.PathLike, shard: Shard | None = None) -> Iterat
 def replacing(folder: str | os.PathLike, shard: Shard | None = None) -> Iterator[Path]:
     """Yield a folder to write a dataset into; move it to `folder` if the block raises nothing.
 
-    Args:
-        folder: made if absent. Its `data` and reports are replaced; of a shard, those of the shard.
-        shard: what is written; None: all of the dataset.
+    The `data` and reports of the folder are replaced; of a shard, those of the shard.
     """
     finish(folder, shard)
     folder = Path(folder)

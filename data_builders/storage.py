@@ -54,11 +54,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def check_ending(path: str | os.PathLike, *endings: str) -> None:
-    """Refuse the name of a file to write that does not say in which format.
-
-    Raises:
-        InputError: it ends in none of `endings`.
-    """
+    """Refuse the name of a file to write that does not say in which format."""
     if not os.fspath(path).lower().endswith(endings):
         wanted = " or ".join(endings)
         raise InputError(f"{path}: got the ending '{Path(path).suffix}', wanted {wanted}")
@@ -107,15 +103,7 @@ def one_writer(
 
 @contextlib.contextmanager
 def one_writer_of_file(path: str | os.PathLike, what: str) -> Iterator[None]:
-    """Hold a file, so that no other process writes it; in a folder that is there.
-
-    Args:
-        path: of the file, which need not be there.
-        what: is writing it, for the error.
-
-    Raises:
-        InputError: another process holds it, or a lock cannot be made beside it.
-    """
+    """Hold a file, so that no other process writes it; in a folder that is there."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: got a folder, wanted the name of a file to write")
@@ -149,11 +137,7 @@ def _holding(
 
 
 def _locked(lock: Path, held: str, what: str, wait: bool, shared: bool) -> int:
-    """Return the descriptor of a lock file that this process has locked.
-
-    Raises:
-        InputError: as `one_writer`.
-    """
+    """Return the descriptor of a lock file that this process has locked."""
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         descriptor = _acquire(lock, what, how | fcntl.LOCK_NB)

@@ -90,11 +90,7 @@ def read_names(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, list[
 
 
 def is_parquet(path: str | os.PathLike) -> bool:
-    """Say whether a file is Parquet, by its content.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Say whether a file is Parquet, by its content."""
     return begins_with(path, b"PAR1")
 
 

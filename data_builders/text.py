@@ -50,15 +50,9 @@ class Tally:
     strict: bool = False
 
     def skip(self, reason: str, where: str, records: int = 1) -> None:
-        """Count records that are left out.
+        """Count records that are left out for a reason; a strict tally raises an InputError.
 
-        Args:
-            reason: why.
-            where: file, line and name of the (first) record.
-            records: how many.
-
-        Raises:
-            InputError: the tally is strict.
+        `where` is file, line and name of the (first) record.
         """
         if self.strict:
             raise InputError(f"{where}: {reason}")
@@ -111,9 +105,7 @@ def byte_blocks(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of lines, as `line_blocks`, but as the bytes of the file.
 
-    Args:
-        path: as in `line_blocks`.
-        lines_of: returns how many lines a block has; asked once the next block is wanted.
+    `lines_of` returns how many lines a block has; it is asked once the next block is wanted.
     """
     return _blocks(path, lambda stream: stream.read(_BLOCK_BYTES) + stream.readline(), lines_of)
 
@@ -211,11 +203,7 @@ def decode(value: bytes, path: str | os.PathLike, line: int) -> str:
 
 
 def begins_with(path: str | os.PathLike, start: bytes) -> bool:
-    """Say whether the first bytes of a file are these.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Say whether the first bytes of a file are these."""
     try:
         with open(path, "rb") as file:
             return file.read(len(start)) == start
@@ -224,11 +212,7 @@ def begins_with(path: str | os.PathLike, start: bytes) -> bool:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Return the SHA-256 of a file, in hexadecimal."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -237,16 +221,7 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def read_json(path: str | os.PathLike, keys: Sequence[str], wanted: str) -> dict:
-    """Read a JSON object that has some keys.
-
-    Args:
-        path: the file.
-        keys: which the object must have.
-        wanted: what it should be, for errors.
-
-    Raises:
-        InputError: no such file, or not such an object.
-    """
+    """Read a JSON object that has some keys; an error says what is `wanted`."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

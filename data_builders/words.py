@@ -51,10 +51,7 @@ def word_table(sequences: Sequence[str], k: int, groups: Sequence[str]) -> csr_m
 def word_frequencies(sequences: Collection[str], k: int, groups: Sequence[str]) -> np.ndarray:
     """Return how often each word is among the words of a sequence: float32 (sequences, words).
 
-    Args:
-        sequences: n of them; one without words gets zeros.
-        k: letters of a word.
-        groups: as in `letter_numbers`; there are len(groups) ** k words.
+    There are len(groups) ** k words; a sequence without words gets zeros.
     """
     table = np.zeros((len(sequences), len(groups) ** k), np.float32)
     for row, sequence in enumerate(sequences):

@@ -47,11 +47,7 @@ class ExpressionMatrix:
             raise InputError(f"expression: got values of shape {self.values.shape}, wanted {shape}")
 
     def column(self, name: str) -> np.ndarray:
-        """A column of `obs`, (samples,).
-
-        Raises:
-            InputError: there is no such column.
-        """
+        """A column of `obs`, (samples,); one that is not there is an InputError."""
         if name not in self.obs:
             raise InputError(
                 f"obs: got no column {name!r}, wanted one of {', '.join(self.obs) or '(none)'}"
@@ -69,17 +65,10 @@ class ExpressionMatrix:
 
 
 def write_matrix(parts: Iterable[ExpressionMatrix], path: Path) -> int:
-    """Write consecutive samples of one matrix, a row group at a time.
+    """Write consecutive samples of one matrix, a row group at a time; return how many.
 
-    Args:
-        parts: with the same genes, unit and columns.
-        path: Parquet file; it appears when it is whole.
-
-    Returns:
-        Samples written.
-
-    Raises:
-        InputError: no part, parts that differ in genes, unit or columns, or a sample twice.
+    The Parquet file appears when it is whole. Parts that differ in genes, unit or columns, and a
+    sample twice, are an InputError.
     """
     beside = path.with_name(f".{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)

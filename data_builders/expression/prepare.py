@@ -115,15 +115,9 @@ class Report:
 def read_expression(
     paths: Sequence[str | Path], options: ReadOptions | None = None
 ) -> tuple[ExpressionMatrix, Report]:
-    """Read files of one set of genes as one matrix of log2(x + 1), in memory.
+    """Read files of `read_raw`, of one set of genes, as one matrix of log2(x + 1), in memory.
 
-    Args:
-        paths: files that `read_raw` reads.
-        options: how.
-
-    Raises:
-        InputError: see `read_raw`, `check_values` and `check_unit`; files without a common gene;
-            a sample twice.
+    Files without a common gene, and a sample twice, are an InputError.
     """
     report = Report()
     parts = list(_log_parts(paths, options or ReadOptions(), report))
@@ -140,18 +134,9 @@ def read_expression(
 def prepare_expression(
     paths: Sequence[str | Path], output: str | Path, options: ReadOptions | None = None
 ) -> Report:
-    """Read files of expression and write them as one Parquet file, a part at a time.
+    """Read files of `read_raw` and write them as one Parquet file, a part at a time.
 
-    Args:
-        paths: files that `read_raw` reads.
-        output: the Parquet file; a report of JSON lies beside it.
-        options: how.
-
-    Returns:
-        What was found and done; it is also in `OUTPUT.report.json`.
-
-    Raises:
-        InputError: as `read_expression`.
+    What was found and done is also in `OUTPUT.report.json`.
     """
     output, report = Path(output), Report()
     write_matrix(_log_parts(paths, options or ReadOptions(), report), output)
@@ -307,11 +292,7 @@ def _count_over(values, limit: float) -> int:
 
 
 def read_aliases(path: str | Path) -> dict[str, str]:
-    """Read a table of two columns, a name and the name to use instead, with or without a header.
-
-    Raises:
-        InputError: a line without two names, or one name with two replacements.
-    """
+    """Read a table of two columns, a name and the name to use instead, with or without a header."""
     found: dict[str, str] = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -326,14 +307,10 @@ def read_aliases(path: str | Path) -> dict[str, str]:
 
 
 def read_recode(path: str | Path) -> dict[str, dict[str, dict[str, str | None]]]:
-    """Read a table of what values of a column mean, as column -> new column -> value -> new value.
+    """Read a table of what values of a column mean: column -> new column -> value -> new value.
 
-    Args:
-        path: as `read_obs`, but the first column has values, under the name of the column that has
-            them: tissue, then organ.
-
-    Raises:
-        InputError: as `read_obs`.
+    It is as that of `read_obs`, but the first column has values, under the name of the column that
+    has them: tissue, then organ.
     """
     return {read_table(path).columns[0]: read_obs(path)}
 
@@ -341,11 +318,7 @@ def read_recode(path: str | Path) -> dict[str, dict[str, dict[str, str | None]]]
 def read_obs(path: str | Path) -> dict[str, dict[str, str | None]]:
     """Read a table of samples as column -> sample -> text; empty and NA are None.
 
-    Args:
-        path: Parquet, TSV or CSV with a header, whose first column has the names of the samples.
-
-    Raises:
-        InputError: fewer than two columns, a sample without a name, or a sample twice.
+    Parquet, TSV or CSV with a header, whose first column has the names of the samples, each once.
     """
     table = read_table(path)
     if table.width < 2:

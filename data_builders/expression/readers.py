@@ -98,11 +98,7 @@ def read_raw(
 
 
 def check_names(raw: RawMatrix, source: str) -> None:
-    """Refuse names that cannot be those of samples and genes.
-
-    Raises:
-        InputError: a name that is empty or has control characters, or samples that are genes.
-    """
+    """Refuse names that are empty or have control characters, and samples that are genes."""
     for kind, names in (("sample", raw.samples), ("gene", raw.genes)):
         for place, name in enumerate(names):
             if not name or not name.isprintable():

@@ -36,19 +36,9 @@ class Cut:
 def split_expression(matrix: ExpressionMatrix, output: Path, cut: Cut) -> dict[str, int]:
     """Write the samples to train on, and all samples with the part that each is of.
 
-    The parts are those of `isoclr phenotype`, of the same seed and number of folds.
-
-    Args:
-        matrix: in memory; samples without the label must not be in it.
-        output: folder; `train.parquet` has the samples to train on, without their label; in
-            `all.parquet` a column `part` says train or test.
-        cut: how samples are cut.
-
-    Returns:
-        Part -> samples.
-
-    Raises:
-        InputError: a fold that is not there, a column `part` already, or as `group_folds`.
+    The parts, those of `isoclr phenotype` of the same seed and number of folds, are counted.
+    `train.parquet` has the samples to train on, without their label; in `all.parquet` a column
+    `part` says train or test. Samples without the label must not be in the matrix.
     """
     if not 0 <= cut.fold < cut.folds:
         raise InputError(f"fold: got {cut.fold}, wanted 0 to {cut.folds - 1}")

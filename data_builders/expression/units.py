@@ -41,19 +41,10 @@ def recognise_unit(values: np.ndarray | sparse.csr_array, source: str) -> str:
 
 
 def check_values(values: np.ndarray | sparse.csr_array, source: str, samples=None):
-    """Refuse values that no unit allows.
+    """Return values (samples, genes) that a unit allows.
 
-    Args:
-        values: (samples, genes).
-        source: what an error calls the matrix.
-        samples: their names, for the error.
-
-    Returns:
-        `values`.
-
-    Raises:
-        InputError: naming the first sample with a value that is negative, missing or infinite, or
-            whose values are all zero.
+    An InputError names the first sample with a value that is negative, missing or infinite, or
+    whose values are all zero.
     """
     data = stored(values)
     for name, wrong in (
@@ -110,12 +101,7 @@ def check_unit(values: np.ndarray | sparse.csr_array, unit: str, source: str) ->
 def to_log2(values: np.ndarray | sparse.csr_array, unit: str) -> np.ndarray | sparse.csr_array:
     """Return log2(x + 1): of counts per million for counts, of the values for tpm and fpkm.
 
-    Args:
-        values: (samples, genes) in `unit`.
-        unit: one of `UNITS`.
-
-    Returns:
-        float32, of the shape and kind of `values`; zero stays zero.
+    float32, of the shape and kind of `values`; zero stays zero.
     """
     if unit == "log2":
         if isinstance(values, np.ndarray):

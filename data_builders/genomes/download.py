@@ -74,13 +74,7 @@ _ALGORITHMS = {
 
 @dataclass(frozen=True)
 class PublishedFile(os.PathLike):
-    """The path of a file of a public server, which is downloaded when it is first opened.
-
-    Attributes:
-        url: as `fetch` takes it.
-        checksums: as `fetch` takes it.
-        folder: as `fetch` takes it.
-    """
+    """The path of a file of a public server, which `fetch` downloads when it is first opened."""
 
     url: str
     checksums: str
@@ -258,11 +252,7 @@ def _download(url: str, part: Path) -> None:
 
 
 def _attempt(url: str, part: Path, shown: Progress) -> None:
-    """One request for what is missing of a file.
-
-    Raises:
-        TransientError: it is not whole yet.
-    """
+    """One request for what is missing of a file; a TransientError where it is not whole yet."""
     validator = _read(_validator_file(part))
     have = _size(part) if validator else 0
     with _open(url, {"Range": f"bytes={have}-", "If-Range": validator} if have else {}) as response:
@@ -371,11 +361,7 @@ def _request(url: str, headers: dict[str, str] | None) -> HTTPResponse | HTTPErr
 
 
 def _chunks(response: HTTPResponse) -> Iterator[bytes]:
-    """The body in pieces, as they come.
-
-    Raises:
-        TransientError: it broke off, or comes slower than `_SLOWEST`.
-    """
+    """The body in pieces, as they come; a TransientError where it breaks off, or is too slow."""
     since, come = time.monotonic(), 0
     while True:
         try:

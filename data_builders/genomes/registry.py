@@ -118,25 +118,15 @@ class _Row:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A table of genomes: `read_registry` makes one.
-
-    Attributes:
-        path: of the table.
-        rows: its lines.
-    """
+    """A table of genomes: `read_registry` makes one, of the lines `rows`."""
 
     path: Path
     rows: Sequence[_Row]
 
     def find(self, species: str, release: int | None = None) -> Entry:
-        """The genome of a species.
+        """The genome of a species, by its name in the table, or another that `taxon` knows.
 
-        Args:
-            species: its name in the table, or another that `homology.taxon` knows.
-            release: of the rows with a range of releases; None: the row with one release.
-
-        Raises:
-            InputError: the table has no such species, or not in this release.
+        The release is of the rows with a range of releases; None: the row with one release.
         """
         rows = [row for row in self.rows if taxon(row.species) == taxon(species)]
         for row in rows:

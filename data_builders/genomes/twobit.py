@@ -26,11 +26,7 @@ _FOUR_BASES = np.array(
 
 
 def is_twobit(path: str | os.PathLike) -> bool:
-    """Return whether a file starts as 2bit does, in either byte order.
-
-    Raises:
-        InputError: the file cannot be opened.
-    """
+    """Return whether a file starts as 2bit does, in either byte order."""
     return any(begins_with(path, magic) for magic in _BYTE_ORDERS)
 
 

@@ -34,11 +34,7 @@ class GroupChoice:
             raise InputError(f"part of the groups: got {low}-{high}, wanted such as 67-100")
 
     def read(self, folder: str | os.PathLike) -> Iterator[IsoformGroup]:
-        """Read the groups of a dataset that are in the part and have a transcript left.
-
-        Raises:
-            InputError: as `read_groups`.
-        """
+        """Read the groups of a dataset that are in the part and have a transcript left."""
         for group in read_groups(folder):
             if self.part[0] <= percentile(group.group_id) < self.part[1]:
                 kept = tuple(t for t in group.transcripts if self._takes(t))

@@ -77,14 +77,8 @@ class IsoformPairs(datasets.ArrowBasedBuilder):
     ) -> "IsoformPairs":
         """Return a builder of local files, which are read once for their SHA-256.
 
-        Args:
-            sources: as in `build`.
-            homology: as in `build`.
-            **keywords: `merge`, `max_length` and what every `datasets.DatasetBuilder` takes, such
-                as `cache_dir` and `config_name`.
-
-        Raises:
-            InputError: no source, or a file that cannot be read.
+        Arguments are those of `build`, and what every `datasets.DatasetBuilder` takes, such as
+        `cache_dir` and `config_name`.
         """
         if not sources:
             raise InputError("got no source, wanted a genome, transcripts or a table")

@@ -49,14 +49,8 @@ class LoadedGroups:
 def load_groups(source: str | os.PathLike, config: str | None = None) -> LoadedGroups:
     """Map a folder of isoform groups, or a dataset on the Hub, which is downloaded.
 
-    Args:
-        source: as `isoclr build` or `isoclr push` wrote it.
-        config: of a dataset on the Hub.
-
-    Raises:
-        InputError: a folder that `dataset_files` refuses or that has a configuration asked of it;
-            a dataset that the Hub does not have, or does not give; other columns; or a copy that is
-            not what was written.
+    `config` is of a dataset on the Hub. Other columns, and a copy that is not what was written, are
+    an InputError.
     """
     if not Path(source).is_dir():
         table = _loaded(str(source), lambda: load_dataset(str(source), config, split="train"))
@@ -74,11 +68,7 @@ def load_groups(source: str | os.PathLike, config: str | None = None) -> LoadedG
 
 
 def checksum_of_files(files: Sequence[Path]) -> str:
-    """One SHA-256 of the content of some files, in their order; of their names nothing.
-
-    Raises:
-        InputError: one cannot be read.
-    """
+    """One SHA-256 of the content of some files, in their order; of their names nothing."""
     shown = progress(files, "checksums", unit="file")
     return hashlib.sha256(b"".join(bytes.fromhex(sha256_of(path)) for path in shown)).hexdigest()
 
@@ -122,11 +112,7 @@ def _numbers(array: pa.Array) -> np.ndarray:
 
 
 def _loaded(source: str, load: Callable[[], Dataset]) -> pa.Table:
-    """The table that `datasets` loads.
-
-    Raises:
-        InputError: it does not, or gives other columns.
-    """
+    """The table that `datasets` loads; an InputError where it does not, or has other columns."""
     try:
         table = load().data.table
     except (HTTPError, OSError, ValueError, DatasetsError, pa.ArrowException) as error:

@@ -25,16 +25,8 @@ def write_groups(
 ) -> list[Path]:
     """Write groups to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
 
-    Args:
-        groups: at least one.
-        folder: made if absent; its `data` is replaced once all is written (`staging`).
-        rows_per_file: groups a file.
-
-    Returns:
-        The files, in order.
-
-    Raises:
-        InputError: no groups.
+    The folder's `data` is replaced once all is written (`staging`). Returns the files, in order; no
+    groups are an InputError.
     """
     groups = iter(groups)
     batches = iter(lambda: list(islice(groups, ROWS_AT_ONCE)), [])
@@ -87,11 +79,7 @@ def write_tables(
 
 
 def read_groups(folder: str | os.PathLike) -> Iterator[IsoformGroup]:
-    """Read what `write_groups` or `build` wrote, a thousand groups in memory at a time.
-
-    Raises:
-        InputError: as `read_tables`.
-    """
+    """Read what `write_groups` or `build` wrote, a thousand groups in memory at a time."""
     for table in read_tables(folder):
         yield from groups_of_table(table)
 
@@ -122,10 +110,9 @@ def other_columns(names: Sequence[str], source: str) -> InputError:
 def read_batches(
     files: Iterable[Path], rows: int, check: Callable[[pa.Schema, str], None]
 ) -> Iterator[pa.Table]:
-    """Read Parquet files, in order, as tables of at most so many rows.
+    """Read Parquet files, in order, as tables of at most so many rows; see that each is one.
 
-    Raises:
-        InputError: a file that is no Parquet; as `check`, of a file's schema and its path.
+    `check` gets a file's schema and its path.
     """
     for path in files:
         try:
@@ -185,13 +172,7 @@ def dataset_files(folder: str | os.PathLike, what: str = "isoform groups") -> li
 def dataset_names(names: Iterable[str], source: str, what: str = "isoform groups") -> list[str]:
     """Return those of some names that are of a dataset's files, in order, if all are there.
 
-    Args:
-        names: of what is in the folder.
-        source: what an error calls the folder.
-        what: what it calls the content of the dataset.
-
-    Raises:
-        InputError: none, one missing, or those of several datasets.
+    None, one missing, and those of several datasets are an InputError.
     """
     found = {match[0]: match for name in names if (match := _FILE.fullmatch(name))}
     if not found:

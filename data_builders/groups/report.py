@@ -120,11 +120,7 @@ def write_report(report: dict, summary: Summary, path: Path) -> None:
 
 
 def read_report(path: str | os.PathLike) -> dict:
-    """Read the report that `build` wrote.
-
-    Raises:
-        InputError: no such file, or not such a report.
-    """
+    """Read the report that `build` wrote."""
     return read_json(path, _KEYS, "the report of isoclr build")
 
 

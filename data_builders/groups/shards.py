@@ -19,13 +19,8 @@ def merge_reports(folder: str | os.PathLike) -> dict:
     """Write `report.json` and the figures of a dataset whose shards are all in its folder.
 
     They equal those of a build without shards, except for the order of the sources, which follows
-    the shards that read them. The groups are read for it, a thousand in memory at a time.
-
-    Returns:
-        The report, as written.
-
-    Raises:
-        InputError: a shard or its report is missing, or shards are of different builds.
+    the shards that read them. The groups are read for it, a thousand in memory at a time. A shard
+    or report that is missing, and shards of different builds, are an InputError.
     """
     folder = Path(folder)
     summary = Summary()

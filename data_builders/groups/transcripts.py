@@ -78,16 +78,7 @@ class GeneNames:
 def read_source(
     source: Source, tally: Tally, names: GeneNames | None = None
 ) -> Iterator[Transcript]:
-    """Yield the transcripts of a source.
-
-    Args:
-        source: files.
-        tally: where transcripts are counted.
-        names: filled; that of a gene before its first transcript comes.
-
-    Raises:
-        InputError: what the readers of its files raise.
-    """
+    """Yield the transcripts of a source; names of a gene are filled before its first one comes."""
     names = GeneNames() if names is None else names
     if isinstance(source, GenomeSource):
         annotation = _annotation(source.annotation, source.species, tally, names)

@@ -32,14 +32,10 @@ class Alphabet:
     adjusted: str
 
     def read(self, aligned: str) -> tuple[str, str | None, int]:
-        """Read a row, with its gaps.
+        """Read a row, with its gaps and letters of either case.
 
-        Args:
-            aligned: letters of either case, and gaps.
-
-        Returns:
-            The row in this alphabet, upper-case, with `-` for every gap; the first character that
-            is no letter, None when there is none; how many letters were read as unknown.
+        Returns it in this alphabet, upper-case, with `-` for every gap; the first character that is
+        no letter, None when there is none; how many letters were read as unknown.
         """
         raw = aligned.encode("utf-8", "replace")
         row = raw.translate(self.read_as)
@@ -90,24 +86,17 @@ def without_gaps(row: str) -> str:
 
 
 def translate(cds: str) -> str:
-    """Return the protein of a coding sequence, by the standard genetic code.
+    """Return the protein of a coding sequence A C G T N, in frame, by the standard genetic code.
 
-    Args:
-        cds: upper-case A C G T N, in frame; what is left of a codon at the end is dropped.
-
-    Returns:
-        One letter a codon, `*` for a stop and X for a codon with N.
+    One letter a codon, `*` for a stop and X for a codon with N; what is left of a codon at the end
+    is dropped.
     """
     codons = (cds[i : i + 3] for i in range(0, len(cds) - 2, 3))
     return "".join(_CODE.get(codon, "X") for codon in codons)
 
 
 def guess_alphabet(letters: str) -> str | None:
-    """Return whether letters are of rna or protein; None where there are too few to tell.
-
-    Args:
-        letters: of one sequence or several, gaps and unknown letters included.
-    """
+    """Return whether letters are of rna or protein; None where there are too few to tell."""
     counts = Counter(letters.upper())
     known = sum(n for letter, n in counts.items() if letter.isalpha() and letter not in "NX")
     nucleotides = sum(counts[letter] for letter in "ACGTU")

@@ -82,15 +82,7 @@ _CORRECTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def mash_distances(sequences: Sequence[str], k: int, unknown: str) -> np.ndarray:
     """Return Mash distances, -ln(2j / (1 + j)) / k of the Jaccard index j (Ondov 2016).
 
-    Of all k-mers, not of a sketch: genes are short.
-
-    Args:
-        sequences: without gaps.
-        k: length of the k-mers; those with an unknown letter do not count.
-        unknown: that letter.
-
-    Raises:
-        InputError: k is not positive.
+    Of all k-mers, not of a sketch: genes are short. Those with the unknown letter do not count.
     """
     if k < 1:
         raise InputError(f"k: got {k}, wanted at least 1")

@@ -87,13 +87,7 @@ def write_families(
     folder: str | os.PathLike,
     rows_per_file: int = ROWS_PER_FILE,
 ) -> list[Path]:
-    """Write families to `folder/data/train-00000-of-0000N.parquet`, for `load_dataset(folder)`.
-
-    Arguments and result are as those of `write_groups`, a family in place of a group.
-
-    Raises:
-        InputError: no families.
-    """
+    """Write families to `folder/data/*.parquet`, for `load_dataset(folder)`; see `write_groups`."""
     families = iter(families)
     written: list[Path] = []
     with replacing(folder) as partial:
@@ -114,30 +108,18 @@ def write_families(
 
 
 def read_families(folder: str | os.PathLike) -> Iterator[HomologFamily]:
-    """Read what `write_families` wrote, a hundred families in memory at a time.
-
-    Raises:
-        InputError: no files, one missing, or one that is no Parquet of `SCHEMA`.
-    """
+    """Read what `write_families` wrote, a hundred families in memory at a time."""
     for table in read_family_tables(folder):
         yield from families_of_table(table)
 
 
 def read_family_tables(folder: str | os.PathLike) -> Iterator[pa.Table]:
-    """Read a dataset as tables of `SCHEMA`, of at most a hundred families.
-
-    Raises:
-        InputError: as `read_families`.
-    """
+    """Read a dataset as tables of `SCHEMA`, of at most a hundred families."""
     return read_batches(family_files(folder), _ROWS_PER_ROW_GROUP, check_schema)
 
 
 def check_schema(schema: pa.Schema, source: str) -> None:
-    """Raise unless the columns are those of families.
-
-    Raises:
-        InputError: other columns, or other types.
-    """
+    """Raise an InputError unless the columns and their types are those of families."""
     found = {field.name: field.type for field in schema}
     if found != {field.name: field.type for field in SCHEMA}:
         raise InputError(
@@ -169,11 +151,7 @@ def families_of_table(table: pa.Table) -> Iterator[HomologFamily]:
 
 
 def square(condensed, members: int, family: str) -> np.ndarray:
-    """Return condensed distances as a float32 matrix of (members, members).
-
-    Raises:
-        InputError: there are not members · (members - 1) / 2 of them.
-    """
+    """Return condensed distances as a float32 matrix (members, members), if so many are there."""
     upper = np.triu_indices(members, 1)
     if len(condensed) != len(upper[0]):
         raise InputError(

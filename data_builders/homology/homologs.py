@@ -152,18 +152,8 @@ def build_homologs(
 ) -> HomologReport:
     """Build a dataset of families in `output`, with `report.json` and `report.png`.
 
-    Args:
-        sources: of the sequences.
-        output: a folder.
-        options: how families are made.
-        overwrite: replace a dataset that is there.
-
-    Returns:
-        The report.
-
-    Raises:
-        InputError: a source that cannot be read, no family at the end, a dataset that is there, or
-            another process that builds in the folder.
+    No family at the end, a dataset that is there unless it is to be replaced, and another process
+    that builds in the folder are an InputError.
     """
     options = options or HomologOptions()
     _check_options(options)

@@ -39,11 +39,7 @@ class Match:
 
 
 class MatchCounter:
-    """Finds the groups of genes, and counts the genes that are found.
-
-    Args:
-        homology: where groups are looked up.
-    """
+    """Finds the groups of genes, and counts the genes that are found."""
 
     def __init__(self, homology: Homology):
         self.homology = homology
@@ -53,8 +49,7 @@ class MatchCounter:
     def group(self, species: str, gene: str, *other_names: str) -> str | None:
         """Return the group of a gene, None when none of its names has one.
 
-        Raises:
-            InputError: it has none, and its own name, `species:gene`, is that of a group.
+        A gene without one whose own name, `species:gene`, is that of a group is an InputError.
         """
         found = self.homology.find(species, gene, *other_names)
         if found is None and f"{species}:{gene}" in self._group_names:

@@ -33,11 +33,7 @@ class SpeciesDistances:
     matrix: np.ndarray
 
     def between(self, names: Sequence[str]) -> np.ndarray:
-        """Return the distances between some of the species, (names, names).
-
-        Raises:
-            InputError: one is not there.
-        """
+        """Return the distances between some of the species, (names, names)."""
         known = {name: row for row, name in enumerate(self.species)}
         for name in names:
             if name not in known:
@@ -63,11 +59,7 @@ def read_species_distances(path: str | os.PathLike) -> SpeciesDistances:
 
 
 def text_of(path: str | os.PathLike) -> str:
-    """Return the text of a file, plain or gzip, with line feeds at the ends of its lines.
-
-    Raises:
-        InputError: it cannot be read as UTF-8 text.
-    """
+    """Return the text of a file, plain or gzip, with line feeds at the ends of its lines."""
     lines = [decode(line, path, number) for number, line in numbered_lines(path)]
     return "".join(lines).replace("\r\n", "\n")
 

@@ -53,9 +53,7 @@ def report_homology(homology: Homology) -> dict:
 def draw_homology(report: dict, path: str | os.PathLike) -> None:
     """Draw how many genes of each species matched, and how these species pair up in the tables.
 
-    Args:
-        report: "matches" as `matches.described` has them, and "partition" of `report_homology`.
-        path: the image to write; its suffix names the format.
+    The report has "matches", as `matches.described` has them, and "partition" of `report_homology`.
     """
     matches, partition = report["matches"], report["partition"]
     names = {match["taxon"]: match["species"] for match in matches if match["matched"]}

@@ -103,11 +103,7 @@ def check_columns_once(path: str | PathLike, names: Sequence[str]) -> None:
 
 
 def check_species_named(table: HomologyTable, whose: str) -> tuple[str, str]:
-    """Return the two species of a table of pairs that does not name them itself.
-
-    Raises:
-        InputError: they are not given beside it.
-    """
+    """Return the two species of a table of pairs that does not name them itself."""
     if table.species is None or table.query is None:
         raise InputError(
             f"{table.path}:1: got no reference and query species, wanted them named: "
@@ -117,12 +113,7 @@ def check_species_named(table: HomologyTable, whose: str) -> tuple[str, str]:
 
 
 class OneLevel:
-    """Keeps the groups of one level of a table that has several.
-
-    Args:
-        table: says the level, if anything does.
-        tally: where rows of other levels are counted as adjusted.
-    """
+    """Keeps the groups of one level of a table that has several; rows of others are adjusted."""
 
     def __init__(self, table: HomologyTable, tally: Tally):
         self.table, self.tally = table, tally

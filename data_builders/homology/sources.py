@@ -55,11 +55,7 @@ class HomologSource:
 
 
 def column_names(text: str | None) -> dict[str, str]:
-    """Return the columns of a table written as `family=gene_id,sequence=cds`.
-
-    Raises:
-        InputError: they are written otherwise.
-    """
+    """Return the columns of a table written as `family=gene_id,sequence=cds`."""
     pairs = [part.partition("=") for part in text.split(",")] if text else []
     for meaning, _, column in pairs:
         if meaning not in COLUMNS or not column:
@@ -109,14 +105,9 @@ class RawFamily:
 
 
 def raw_families(source: HomologSource, tally: Tally) -> Iterator[RawFamily]:
-    """Read the families of a source.
+    """Read the families of a source; sequences that are of no group are skipped.
 
-    Args:
-        source: where they are.
-        tally: where sequences are counted, and skipped that are of no group.
-
-    Raises:
-        InputError: what cannot be read; a folder without sequences; a join that matches nothing.
+    A folder without sequences, and a join that matches nothing, are an InputError.
     """
     path = Path(source.path)
     if source.columns.keys() - COLUMNS.keys():

@@ -50,11 +50,7 @@ def rows_of(table: HomologyTable, tally: Tally) -> Iterator[Row]:
 
 
 def lists_proteins(table: HomologyTable) -> bool:
-    """Return whether the members of a table may be proteins or transcripts, not genes.
-
-    Raises:
-        InputError: an unknown layout.
-    """
+    """Return whether the members of a table may be proteins or transcripts, not genes."""
     return _begin(table.path)[0].lists_proteins
 
 

@@ -182,16 +182,10 @@ def build_interactions(
     *,
     overwrite: bool = False,
 ) -> BuildReport:
-    """Build a set in `output`, with `report.json` and `report.png`.
+    """Build a set in `output`, with `report.json` and `report.png`, see `read_set`.
 
-    Args:
-        files: of pairs and sequences.
-        output: a folder.
-        options: which pairs stay.
-        overwrite: replace a set that is there.
-
-    Raises:
-        InputError: as `read_set`, a set that is there, or another process that builds in it.
+    A set that is there, unless it is to be replaced, and another process that builds in it are an
+    InputError.
     """
     folder = Path(output)
     with one_builder(folder):

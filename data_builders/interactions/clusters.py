@@ -42,11 +42,7 @@ many of the 65,536 words of 8 nt that it would be similar to everything."""
 
 
 def similar_rnas(sequences: Sequence[str]) -> np.ndarray:
-    """Return the cluster of each RNA, int32 (n,): linked by `SHORT_RNA` or by `LONG_RNA`.
-
-    Args:
-        sequences: of A C G T N.
-    """
+    """Return the cluster of each RNA, int32 (n,): linked by `SHORT_RNA` or by `LONG_RNA`."""
     long = np.array([len(sequence) > LONG for sequence in sequences], bool)
     short = np.flatnonzero(~long)
     a, b = _links([sequences[int(row)] for row in short], SHORT_RNA)
@@ -66,19 +62,11 @@ def with_clusters(
     similar: Callable[[Sequence[str]], np.ndarray],
     table: str | os.PathLike | None = None,
 ) -> tuple[tuple[Molecule, ...], dict]:
-    """Give molecules their clusters.
+    """Give molecules their clusters, of a table or by `similar_rnas` or `similar_proteins`.
 
-    Args:
-        molecules: n of them.
-        similar: `similar_rnas` or `similar_proteins`, where there is no table.
-        table: see `read_cluster_table`; a molecule that it does not have is alone.
-
-    Returns:
-        The molecules, each with the name of its cluster, which is the id of a member; and the
-        number of clusters, the size of the largest and how many molecules the table has.
-
-    Raises:
-        InputError: a table that has none of the molecules.
+    A molecule that the table does not have is alone. It returns the molecules, each with the name
+    of its cluster, which is the id of a member; and the number of clusters, the size of the largest
+    and how many molecules the table has. One that has none is an InputError.
     """
     ids = [molecule.id for molecule in molecules]
     given = {} if table is None else read_cluster_table(table)
@@ -102,13 +90,9 @@ def with_clusters(
 
 
 def read_cluster_table(path: str | os.PathLike) -> dict[str, str]:
-    """Read clusters as MMseqs2 writes them: a representative, a tab and a member, without header.
+    """Read clusters as MMseqs2 writes them, as member -> representative.
 
-    Returns:
-        Member -> representative.
-
-    Raises:
-        InputError: no line, a line without two names, or a member of two clusters.
+    A line is a representative, a tab and a member, without header; a member is of one cluster.
     """
     found: dict[str, str] = {}
     for number, line in numbered_lines(path):

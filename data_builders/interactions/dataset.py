@@ -161,9 +161,7 @@ class InteractionSet:
 def clusters_of(molecules: Sequence[Molecule], by: str = CLUSTER) -> np.ndarray:
     """Return the cluster of each molecule as a number, int64 (n,); None is a cluster of its own.
 
-    Args:
-        molecules: n of them.
-        by: `CLUSTER`; or `FAMILY`: the family of each, and the cluster of those that have none.
+    By `FAMILY` it is the family of each, and the cluster of those that have none.
     """
     names = [("", m.id) if m.cluster is None else (CLUSTER, m.cluster) for m in molecules]
     if by == FAMILY:
@@ -176,15 +174,9 @@ def clusters_of(molecules: Sequence[Molecule], by: str = CLUSTER) -> np.ndarray:
 def write_interactions(
     interactions: InteractionSet, folder: str | os.PathLike, report: dict | None = None
 ) -> None:
-    """Write a set to a folder, whose files are replaced together.
+    """Write a set of at least one pair to a folder, whose files are replaced together.
 
-    Args:
-        interactions: at least one pair.
-        folder: made if absent.
-        report: what else `report.json` says; the counts of the set are always in it.
-
-    Raises:
-        InputError: no pair.
+    `report` is what else `report.json` says; the counts of the set are always in it.
     """
     if not len(interactions):
         raise InputError(f"{folder}: got no pair to write, wanted at least one")

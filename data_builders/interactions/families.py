@@ -83,14 +83,10 @@ def read_families(
 
 
 def read_clans(path: str | os.PathLike) -> dict[str, str]:
-    """Read the clan of each Pfam family.
+    """Read the clan of each Pfam family; one without a clan is left out.
 
-    Args:
-        path: Pfam-A.clans.tsv (accession, clan, and more, without a header), or a table with the
-            columns pfam (or accession, family) and clan. A family without a clan is left out.
-
-    Raises:
-        InputError: neither of the two.
+    Pfam-A.clans.tsv (accession, clan, and more, without a header), or a table with the columns pfam
+    (or accession, family) and clan.
     """
     if not is_parquet(path) and _first_line(path).startswith(b"PF"):
         rows = [

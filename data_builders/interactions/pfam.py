@@ -10,11 +10,7 @@ from data_builders.text import begins_with
 
 
 def is_profile_file(path: str | os.PathLike) -> bool:
-    """Say whether a file is of HMMER3 profiles, such as Pfam-A.hmm.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Say whether a file is of HMMER3 profiles, such as Pfam-A.hmm."""
     return begins_with(path, b"HMMER3/")
 
 
@@ -22,17 +18,8 @@ def scan_families(path: str | os.PathLike, molecules: Mapping[str, Molecule]) ->
     """Find the family of each protein: that of the hit with the lowest E-value, as hmmscan does.
 
     Hits are those above the gathering thresholds of Pfam; a file of which a profile has none is
-    scanned at HMMER's default, an E-value of 10 and of 0.01 for what counts.
-
-    Args:
-        path: HMMER3 profiles.
-        molecules: id -> protein.
-
-    Returns:
-        Id -> accession without its version, or the name of a profile without an accession.
-
-    Raises:
-        InputError: pyhmmer is not installed, or the file is damaged.
+    scanned at HMMER's default, an E-value of 10 and of 0.01 for what counts. Molecules and families
+    are by id; a family is its accession without the version, or its name where it has none.
     """
     try:
         from pyhmmer import easel, plan7

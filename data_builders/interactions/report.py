@@ -20,12 +20,8 @@ def draw_report(
 ) -> None:
     """Draw what is left after each step, the lengths of molecules, and pairs by categories.
 
-    Args:
-        interactions: the set.
-        steps: "step", "pairs" and "left_out" of each.
-        categories: (RNA category, protein category) -> pairs; "" where none is known. Without any,
-            the pairs of a molecule are drawn instead.
-        path: the image to write.
+    Categories are (RNA category, protein category) -> pairs; "" where none is known. Without any,
+    the pairs of a molecule are drawn instead.
     """
     height, widths = 1.6 + 0.32 * max(len(steps), 8), (1.3, 1, 1)
     figure, (left, middle, right) = new_axes(13, height, 1, 3, width_ratios=widths)

@@ -92,17 +92,7 @@ def _texts_or_none(table, name: str) -> list[str | None]:
 
 
 def checked_sequence(raw: str, alphabet: Alphabet, where: str, tally: Tally) -> str:
-    """Return a sequence in its alphabet, as `read_molecules` reads it.
-
-    Args:
-        raw: as it is written.
-        alphabet: of the result.
-        where: of the sequence, for errors.
-        tally: where letters that were read as N are counted.
-
-    Raises:
-        InputError: as `read_molecules`.
-    """
+    """Return a sequence in its alphabet, as `read_molecules` reads it."""
     if alphabet.name == PROTEIN.name:
         raw = raw.rstrip("*")
     row, bad, _ = alphabet.read(raw)

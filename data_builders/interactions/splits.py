@@ -198,13 +198,9 @@ def with_redrawn_negatives(
 ) -> tuple[InteractionSet, list[Split], int]:
     """Replace the negatives of every side of every split by ones drawn inside that side.
 
-    Args:
-        interactions: the set; its own negatives stay in it, but are on no side.
-        splits: of its rows, at best of its positives alone, see `positives_of`.
-
-    Returns:
-        The set with more rows, splits of it, and how many negatives are missing over all sides, see
-        `Negatives`.
+    The set gets more rows, and its own negatives stay in it, but are on no side. The splits are of
+    its rows, at best of its positives alone, see `positives_of`. The last result is how many
+    negatives are missing over all sides, see `Negatives`.
     """
     rna, protein, changed, missing = [], [], [], 0
     count = len(interactions)

@@ -32,14 +32,7 @@ def write_label_set(labels: LabelSet, path: str | os.PathLike) -> None:
     The label's column is a float64, a bool, the name of a class, or the list of the names of
     classes, by the task. `read_labels` and `datasets.load_dataset` read the file too. Task, classes
     and report are in its metadata. Splits are not stored: they follow from homology_group and a
-    seed.
-
-    Args:
-        labels: what to write.
-        path: the Parquet file, replaced if it is there.
-
-    Raises:
-        InputError: a label that is named like another column.
+    seed. A label that is named like another column is an InputError.
     """
     if labels.label in _COLUMNS.names:
         raise InputError(
@@ -73,11 +66,7 @@ def is_label_set(path: str | os.PathLike) -> bool:
 
 
 def read_label_set(path: str | os.PathLike) -> LabelSet:
-    """Read what `write_label_set` wrote.
-
-    Raises:
-        InputError: the file is not one of these.
-    """
+    """Read what `write_label_set` wrote."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -141,11 +141,7 @@ def read_labels(
 def read_column(
     table: pl.DataFrame, column: str, path: str | os.PathLike, task: str | None = None
 ) -> LabelColumn:
-    """Read the label of each row, as in `read_labels`.
-
-    Raises:
-        InputError: no such column, a value of another type, or a multilabel task.
-    """
+    """Read the label of each row, as in `read_labels`, but of no multilabel task."""
     if task == MULTICLASS:
         names = [None if x in _MISSING else x for x in _texts(_series(table, column, path), path)]
         classes = tuple(sorted({name for name in names if name is not None}))
@@ -198,13 +194,7 @@ def label_rows(table: pl.DataFrame, column: LabelColumn, join: Join | None = Non
 
 
 def label_genes(column: LabelColumn, keys: Sequence[GeneKey], join: Join) -> LabelSet:
-    """Join the labels of genes with transcripts of isoform groups.
-
-    Args:
-        column: the label of each gene.
-        keys: of each gene, see `gene_key`.
-        join: with isoform groups.
-    """
+    """Join the labels of genes, by their keys, with transcripts of isoform groups."""
     groups = join.isoform_groups or ()
     return collect(column, keys, lambda rows: find_genes(rows, groups, join.gene_symbols))
 
@@ -214,15 +204,9 @@ def collect(
     keys: Sequence[TranscriptKey | GeneKey],
     look_up: Callable[[Mapping[Any, int]], Found],
 ) -> LabelSet:
-    """Join labels with transcripts.
+    """Join the label of each row with the transcripts of what its key means.
 
-    Args:
-        column: the label of each row.
-        keys: of each row, what it labels.
-        look_up: from key -> row to what was found.
-
-    Raises:
-        InputError: no row has both a label and one match.
+    No row that has both a label and one match is an InputError.
     """
     repeats = Counter(keys)
     report: Counter[str] = Counter()
@@ -303,11 +287,7 @@ def _series(table: pl.DataFrame, name: str, path) -> pl.Series:
 
 
 def filled(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[str]:
-    """Return a column of text that has a value in every row.
-
-    Raises:
-        InputError: no such column, a gap, or values that are no text.
-    """
+    """Return a column of text that has a value in every row."""
     series = _series(table, name, path)
     gaps = series.is_null().arg_true()
     if len(gaps):
@@ -325,11 +305,7 @@ def _texts(series: pl.Series, path) -> list[str | None]:
 
 
 def numbers(table: pl.DataFrame, name: str, path: str | os.PathLike) -> list[float | None]:
-    """Return a column of numbers, None where one is missing.
-
-    Raises:
-        InputError: no such column, or a value that is no number.
-    """
+    """Return a column of numbers, None where one is missing."""
     series = _series(table, name, path)
     missing = series.is_null()
     if series.dtype == pl.String:

@@ -60,15 +60,8 @@ class GeneTerms:
 def read_gmt(path: str | os.PathLike, species: str) -> list[GeneTerms]:
     """Read sets of genes: name, description, genes, tab-separated, as MSigDB publishes them.
 
-    Args:
-        path: plain or gzip.
-        species: that of the genes.
-
-    Returns:
-        Genes in the order of first mention.
-
-    Raises:
-        InputError: no set, a set without genes, or a name used twice.
+    Genes come in the order of first mention. No set, a set without genes, and a name used twice are
+    an InputError.
     """
     genes: dict[str, GeneTerms] = {}
     seen: dict[str, int] = {}

@@ -140,17 +140,7 @@ def make_splits(
     seeds: Sequence[int] = SEEDS,
     chromosomes: Mapping[str, str] | None = None,
 ) -> tuple[Split, ...]:
-    """Split the rows of a label set 70/15/15, once a seed.
-
-    Args:
-        labels: of n transcripts.
-        kind: as `groups_to_split` takes it.
-        seeds: one split each.
-        chromosomes: as `groups_to_split` takes them.
-
-    Raises:
-        InputError: as in `groups_to_split` and `homology_split`.
-    """
+    """Split the rows of a label set 70/15/15, once a seed, see `groups_to_split`."""
     together = groups_to_split(kind, labels.transcripts, labels.groups, chromosomes)
     return tuple(Split(*homology_split(together, seed), seed, kind=kind) for seed in seeds)
 
@@ -190,17 +180,10 @@ def groups_to_split(
 
 
 def read_chromosomes(path: str | os.PathLike) -> dict[str, str]:
-    """Read which chromosome genes or transcripts are on.
+    """Read which chromosome transcripts and genes, named without Ensembl's version, are on.
 
-    Args:
-        path: a table, as `read_table` reads it, with a column chromosome and at least one of
-            transcript_id, gene_id and gene. A table of labels may be one.
-
-    Returns:
-        Names of transcripts and genes, without Ensembl's version -> chromosome.
-
-    Raises:
-        InputError: no such columns, a gap, or a name on two chromosomes.
+    The table has a column chromosome and at least one of transcript_id, gene_id and gene; one of
+    labels may be one. A name on two chromosomes is an InputError.
     """
     table = read_table(path)
     columns = [name for name in _NAMES if name in table.columns]
@@ -287,14 +270,7 @@ def group_folds(
 ) -> list[Split]:
     """Cut rows into folds that keep groups, such as donors, on one side and classes in proportion.
 
-    Args:
-        groups: of each row, (n,).
-        classes: of each row, (n,).
-        folds: how many; each is test once.
-        seed: of the cut.
-
-    Raises:
-        InputError: fewer groups than folds.
+    Each fold is test once. Fewer groups than folds are an InputError.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -316,16 +292,8 @@ def transfer_splits(
 ) -> list[Split]:
     """Learn from all rows of one kind, such as a source, and test on all of another.
 
-    The test rows are the same for every seed; which rows of the train side validate differs.
-
-    Args:
-        sides: row numbers of the train side and of test.
-        groups: of each row, (n,).
-        classes: of each row, (n,).
-        seeds: one split each.
-
-    Raises:
-        InputError: a side without rows, or a group on both sides.
+    The test rows are the same for every seed; which rows of the train side validate differs. A side
+    without rows, and a group on both sides, are an InputError.
     """
     group_of, class_of = np.asarray(groups).astype(str), np.asarray(classes)
     side, test = sides

@@ -344,8 +344,7 @@ def _exon_parts(
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield the parts of exons that are begin..finish on the spliced transcript.
 
-    Yields:
-        The exon's number from 1, start and end on the gene, and the bases since `begin` before it.
+    Each is the exon's number from 1, start and end on the gene, and the bases since `begin`.
     """
     spliced = 0
     for number, (start, end) in enumerate(exons, start=1):

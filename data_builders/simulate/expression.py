@@ -120,17 +120,9 @@ def simulate_expression(
 
 
 def write_simulated(simulated: SimulatedExpression, path: str | os.PathLike) -> list[Path]:
-    """Write simulated reads as a file that `isoclr expression prepare` reads.
+    """Write simulated reads as files that `isoclr expression prepare` reads; return them.
 
-    Args:
-        simulated: what to write.
-        path: .h5ad; or .tsv or .tsv.gz, genes in rows, with a table of the samples beside it.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        InputError: another suffix, or .h5ad without the package anndata.
+    .h5ad; or .tsv or .tsv.gz, genes in rows, with a table of the samples beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -60,13 +60,7 @@ def species_tree() -> Node:
 def simulate_family_files(folder: Path, *, families: int = 600, seed: int = 0) -> FamilyFiles:
     """Write families, the tree of their species, and the kind of each.
 
-    Args:
-        folder: made if absent.
-        families: at least 40, so that every side of a split has every kind.
-        seed: decides all.
-
-    Raises:
-        InputError: fewer families.
+    There are at least 40 families, so that every side of a split has every kind.
     """
     if families < _FEWEST:
         raise InputError(f"families: got {families}, wanted at least {_FEWEST}")

@@ -149,11 +149,7 @@ class Channel:
     rates: np.ndarray
 
     def information(self, sites: np.ndarray | None = None) -> float:
-        """Return the mutual information of the two, in nats; of some sites alone if given.
-
-        Args:
-            sites: indices, or a mask of (sites,).
-        """
+        """Return the mutual information of the two, in nats; of some sites alone if given."""
         rates = self.rates if sites is None else self.rates[sites]
         values, counts = np.unique(rates, return_counts=True)
         each = [self.model.information(rate * self.distance) for rate in values]
@@ -166,14 +162,9 @@ class Channel:
         return float(np.dot(each, counts) / counts.sum())
 
     def scores(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return the best critic of every sequence with every other, Σ log(P_xy / π_y).
+        """Return the best critic of every sequence with every other, Σ log(P_xy / π_y), (m, n).
 
-        Args:
-            first: letters of (m, sites), as indices into the model's letters.
-            second: (n, sites).
-
-        Returns:
-            float64 (m, n).
+        Letters of (m, sites) and (n, sites) are indices into the model's letters.
         """
         by_rate = {rate: self.model.critic(rate * self.distance) for rate in np.unique(self.rates)}
         critics = np.stack([by_rate[rate] for rate in self.rates])  # (sites, letters, letters)
@@ -232,17 +223,9 @@ def evolve(
     rates: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return sequences after some time.
+    """Return sequences (..., sites) after some time, in expected substitutions a site of rate 1.
 
-    Args:
-        model: of every site.
-        letters: (..., sites), indices into the model's letters.
-        time: in expected substitutions a site of rate 1.
-        rates: (sites,).
-        rng: of the draws.
-
-    Returns:
-        uint8 of the shape of `letters`.
+    Letters are indices into the model's; rates are (sites,).
     """
     evolved = np.empty(letters.shape, np.uint8)
     for rate in np.unique(rates):
@@ -267,17 +250,9 @@ def simulate_families(
     rates: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Let families evolve along a tree.
+    """Let families evolve along a tree, each from a root of its own.
 
-    Args:
-        model: of every site.
-        tree: with branch lengths.
-        families: how many, each from a root of its own.
-        rates: (sites,).
-        rng: of the draws.
-
-    Returns:
-        Names of the leaves, and letters of (families, leaves, sites), uint8.
+    Returns the names of the leaves, and letters of (families, leaves, sites), uint8.
     """
     root = _stationary(model, (families, len(rates)), rng)
     found = list(_leaves(model, tree, root, rates, rng))
