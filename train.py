@@ -248,9 +248,7 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
 def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, None where there is none yet.
 
-    Raises:
-        InputError: no checkpoint is whole, or there is a model without any: a new start would
-            write over it.
+    A model without any is an InputError: a new start would write over it.
     """
     found = newest_checkpoint(
         output / "checkpoints", lambda line: accelerator.print(line, file=sys.stderr)

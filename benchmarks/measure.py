@@ -51,12 +51,7 @@ class Workload:
 def read_arguments(
     parser: argparse.ArgumentParser, make: Callable[[str, str], Workload]
 ) -> argparse.Namespace:
-    """Return the arguments of a script; in a process of `race`, serve instead, and end.
-
-    Args:
-        parser: of the script's own arguments.
-        make: the workload of a section and a name.
-    """
+    """Return the arguments of a script; in a process of `race`, serve instead, and end."""
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -77,17 +72,8 @@ def race_sections(
 ) -> list[dict]:
     """Race the configurations of every section, and write what was found as JSON.
 
-    Args:
-        script: the file.
-        sections: the configurations by section and name.
-        show: prints the results of a section.
-        facts: of the machine.
-        report: the file to write.
-        turns: of each configuration.
-        absent: names that are left out.
-
-    Returns:
-        The results of all sections, as `race` returns them.
+    `show` prints the results of a section; names of `absent` are left out. The results of all
+    sections come as `race` returns them.
     """
     results = []
     for section, configurations in sections.items():

@@ -31,13 +31,8 @@ def load_model(
 ) -> tuple[IsoCLRModel, IsoCLRTokenizer]:
     """The encoder, for inference and on the GPU if there is one, and its tokenizer.
 
-    Args:
-        model: the name of a shipped model, a folder that train.py wrote, or a repository on the
-            Hub.
-
-    Raises:
-        InputError: when it is neither, of another family, damaged, or lacks weights; no model is
-            shipped with this installation.
+    Of a shipped model by its name, of a folder that train.py wrote, or of a repository on the Hub.
+    One of another family, one that is damaged or lacks weights is an InputError.
     """
     model = resolve_model(model)
     encoder: IsoCLRModel = load_pretrained(AutoModel, model)
@@ -89,14 +84,10 @@ def load_pretrained(auto_class: type, model: str | os.PathLike) -> Any:
 
 
 def read_config(path: Path) -> IsoCLRConfig:
-    """The configuration of a model folder.
+    """The configuration of a model folder, by the path of its config.json.
 
-    Args:
-        path: its config.json.
-
-    Raises:
-        InputError: it is damaged, of another family, or lacks keys, for which defaults would stand
-            in silence.
+    Another family, and keys that it lacks, for which defaults would stand in silence, are an
+    InputError.
     """
     config = read_json(path, ("model_type",), _WANTED)
     if config["model_type"] != IsoCLRConfig.model_type:
@@ -110,11 +101,7 @@ def read_config(path: Path) -> IsoCLRConfig:
 
 @contextmanager
 def one_line(source: str | os.PathLike) -> Iterator[None]:
-    """Turn whatever loading a model raises into one line, and keep transformers' reports back.
-
-    Raises:
-        InputError: instead of any other error.
-    """
+    """Turn whatever loading a model raises into one line, and keep transformers' reports back."""
     before = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
     try:

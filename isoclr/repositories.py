@@ -23,13 +23,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def check_source(source: str | os.PathLike, wanted: str, marker: str) -> None:
     """Refuse what is neither a folder that holds `marker` nor the form of a Hub repository.
 
-    Args:
-        source: a folder or `owner/name`.
-        wanted: what it should hold, for the error.
-        marker: a glob that the folder must have a match of.
-
-    Raises:
-        InputError: naming the source.
+    The marker is a glob; the error says what was `wanted`.
     """
     folder = Path(source)
     if folder.is_dir():
@@ -49,9 +43,6 @@ def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
     """Turn what huggingface_hub raises about a repository into one line.
 
     Requests within have `TIMEOUT`: those of huggingface_hub wait for ever.
-
-    Raises:
-        InputError: instead.
     """
     session = get_session()
     before, session.timeout = session.timeout, TIMEOUT

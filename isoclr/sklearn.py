@@ -49,30 +49,12 @@ class TranscriptEmbedder(TransformerMixin, BaseEstimator):
         self.progress = progress
 
     def fit(self, X, y=None) -> "TranscriptEmbedder":
-        """Load the model.
-
-        Args:
-            X: n transcripts, which are not looked at.
-            y: ignored.
-
-        Raises:
-            InputError: as `load_model`.
-        """
+        """Load the model; X and y are not looked at."""
         self.encoder_, self.tokenizer_ = load_model(self.model)
         return self
 
     def transform(self, X) -> np.ndarray:
-        """Embed transcripts.
-
-        Args:
-            X: n of them.
-
-        Returns:
-            float32 (n, width), in the order given.
-
-        Raises:
-            InputError: something else than a transcript, or one that the tokenizer refuses.
-        """
+        """Embed transcripts: float32 (n, width), in the order given."""
         check_is_fitted(self)
         transcripts = as_transcripts(X)
         if self.guess_cds is not None:

@@ -37,14 +37,8 @@ def corrected_gain(
 ) -> tuple[float | None, float | None, float | None]:
     """Return what `values` have over `reference`, split by split.
 
-    Args:
-        values: one a split.
-        reference: of the same splits.
-        test_to_train: as in `corrected_mean`.
-
-    Returns:
-        Mean difference and half-width as `corrected_mean` gives them, and the two-sided p of the
-        corrected resampled t-test; 1 where no split differs.
+    Mean difference and half-width as `corrected_mean` gives them, and the two-sided p of the
+    corrected resampled t-test; 1 where no split differs.
     """
     difference = np.subtract(values, reference).tolist()
     mean, half_width = corrected_mean(difference, test_to_train)

@@ -16,17 +16,9 @@ def tokenize(
     *,
     name: Callable[[], str],
 ) -> np.ndarray:
-    """Tokenize one transcript or protein into uint8 (length,).
+    """Tokenize one transcript or protein into uint8 (length,), see `tokenize_transcript`.
 
-    Args:
-        tokenizer: makes the tokens.
-        sequence: as `IsoCLRTokenizer.tokenize_transcript`, as the next two.
-        cds: its coding sequence.
-        exon_junctions: its exons.
-        name: what an error calls it.
-
-    Raises:
-        InputError: the tokenizer refuses it; the words are the tokenizer's.
+    An error, in the tokenizer's words, calls it by its name.
     """
     try:
         return tokenizer.tokenize_transcript(sequence, cds, exon_junctions)
@@ -42,11 +34,7 @@ def tokenize(
 
 
 def tokens_of(tokenizer: IsoCLRTokenizer, transcript: Transcript) -> np.ndarray:
-    """Tokenize a transcript into uint8 (length,).
-
-    Raises:
-        InputError: as `tokenize`, naming the transcript.
-    """
+    """Tokenize a transcript into uint8 (length,); an error names it."""
     return tokenize(
         tokenizer,
         transcript.sequence,

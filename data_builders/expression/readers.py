@@ -348,11 +348,7 @@ class _Cells:
         numbers: list[int],
         rows: Iterable[tuple[int, list[str]]],
     ) -> "_Cells":
-        """Read rows, of which a number a cell stays in memory.
-
-        Raises:
-            InputError: text in a column of numbers.
-        """
+        """Read rows, of which a number a cell stays in memory; text there is an InputError."""
         found: list[list[str]] = [[] for _ in texts]
         values = []
         for number, fields in rows:

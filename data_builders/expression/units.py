@@ -72,16 +72,7 @@ def check_values(values: np.ndarray | sparse.csr_array, source: str, samples=Non
 
 
 def check_unit(values: np.ndarray | sparse.csr_array, unit: str, source: str) -> None:
-    """Refuse a unit that the values cannot be in.
-
-    Args:
-        values: (samples, genes), already through `check_values`.
-        unit: what the user says they are.
-        source: what an error calls the matrix.
-
-    Raises:
-        InputError: an unknown unit, counts that are not whole, or logs in the thousands.
-    """
+    """Refuse a unit that values cannot be in: counts that are not whole, logs in the thousands."""
     if unit not in UNITS:
         raise InputError(f"{source}: unit: got {unit!r}, wanted one of {', '.join(UNITS)}")
     data = stored(values)

@@ -39,12 +39,7 @@ class LabelSource:
     default_species: str | None = None
 
     def read(self) -> LabelSet:
-        """Read the labels.
-
-        Raises:
-            InputError: as in `read_label_set`, `read_task` and `read_labels`; isoform groups or
-                homology for a label set, which has its own.
-        """
+        """Read the labels; a label set takes no isoform groups or homology, as it has its own."""
         alone = self.isoform_groups is None and self.homology is None
         is_set = self.task is not None and alone and is_label_set(self.path)
         if self.label is None and (self.task is None or is_set):

@@ -114,15 +114,10 @@ class Node:
 
 
 def draw_tree(names: Iterable[str], depth: float, rng: np.random.Generator) -> Node:
-    """Return a random ultrametric tree whose nodes are evenly spaced in time.
+    """Return the root of a random ultrametric tree whose nodes are evenly spaced in time.
 
-    Args:
-        names: the species.
-        depth: branch length from the root to every species.
-        rng: decides who is whose sister.
-
-    Returns:
-        The root, without a branch above it; for one species, a root with that one child.
+    `depth` is the branch length from the root, which has no branch above it, to every species. Of
+    one species it has that one child.
     """
     lineages: list[tuple[str, float, tuple[Node, ...]]] = [(name, 0.0, ()) for name in names]
     merges = len(lineages) - 1
@@ -153,10 +148,7 @@ def draw_codon_weights(rng: np.random.Generator) -> np.ndarray:
 def draw_gene(rng: np.random.Generator, codon_weights: np.ndarray, coding_share: float) -> Gene:
     """Return a gene of the clade's last common ancestor.
 
-    Args:
-        rng: the family's stream.
-        codon_weights: (64,); the family's codon usage leans to heavy or to light codons.
-        coding_share: probability that the gene is coding.
+    The family's codon usage leans to the heavy or to the light ones of `codon_weights`, (64,).
     """
     coding = rng.random() < coding_share
     parts = _coding_parts(rng) if coding else _noncoding_parts(rng)
@@ -188,15 +180,9 @@ def draw_gene(rng: np.random.Generator, codon_weights: np.ndarray, coding_share:
 def evolve_family(
     root: Node, ancestor: Gene, rng: np.random.Generator, events: Counter[str]
 ) -> dict[str, list[Gene]]:
-    """Return the ancestor's descendants in every species that kept any.
+    """Return the ancestor's descendants in every species that kept any; count events by kind.
 
     A duplicate is made at the top of a branch; from then on both copies evolve on their own.
-
-    Args:
-        root: the species tree.
-        ancestor: the gene at the root.
-        rng: the family's stream.
-        events: counts what happened, by kind; added to.
     """
     species: dict[str, list[Gene]] = {}
     pending = [(root, [ancestor])]

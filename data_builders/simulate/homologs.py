@@ -54,11 +54,7 @@ class SubstitutionModel:
     def transition(self, time: float) -> np.ndarray:
         """Return the probabilities P_ab of letter b after some time that begins with letter a.
 
-        Args:
-            time: at least 0, in expected substitutions a site.
-
-        Returns:
-            (n, n); rows sum to 1.
+        (n, n); time is in expected substitutions a site, and rows sum to 1.
         """
         values, left, right = self._spectrum
         matrix = np.clip((left * np.exp(values * time)) @ right, 0, None)
@@ -173,11 +169,7 @@ class Channel:
         return weighted.reshape(len(first), -1) @ one_hot.reshape(len(second), -1).T
 
     def draw(self, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw pairs of homologs.
-
-        Returns:
-            Letters of the first and of the second, uint8 (pairs, sites) each.
-        """
+        """Draw pairs of homologs: letters of the first and of the second, uint8 (pairs, sites)."""
         first = _stationary(self.model, (pairs, len(self.rates)), rng)
         return first, evolve(self.model, first, self.distance, self.rates, rng)
 

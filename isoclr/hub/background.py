@@ -38,11 +38,7 @@ class BackgroundPush:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Copy what is shared of the folder, and begin to push it.
-
-        Raises:
-            InputError: the copy cannot be written, or as `shared_files`.
-        """
+        """Copy what is shared of the folder, and begin to push it."""
         if self._thread is not None and self._thread.is_alive():
             print(f"{self.repo}: still taking the push before; this one waits", file=sys.stderr)
             return

@@ -145,11 +145,7 @@ def _rendered(
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse what lacks the two files that every model folder has.
-
-    Raises:
-        InputError: naming the folder and the file.
-    """
+    """Refuse what lacks the two files that every model folder has."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, wanted {_MODEL}")
     for name in ("config.json", "model.safetensors"):

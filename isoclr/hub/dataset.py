@@ -138,11 +138,7 @@ def _checked_report(folder: Path) -> dict:
 
 
 def _files(configs: dict[str, Path]) -> dict[str, Path]:
-    """Path in the repository -> file.
-
-    Raises:
-        InputError: one is a link: its content lies elsewhere.
-    """
+    """Path in the repository -> file; a link, whose content lies elsewhere, is an InputError."""
     found = {}
     for config, folder in configs.items():
         reports = [folder / name for name in REPORTS if os.path.lexists(folder / name)]

@@ -18,12 +18,7 @@ _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M
 def render_dataset_card(repository: str, reports: dict[str, dict]) -> str:
     """README.md of a dataset repository, with the metadata that `load_dataset` goes by.
 
-    Args:
-        repository: `owner/name`.
-        reports: configuration -> its report, at least one.
-
-    Raises:
-        InputError: a report lacks what the card says, or has it in another form.
+    `reports` are those of configurations, at least one.
     """
     reports = dict(sorted(reports.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
     try:

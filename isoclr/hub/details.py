@@ -28,11 +28,7 @@ class Details(Options):
 
 
 def read_details(folder: Path) -> Details:
-    """Read card.yaml of a model folder; without one, nothing is said.
-
-    Raises:
-        InputError: it is no YAML, or has a key or a value of another kind.
-    """
+    """Read card.yaml of a model folder; without one, nothing is said."""
     path = folder / DETAILS
     if not path.exists():
         return Details()

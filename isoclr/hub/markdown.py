@@ -46,11 +46,7 @@ def image(text: str, path: str) -> Markup:
 
 
 def environment(folders: Sequence[Path]) -> jinja2.Environment:
-    """Where templates are found and how they show values.
-
-    Args:
-        folders: of templates, the first of a name counts.
-    """
+    """Where templates are found, the first folder of a name, and how they show values."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         finalize=lambda value: value if isinstance(value, Markup) else escape(str(value)),

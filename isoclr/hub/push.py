@@ -111,17 +111,9 @@ def open_repository(
     private: bool,
     branch: str | None,
 ) -> RepoUrl:
-    """Make a repository where there is none, and a branch of it from main.
+    """Make a repository where there is none, and a branch of it, if one is named, from main.
 
-    Args:
-        api: of the Hub.
-        repo: `owner/name`, or `name` of the user who is logged in.
-        kind: of repository.
-        private: a new one is seen by its owner alone; an existing one must be private.
-        branch: to make unless it is there; None: no branch is asked for.
-
-    Raises:
-        InputError: it is there and public, and a private one was asked for.
+    A new one may be private; one that is there and public, and should be private, is an InputError.
     """
     # None leaves what is not asked for to the default of the owner.
     url = api.create_repo(
@@ -153,9 +145,7 @@ def _check_weights(folder: Path) -> None:
 def shared_files(folder: Path) -> dict[str, Path]:
     """What of a model folder goes to the Hub: path in the repository -> file.
 
-    Raises:
-        InputError: one of them is a link, or no file; a result that is no JSON, or a figure of it
-            that is no PNG.
+    A link, a result that is no JSON, and a figure that is no PNG are an InputError.
     """
     code = {path.name for path in Path(modeling_isoclr.__file__).parent.glob("[a-z]*_*.py")}
     names = [*_SHARED, *sorted(code), HANDLER]
@@ -182,9 +172,6 @@ def check_own_file(folder: Path, path: Path, wanted: str = "one or nothing of th
     """Refuse what would carry another file than the one of this name in this folder.
 
     The folder itself may be a link, but nothing in it.
-
-    Raises:
-        InputError: a link, or no file, where `wanted` is.
     """
     inside = [path, *path.parents]
     inside = inside[: inside.index(folder)]
@@ -213,11 +200,7 @@ def _is_json(path: Path) -> bool:
 
 
 def model_contents(folder: Path) -> dict[str, Path | bytes]:
-    """What the repository of a model holds, but for the repository's name in the card, by path.
-
-    Raises:
-        InputError: as `shared_files`.
-    """
+    """What the repository of a model holds, but for the repository's name in the card, by path."""
     files = shared_files(folder)
     contents: dict[str, Path | bytes] = dict(files)
     if not any(name.endswith(".py") for name in files):

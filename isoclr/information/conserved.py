@@ -101,16 +101,10 @@ def _paths(node: Node, above: tuple):
 
 
 def probe_sites(folder: str | Path, data: Clade, families: int = 2000) -> dict[str, Estimate]:
-    """Probe frozen embeddings for the letter at each site.
+    """Probe frozen embeddings for the letter at each site; 30 % of the families are test.
 
-    Args:
-        folder: of a model that was trained on the families.
-        data: the families.
-        families: that are probed, the first; 30 % of them are test.
-
-    Returns:
-        `conserved` and `neutral`: accuracy of a logistic regression on test families, the mean over
-        sites and its standard error.
+    `conserved` and `neutral` are the accuracy of a logistic regression on test families, the mean
+    over sites and its standard error.
     """
     model = load_critic(folder)
     letters = data.letters[:families, 0]

@@ -10,12 +10,7 @@ _WIDTH, _COLUMNS = 3.2, 3
 
 
 def plot_known(table, path: str | os.PathLike) -> None:
-    """Draw, of every channel, the bounds of every critic over the batch size.
-
-    Args:
-        table: a `Table` of isoclr.information.known.
-        path: the image to write.
-    """
+    """Draw, of every channel of a `Table`, the bounds of every critic over the batch size."""
     channels = [list(cells) for _, cells in groupby(table.cells, lambda c: (c.sites, c.distance))]
     rows = -(-len(channels) // _COLUMNS)
     figure = new_figure(_WIDTH * _COLUMNS, 0.6 + 2.5 * rows)
@@ -58,12 +53,7 @@ def plot_known(table, path: str | os.PathLike) -> None:
 
 
 def plot_families(found, path: str | os.PathLike) -> None:
-    """Draw the bounds of a trained critic by band of distances.
-
-    Args:
-        found: a `FamilyBounds` of isoclr.information.trained.
-        path: the image to write.
-    """
+    """Draw the bounds of a trained critic, its `FamilyBounds`, by band of distances."""
     figure, axes = new_axes(1.8 + 1.3 * len(found.bands), 3.6)
     places = range(len(found.bands))
     shown = (

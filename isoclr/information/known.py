@@ -108,17 +108,10 @@ def measure(
     batches: int = BATCHES,
     seed: int = 0,
 ) -> dict[str, Bounds]:
-    """Measure critics on the same simulated pairs.
+    """Measure critics on the same simulated pairs, at least 2 a batch.
 
-    Args:
-        channel: that the pairs come from.
-        critics: by name; the one named `optimal` is not calibrated for NWJ.
-        batch_size: pairs a batch, at least 2.
-        batches: how many are reported; those that NWJ is calibrated on come on top.
-        seed: of the draws.
-
-    Raises:
-        InputError: a batch of fewer than two pairs.
+    The critic named `optimal` is not calibrated for NWJ; batches that NWJ is calibrated on come on
+    top of those that are reported.
     """
     if batch_size < 2:
         raise InputError(f"batch size: got {batch_size}, wanted at least 2")
@@ -142,14 +135,10 @@ def bounds(
     seed: int = 0,
     rows_alone: bool = False,
 ) -> Bounds:
-    """Return the bounds of batches of scores.
+    """Return the bounds of batches of scores, (n, n) each.
 
-    Args:
-        scores: (n, n) each.
-        calibration: scores of other batches, which calibrate NWJ; None: the scores are log density
-            ratios as they are.
-        seed: of the permuted control.
-        rows_alone: as in `info_nce`.
+    Scores of other batches calibrate NWJ; without, the scores are log density ratios as they are.
+    `rows_alone` is that of `info_nce`.
     """
     scale, offset = (1.0, 0.0) if calibration is None else calibrate(calibration)
     ratios = [scale * batch + offset for batch in scores]
@@ -246,17 +235,9 @@ def known_table(
     batches: int = BATCHES,
     seed: int = 0,
 ) -> Iterator[Cell]:
-    """Measure the optimal critic, and others, over the published channels and batch sizes.
+    """Measure the optimal critic, and others of a channel, over the published channels.
 
-    Args:
-        batch_sizes: pairs a batch.
-        model: a substitution model by name.
-        critics: other critics of a channel, by name.
-        batches: see `measure`.
-        seed: of the draws.
-
-    Yields:
-        Cells, as they are done.
+    Yields the cells of every channel and batch size, as they are done.
     """
     process = substitution_model(model)
     for (sites, distance), of_channel in PUBLISHED.items():

@@ -177,11 +177,7 @@ def _with_windows(recipe: HomologRecipe, windows: str, folder) -> HomologRecipe:
 
 
 def parse_bands(text: str | None) -> tuple[tuple[float, float], ...]:
-    """Return bands of distances written as `0-0.1,0.1-0.5`; none for no text.
-
-    Raises:
-        InputError: they are written otherwise, or are empty.
-    """
+    """Return bands of distances written as `0-0.1,0.1-0.5`; none for no text."""
     bands = []
     for part in text.split(",") if text else ():
         low, dash, high = part.partition("-")
@@ -196,11 +192,7 @@ def parse_bands(text: str | None) -> tuple[tuple[float, float], ...]:
 
 
 def homolog_recipe(folder: str | Path, data: Sequence[str] = ()) -> HomologRecipe:
-    """Read the recipe of a model folder, with other data if it is given.
-
-    Raises:
-        InputError: there is none, or it is of another objective.
-    """
+    """Read the recipe of a model folder, with other data if it is given."""
     path = Path(folder) / "recipe.yaml"
     overrides = [f"--data={json.dumps(list(data))}"] if data else []
     recipe = read_recipe(path, overrides)
@@ -210,11 +202,7 @@ def homolog_recipe(folder: str | Path, data: Sequence[str] = ()) -> HomologRecip
 
 
 def load_critic(folder: str | Path) -> IsoCLRForPreTraining | SiteModel:
-    """Load a model that has a critic, in evaluation mode.
-
-    Raises:
-        InputError: the folder has none.
-    """
+    """Load a model that has a critic, in evaluation mode."""
     config = read_json(Path(folder) / "config.json", ("model_type",), "a model with a critic")
     if config.get("critic") is None:
         raise InputError(f"{folder}: critic: got none, wanted a model that homologs taught")

@@ -117,12 +117,7 @@ def colours_of_names(names: Sequence[str]) -> tuple[list[str], list[tuple[str, s
 def colours_of_numbers(
     values: Sequence[float | None], show: Callable[[float], str] = "{:,.4g}".format
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return a colour for each number from dark to light, grey for None, and a legend.
-
-    Args:
-        values: (n,).
-        show: text of a number, for the legend.
-    """
+    """Return a colour for each number from dark to light, grey for None, and a legend."""
     known = np.array([value for value in values if value is not None], float)
     if not len(known):
         return [OTHER] * len(values), [(OTHER, "not known")]
@@ -148,14 +143,9 @@ def scatter(
     schemes: Sequence[Sequence[str]],
     width: int = 640,
 ) -> Markup:
-    """Draw points; each carries its colour of every scheme, of which the page shows one.
+    """Draw points (n, 2); each carries its colour of every scheme, of which the page shows one.
 
-    Args:
-        points: (n, 2).
-        axes: what they are.
-        titles: of the points, shown under the mouse.
-        schemes: of colours, (n,) each.
-        width: in pixels.
+    Titles of the points are shown under the mouse.
     """
     height, left, bottom = round(width * 0.72), 34, 30
     low, span = points.min(axis=0), np.ptp(points, axis=0)
