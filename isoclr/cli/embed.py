@@ -6,7 +6,7 @@ from typing import Annotated
 
 from data_builders.counts import counted
 from data_builders.records import InputError
-from isoclr.cli.options import Model, Option, Registry, Sources
+from isoclr.cli.options import GuessCds, Model, Option, OtherGroups, Registry, Sources
 from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -18,9 +18,7 @@ def embed(
         str, Option(metavar="FILE", help="of embeddings; a run that was cut off goes on with it")
     ],
     model: Model = DEFAULT_MODEL,
-    groups: Annotated[
-        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
-    ] = None,
+    groups: OtherGroups = None,
     config: Annotated[
         str | None, Option(metavar="NAME", help="of a dataset on the Hub that has several")
     ] = None,
@@ -28,13 +26,7 @@ def embed(
         str | None,
         Option(metavar="FILE", help="proteins instead, FASTA; for a model of proteins"),
     ] = None,
-    guess_cds: Annotated[
-        int | None,
-        Option(
-            metavar="NT",
-            help="where there is no CDS, the longest reading frame of at least so many nt",
-        ),
-    ] = None,
+    guess_cds: GuessCds = None,
     per_position: Annotated[
         bool,
         Option("--per-position", help="a vector for every 32 nt instead of one a transcript"),
@@ -59,7 +51,6 @@ def embed(
 
     from data_builders.text import Tally
     from isoclr.evaluation.embed import embed_to_file
-    from isoclr.evaluation.embed import guess_cds as guess
     from isoclr.evaluation.embedding_files import format_of, write_embeddings
     from isoclr.pretrained import load_model
 
@@ -73,11 +64,7 @@ def embed(
         raise InputError(f"--proteins {proteins}: wanted no sources and no --groups beside it")
     else:
         transcripts = _proteins(proteins, encoder.config.alphabet, tally)
-    if not transcripts:
-        raise InputError(f"no transcript to embed; skipped: {dict(tally.skipped) or 'none'}")
-    if guess_cds is not None:
-        transcripts, guessed = guess(transcripts, guess_cds)
-        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    transcripts = checked(transcripts, "no transcript to embed", tally, guess_cds)
     coding = sum(transcript.cds_start >= 0 for transcript in transcripts)
     if proteins is None and 2 * coding < len(transcripts):
         print(
@@ -119,6 +106,18 @@ def _proteins(path: str, alphabet: str, tally) -> list:
     found, adjusted = read_proteins(path)
     tally.adjusted.update(adjusted)
     return found
+
+
+def checked(transcripts: list, none: str, tally, guess_cds: int | None = None) -> list:
+    """Return transcripts, with a CDS guessed where asked; there being none is an error."""
+    from isoclr.evaluation.embed import guess_cds as guess
+
+    if not transcripts:
+        raise InputError(f"{none}; skipped: {dict(tally.skipped) or 'none'}")
+    if guess_cds is not None:
+        transcripts, guessed = guess(transcripts, guess_cds)
+        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    return transcripts
 
 
 def _check_output(output: str, form: str, overwrite: bool) -> None:

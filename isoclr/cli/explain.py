@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, pair_of
+from isoclr.cli.options import Model, Option, OtherGroups, Registry, Sources, pair_of
 from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 
@@ -15,9 +15,7 @@ def explain(
     transcript: Annotated[str, Option(metavar="ID", help="the one to explain")],
     output: Annotated[str, Option(metavar="DIR", help="folder of explain.json, .tsv and .png")],
     model: Model = DEFAULT_MODEL,
-    groups: Annotated[
-        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
-    ] = None,
+    groups: OtherGroups = None,
     labels: Annotated[
         str | None,
         Option(metavar="FILE", help="label set: explain a linear probe of it, not a head"),

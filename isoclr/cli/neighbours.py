@@ -3,9 +3,8 @@
 from typing import Annotated
 
 from data_builders.counts import counted
-from data_builders.records import InputError
-from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, TableFile
+from isoclr.cli.embed import checked, transcripts_to_embed
+from isoclr.cli.options import Model, Option, OtherGroups, Registry, Sources, TableFile
 from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -15,9 +14,7 @@ def neighbours(
     registry: Registry,
     output: TableFile,
     model: Model = DEFAULT_MODEL,
-    groups: Annotated[
-        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
-    ] = None,
+    groups: OtherGroups = None,
     count: Annotated[int, Option(help="neighbours of each transcript")] = 10,
     transcript: Annotated[
         list[str] | None,
@@ -42,8 +39,7 @@ def neighbours(
 
     tally = Tally(strict=sources.strict)
     transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
-    if not transcripts:
-        raise InputError(f"no transcript to search; skipped: {dict(tally.skipped) or 'none'}")
+    transcripts = checked(transcripts, "no transcript to search", tally)
     vectors = search_vectors(transcripts, model)
     table = find(transcripts, vectors, count=count, queries=transcript, other_genes=other_genes)
     write_table(table, output)

@@ -213,6 +213,15 @@ class Labels:
 MODEL_HELP = f"a shipped one ({', '.join(SHIPPED_MODELS)}), a folder, or a repository of the Hub"
 Model = Annotated[str, Option(metavar="MODEL", help=MODEL_HELP)]
 Groups = Annotated[str, Option(help="folder of isoform groups", metavar="DIR")]
+OtherGroups = Annotated[
+    str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
+]
+GuessCds = Annotated[
+    int | None,
+    Option(
+        metavar="NT", help="where there is no CDS, the longest reading frame of at least so many nt"
+    ),
+]
 TableFile = Annotated[
     str,
     Option(metavar="FILE", help="table to write: .parquet or .tsv"),

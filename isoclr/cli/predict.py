@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from data_builders.records import InputError
-from isoclr.cli.embed import transcripts_to_embed
-from isoclr.cli.options import Model, Option, Registry, Sources, TableFile
+from isoclr.cli.embed import checked, transcripts_to_embed
+from isoclr.cli.options import GuessCds, Model, Option, OtherGroups, Registry, Sources, TableFile
 from isoclr.cli.printed import Printed, reason_lines, reasons
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -25,16 +25,8 @@ def predict(
     level: Annotated[
         float, Option(help="share of transcripts that the intervals cover: 0.5, 0.8, 0.9 or 0.95")
     ] = 0.9,
-    groups: Annotated[
-        str | None, Option(help="isoform groups instead: folder, or dataset on the Hub")
-    ] = None,
-    guess_cds: Annotated[
-        int | None,
-        Option(
-            metavar="NT",
-            help="where there is no CDS, the longest reading frame of at least so many nt",
-        ),
-    ] = None,
+    groups: OtherGroups = None,
+    guess_cds: GuessCds = None,
 ) -> Printed:
     r"""Predict half-lives and more of transcripts, with intervals and warnings.
 
@@ -48,7 +40,6 @@ def predict(
     """  # noqa: E501  a command line to copy
     from data_builders.text import Tally
     from isoclr.evaluation import predict as predictions
-    from isoclr.evaluation.embed import guess_cds as guess
     from isoclr.evaluation.heads import heads_of, read_head, table_of
 
     if not head:
@@ -57,11 +48,7 @@ def predict(
         raise InputError(f"wanted a --head; {model} has:{listed}")
     tally = Tally(strict=sources.strict)
     transcripts = transcripts_to_embed(sources, registry, tally, groups=groups)
-    if not transcripts:
-        raise InputError(f"no transcript to predict; skipped: {dict(tally.skipped) or 'none'}")
-    if guess_cds is not None:
-        transcripts, guessed = guess(transcripts, guess_cds)
-        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    transcripts = checked(transcripts, "no transcript to predict", tally, guess_cds)
     table = predictions.predict(transcripts, head, model=model, level=level)
     predictions.write_table(table, output)
     warned = table["warning"].is_not_null().sum()

@@ -7,7 +7,8 @@ import typer
 
 from data_builders.counts import counted
 from data_builders.records import InputError
-from isoclr.cli.options import Model, Option
+from isoclr.cli.embed import checked
+from isoclr.cli.options import GuessCds, Model, Option
 from isoclr.cli.printed import Printed
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -22,13 +23,7 @@ def report(
     ] = "report.html",
     model: Model = DEFAULT_MODEL,
     species: Annotated[str, Option(metavar="NAME", help="of the transcripts")] = "unknown",
-    guess_cds: Annotated[
-        int | None,
-        Option(
-            metavar="NT",
-            help="where there is no CDS, the longest reading frame of at least so many nt",
-        ),
-    ] = None,
+    guess_cds: GuessCds = None,
     head: Annotated[
         list[str] | None,
         Option(
@@ -61,18 +56,13 @@ def report(
     from data_builders.groups.transcripts import read_source
     from data_builders.sources import FastaSource
     from data_builders.text import Tally
-    from isoclr.evaluation.embed import guess_cds as guess
     from isoclr.report import make_report, write_report
 
     if not Path(output).absolute().parent.is_dir():
         raise InputError(f"{output}: got no folder {Path(output).parent}, wanted one to write into")
     tally = Tally()
     transcripts = list(read_source(FastaSource(fasta, species, annotation), tally))
-    if not transcripts:
-        raise InputError(f"{fasta}: no transcript; skipped: {dict(tally.skipped) or 'none'}")
-    if guess_cds is not None:
-        transcripts, guessed = guess(transcripts, guess_cds)
-        tally.adjusted["CDS guessed: the longest reading frame"] += guessed
+    transcripts = checked(transcripts, f"{fasta}: no transcript", tally, guess_cds)
     counts = {
         f"{what}: {reason}": n
         for what in ("skipped", "adjusted")
