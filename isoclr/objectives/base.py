@@ -46,7 +46,9 @@ def moved(value: Any, device: torch.device) -> Any:
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {name: moved(each, device) for name, each in value.items()}
-    return replace(value, **moved(vars(value), device)) if is_dataclass(value) else value
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **moved(vars(value), device))
+    return value
 
 
 class Batches(Protocol):
