@@ -15,6 +15,7 @@ from isoclr.shipped import DEFAULT_MODEL, shipped_model
 from isoclr.training.curves import read_log
 
 _MARK = ".isoclr-demo"
+FRESH = "The model in a fresh process, by transformers alone"
 _LOAD = """
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -51,6 +52,19 @@ def run_demo(output: Path, commands=None, said=None) -> None:
         print((said or summary)(output, time.perf_counter() - began))
 
 
+def steps(output: Path, *lines: tuple[str, str], **values) -> list[tuple[str, list[str]]]:
+    """Return the title and the command of each step; its words get the folders that they name."""
+    folders = {"output": output, "model": f"{output}/model", **values}
+    return [
+        (title, [word.format(**folders) for word in shlex.split(line)]) for title, line in lines
+    ]
+
+
+def fresh_process(program: str) -> tuple[str, str]:
+    """Return the step that runs a program with the model that was trained."""
+    return FRESH, f"python -c {shlex.quote(program)}"
+
+
 def demo_commands(output: Path) -> list[tuple[str, list[str]]]:
     """Each step's title and command."""
     genomes, groups, model = output / "genomes", output / "groups", output / "model"
@@ -70,7 +84,7 @@ def demo_commands(output: Path) -> list[tuple[str, list[str]]]:
             ["isoclr", "train", "demo", "--data", str(groups), "--output", str(model)],
         ),
         (
-            "The model in a fresh process, by transformers alone",
+            FRESH,
             ["python", "-c", _LOAD.format(model=str(model))],
         ),
         (

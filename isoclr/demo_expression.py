@@ -4,6 +4,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+from isoclr.demo import fresh_process, steps
 from isoclr.training.curves import read_log
 
 _LOAD = """
@@ -24,48 +25,42 @@ def expression_demo_commands(output: Path) -> list[tuple[str, list[str]]]:
 
     Without the package anndata the matrix is a TSV, and its samples are a table beside it.
     """
-    matrix, model = output / "expression.parquet", output / "model"
     if find_spec("anndata"):
-        reads, more, embeddings = output / "reads.h5ad", [], output / "embeddings.h5ad"
+        reads, more, embeddings = "reads.h5ad", "", "embeddings.h5ad"
     else:
-        reads, more = output / "reads.tsv", ["--obs", f"{output}/reads.samples.tsv"]
-        embeddings = output / "embeddings.parquet"
-    return [
+        reads, more, embeddings = (
+            "reads.tsv",
+            "--obs {output}/reads.samples.tsv",
+            "embeddings.parquet",
+        )
+    return steps(
+        output,
         (
             "Reads of 600 genes in 240 samples, simulated",
-            ["isoclr", "expression", "simulate", "--output", str(reads)],
+            f"isoclr expression simulate --output {{output}}/{reads}",
         ),
         (
             "One matrix of log2 values",
-            ["isoclr", "expression", "prepare", str(reads), *more, "--output", str(matrix)],
+            f"isoclr expression prepare {{output}}/{reads} {more} --output {{matrix}}",
         ),
         (
             "Self-supervised training by SCARF",
-            [
-                *("isoclr", "train", "expression/scarf-small", "--data", str(matrix)),
-                *("--group_column", "donor", "--steps", "200", "--output", str(model)),
-            ],
+            "isoclr train expression/scarf-small --data {matrix} --group_column donor --steps 200 "
+            "--output {model}",
         ),
-        (
-            "The model in a fresh process, by transformers alone",
-            ["python", "-c", _LOAD.format(model=str(model))],
-        ),
+        fresh_process(_LOAD),
         (
             "Embeddings of every sample, and a figure by tissue",
-            [
-                *("isoclr", "expression", "embed", str(model), str(matrix)),
-                *("--output", str(embeddings), "--label", "tissue"),
-            ],
+            "isoclr expression embed {model} {matrix} "
+            f"--output {{output}}/{embeddings} --label tissue",
         ),
         (
             "Tissues from few labels, beside plain baselines",
-            [
-                *("isoclr", "phenotype", str(matrix), "--label", "tissue", "--group", "donor"),
-                *("--methods", "scarf", "--labels", "0.1,1", "--folds", "2", "--seeds", "1"),
-                *("--steps", "100", "--no-controls", "--output", f"{output}/phenotype"),
-            ],
+            "isoclr phenotype {matrix} --label tissue --group donor --methods scarf --labels 0.1,1 "
+            "--folds 2 --seeds 1 --steps 100 --no-controls --output {output}/phenotype",
         ),
-    ]
+        matrix=output / "expression.parquet",
+    )
 
 
 def expression_summary(output: Path, seconds: float) -> str:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from isoclr.demo import fresh_process, steps
 from isoclr.training.curves import read_log
 
 _FAMILIES = 600
@@ -20,54 +21,38 @@ with torch.inference_mode():
 
 def homolog_commands(output: Path) -> list[tuple[str, list[str]]]:
     """Return each step's title and command."""
-    simulated, families, model = output / "simulated", output / "families", output / "model"
-    labels = f"{output}/kinds.parquet"
-    return [
+    return steps(
+        output,
         (
             f"{_FAMILIES} families of coding sequences, simulated along a tree",
-            ["isoclr", "simulate", "--homologs", str(_FAMILIES), "--output", str(simulated)],
+            f"isoclr simulate --homologs {_FAMILIES} --output {{output}}/simulated",
         ),
         (
             "Families of proteins, with the distances of the tree",
-            [
-                *("isoclr", "build-homologs", "--families", f"{simulated}/families.tsv"),
-                *("--translate", "--distances", f"{simulated}/tree.nwk"),
-                *("--output", str(families)),
-            ],
+            "isoclr build-homologs --families {output}/simulated/families.tsv --translate "
+            "--distances {output}/simulated/tree.nwk --output {output}/families",
         ),
         (
             "Contrastive training: homologs are views of one function",
-            [
-                *("isoclr", "train", "homologs/demo"),
-                *("--data", str(families), "--output", str(model)),
-            ],
+            "isoclr train homologs/demo --data {output}/families --output {model}",
         ),
-        (
-            "The model in a fresh process, by transformers alone",
-            ["python", "-c", _LOAD.format(model=str(model))],
-        ),
+        fresh_process(_LOAD),
         (
             "How much two homologs of unseen families say about each other",
-            [
-                *("isoclr", "information", "--model", str(model), "--batches", "10"),
-                *("--bands", "0.3-0.7,0.7-1.5", "--output", f"{output}/information"),
-            ],
+            "isoclr information --model {model} --batches 10 --bands 0.3-0.7,0.7-1.5 "
+            "--output {output}/information",
         ),
         (
             "The kind of each family as a label",
-            [
-                *("isoclr", "labels", "table", f"{simulated}/labels.tsv", "--label", "kind"),
-                *("--kind", "multiclass", "--output", labels),
-            ],
+            "isoclr labels table {output}/simulated/labels.tsv --label kind --kind multiclass "
+            "--output {output}/kinds.parquet",
         ),
         (
             "What frozen embeddings know of it",
-            [
-                *("isoclr", "probe-coding", "--model", str(model), "--labels", labels),
-                *("--kmers", "2", "--seeds", "5", "--output", f"{output}/probe"),
-            ],
+            "isoclr probe-coding --model {model} --labels {output}/kinds.parquet --kmers 2 "
+            "--seeds 5 --output {output}/probe",
         ),
-    ]
+    )
 
 
 def homolog_summary(output: Path, seconds: float) -> str:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from isoclr.demo import fresh_process, steps
 from isoclr.training.curves import read_log
 
 _RNAS, _PROTEINS, _MOTIFS = 120, 80, 4
@@ -22,45 +23,33 @@ print(f"probability of one pair: {{probability:.3f}}")
 
 def interaction_commands(output: Path) -> list[tuple[str, list[str]]]:
     """Return each step's title and command."""
-    pairs, model = output / _NAME, output / "model"
-    return [
+    return steps(
+        output,
         (
             f"{_RNAS} RNAs and {_PROTEINS} proteins; those whose motifs belong together interact",
-            [
-                *("isoclr", "interactions", "simulate", "--rnas", str(_RNAS)),
-                *("--proteins", str(_PROTEINS), "--motifs", str(_MOTIFS)),
-                *("--output", str(pairs)),
-            ],
+            f"isoclr interactions simulate --rnas {_RNAS} --proteins {_PROTEINS} "
+            f"--motifs {_MOTIFS} --output {{pairs}}",
         ),
         (
             "What memory, one molecule alone and k-mers say of pairs of two new molecules",
-            [
-                *("isoclr", "interactions", "evaluate", str(pairs), "--splits", _KIND),
-                *("--negatives", _NEGATIVES, "--folds", "3", "--output", f"{output}/controls"),
-            ],
+            f"isoclr interactions evaluate {{pairs}} --splits {_KIND} --negatives {_NEGATIVES} "
+            "--folds 3 --output {output}/controls",
         ),
         (
             "A model that looks for motifs; its test part is left alone",
-            [
-                *("isoclr", "train", "interactions/motifs", "--data", str(pairs)),
-                *("--negatives", _NEGATIVES, "--negative_draws", "1", "--folds", "3"),
-                *("--steps", "150", "--evaluate_every", "50", "--tracker", "null"),
-                *("--output", str(model)),
-            ],
+            f"isoclr train interactions/motifs --data {{pairs}} --negatives {_NEGATIVES} "
+            "--negative_draws 1 --folds 3 --steps 150 --evaluate_every 50 --tracker null "
+            "--output {model}",
         ),
-        (
-            "The model in a fresh process, by transformers alone",
-            ["python", "-c", _LOAD.format(model=str(model))],
-        ),
+        fresh_process(_LOAD),
         (
             "The probability of every pair, and how far its molecules are from training",
-            [
-                *("isoclr", "interact", str(model), "--rna", f"{pairs}/rnas.parquet"),
-                *("--protein", f"{pairs}/proteins.parquet", "--output", f"{output}/scores.tsv"),
-                *("--heat-map", f"{output}/scores.png"),
-            ],
+            "isoclr interact {model} --rna {pairs}/rnas.parquet "
+            "--protein {pairs}/proteins.parquet --output {output}/scores.tsv "
+            "--heat-map {output}/scores.png",
         ),
-    ]
+        pairs=output / _NAME,
+    )
 
 
 def interaction_summary(output: Path, seconds: float) -> str:
