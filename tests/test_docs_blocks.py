@@ -1,7 +1,12 @@
-"""The Python of the guides runs, in a folder that has the files that it names."""
+"""What the guides have beside commands, which is Python, keys of recipes and loops, runs.
+
+Each block does so in a folder that has the files that it names.
+"""
 
 import gzip
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from data_builders.groups.build import build
 from data_builders.interactions.dataset import Molecule
@@ -17,19 +23,21 @@ from data_builders.sources import TableSource
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.heads import find_head, read_head, with_head
 from isoclr.model_folder import write_model_folder
+from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.shipped import shipped_model
+from isoclr.training.recipe import check_recipe
 from modeling_isoclr import IsoCLRModel
 from toys import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
-HERE = "test_docs_python.py"
+HERE = "test_docs_blocks.py"
 # Page -> where each of its blocks runs, in order.
 BLOCKS = {
     "APP": [HERE, HERE],
     "BUILDING": [HERE, "test_datasets_page.py"],  # the second is the same on another dataset
     "DATASETS": ["test_datasets_page.py"] * 4,
-    "EMBEDDING": ["test_docs.py"] * 3 + ["test_libraries.py"] * 2,
+    "EMBEDDING": ["test_docs.py"] * 3 + [HERE] + ["test_libraries.py"] * 2,
     # The fifth needs mRNABench, which is AGPL, and its downloads.
     "EVALUATION": ["test_evaluation_docs.py"] * 4 + ["", HERE, HERE],
     "HOMOLOGS": [HERE],
@@ -46,8 +54,8 @@ TRANSCRIPTS = [
 ]
 
 
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+def blocks(page: Path, kind: str = "python") -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -78,6 +86,37 @@ def test_every_block_has_a_place_where_it_runs():
     assert sum(place == "" for places in BLOCKS.values() for place in places) == 2
 
 
+def test_the_keys_of_recipes_are_some():
+    found = [
+        (page, code) for page in (ROOT / "docs").rglob("*.md") for code in blocks(page, "yaml")
+    ]
+    assert found
+    for page, code in found:
+        keys = yaml.safe_load(code)
+        least = {"data": "groups", "output": "model", "steps": 1}
+        recipe = check_recipe(least | keys, IsoformRecipe, page)
+        assert keys.keys() <= recipe.model_fields_set
+
+
+def test_loops_over_a_list_of_species_make_the_options(tmp_path):
+    (tmp_path / "species.txt").write_text("a.fa a.gtf worm\nb.fa b.gff3 fly\n")
+    loops = [
+        code for code in blocks(ROOT / "docs" / "BUILDING.md", "bash") if "species.txt" in code
+    ]
+    wanted = "build --genome a.fa --annotation a.gtf --species worm"
+    wanted += " --genome b.fa --annotation b.gff3 --species fly --output groups"
+    printed = []
+    for loop in loops:
+        code = 'isoclr() { echo "$@"; }\n' + loop
+        environment = os.environ | {"SLURM_ARRAY_TASK_ID": "7"}
+        done = subprocess.run(
+            ["bash", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert not done.stderr
+        printed.append(done.stdout.strip())
+    assert printed == [wanted, f"{wanted} --shard 7/100"]
+
+
 def test_the_handler_of_an_endpoint_answers(run, tmp_path, monkeypatch):
     (tmp_path / "model_cards").symlink_to(ROOT / "model_cards")
     monkeypatch.delitem(sys.modules, "handler", raising=False)
@@ -92,6 +131,14 @@ def test_the_page_without_a_browser(run, tmp_path, capsys):
     names = run("APP", 1)
     assert [row[0] for row in names["rows"]] == ["a", "b"]
     assert "position 120: " in capsys.readouterr().out
+
+
+def test_a_model_that_reads_before_the_start_codon_is_saved(run, small, tmp_path):
+    (tmp_path / "model").symlink_to(shipped_model("isoclr-small"))
+    run("EMBEDDING", 3)
+    encoder, _ = load_model(tmp_path / "model-start")
+    assert encoder.config.start_window == 96
+    assert encoder.config.pooled_size == small[0].config.pooled_size + 1280
 
 
 def test_reports_of_shards_are_merged(run, tmp_path, capsys):
