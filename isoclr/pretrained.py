@@ -19,7 +19,13 @@ from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
 _WANTED = "a model that train.py wrote"
 # Keys of the configuration that older models lack: a model is the same without, or at these values.
-NEW_KEYS = {"alphabet": "rna", "critic": None, "critic_bands": 1, "start_window": 0}
+NEW_KEYS = {
+    "alphabet": "rna",
+    "critic": None,
+    "critic_bands": 1,
+    "start_window": 0,
+    "zero_init_residual": False,
+}
 # Of these the oldest models lack all; those that have them name them in their digest.
 _OLDER_KEYS = {"discriminants", "discriminant_size"}
 _REASON = 300  # letters of a foreign error that are shown

@@ -120,7 +120,8 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, (IsoCLRBatchNorm, nn.LayerNorm, nn.RMSNorm)):
-            nn.init.ones_(module.weight)
+            begins_at = nn.init.zeros_ if hasattr(module, "begins_at_zero") else nn.init.ones_
+            begins_at(module.weight)
             bias = getattr(module, "bias", None)
             if bias is not None:
                 nn.init.zeros_(bias)

@@ -77,6 +77,9 @@ class IsoCLRConfig(PretrainedConfig):
             across samples or positions.
         norm_eps: added to the variance; 0.01 in the paper.
         norm_momentum: of the running statistics of `batch`, as torch counts it.
+        zero_init_residual: begin with a weight of 0 in the last norm of each block, so that a block
+            begins as its shortcut (arXiv 1706.02677, section 5.1). With random weights and `batch`
+            each block would make small differences of its input larger.
         dropout: inside each block; the paper has 0.1 in pre-training, 0.3 in fine-tuning.
         pooling: what `pooler_output` is: the masked mean of the `last` stage, as the paper; those
             of all `stages`, concatenated; or, by `regions`, what 5'UTR, CDS and 3'UTR hold and how
@@ -129,6 +132,7 @@ class IsoCLRConfig(PretrainedConfig):
         norm="batch",
         norm_eps=0.01,
         norm_momentum=0.1,
+        zero_init_residual=False,
         dropout=0.1,
         pooling="last",
         layout_size=256,
@@ -162,6 +166,7 @@ class IsoCLRConfig(PretrainedConfig):
         self.norm = norm
         self.norm_eps = norm_eps
         self.norm_momentum = norm_momentum
+        self.zero_init_residual = zero_init_residual
         self.dropout = dropout
         self.pooling = pooling
         self.layout_size = layout_size
@@ -227,6 +232,10 @@ class IsoCLRConfig(PretrainedConfig):
         as_integer("start_window", self.start_window, minimum=0)
         as_number("norm_eps", self.norm_eps, above=0)
         as_number("norm_momentum", self.norm_momentum, above=0)
+        if not isinstance(self.zero_init_residual, bool):
+            raise ValueError(
+                f"zero_init_residual: got {self.zero_init_residual!r}, wanted true or false"
+            )
         as_number("loss_temperature", self.loss_temperature, above=0)
         as_number("unknown_value", self.unknown_value)
         for name in ("dropout", "classifier_dropout", "masked_lm_weight"):

@@ -311,6 +311,8 @@ class IsoCLRBlock(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = IsoCLRConv(channels, channels, config.kernel_size, dilation=dilation)
         self.norm2 = norm(channels, config)
+        if config.zero_init_residual:
+            self.norm2.begins_at_zero = True
         self.shortcut = self.shortcut_norm = None
         if channels_in != channels:
             self.shortcut = IsoCLRConv(channels_in, channels, 1)

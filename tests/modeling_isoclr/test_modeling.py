@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel, contrastive_loss
+from modeling_isoclr.configuration_isoclr import MASK_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRBatchNorm, track_table
+from modeling_isoclr.losses_isoclr import pair_accuracy
 from toys import PAD, padded, random_tokens, tiny, trained_like
 
 NORMS = ("batch", "layer", "rms")
@@ -208,6 +210,34 @@ def test_initial_weights_are_he_normal():
     assert not conv.bias.any()
 
 
+def test_under_batch_norm_random_blocks_hide_a_transcript_behind_its_mask():
+    """Each makes small differences larger, and eight of them two views of one look like of two."""
+
+    def partners_first(zero_init_residual):
+        torch.manual_seed(0)
+        config = IsoCLRConfig.preset("small", dropout=0.0, zero_init_residual=zero_init_residual)
+        model = IsoCLRModel(config).train()
+        tokens = torch.randint(0, 4, (16, 256))
+        views = [tokens.masked_fill(torch.rand(16, 256) < 0.15, MASK_BASE) for _ in range(2)]
+        with torch.no_grad():
+            return pair_accuracy(*model(torch.cat(views)).pooler_output.chunk(2))
+
+    assert partners_first(zero_init_residual=False) < 0.5
+    assert partners_first(zero_init_residual=True) > 0.9
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_blocks_may_begin_as_their_shortcuts(norm, tmp_path):
+    model = IsoCLRModel(tiny(norm=norm, zero_init_residual=True))
+    first = model.encoder.stages[0][0]
+    assert not first.norm2.weight.any()
+    assert first.norm1.weight.all()
+    nn.init.constant_(first.norm2.weight, 0.5)  # as after training
+    model.save_pretrained(tmp_path)
+    loaded = IsoCLRModel.from_pretrained(tmp_path).encoder.stages[0][0]
+    assert torch.equal(loaded.norm2.weight, first.norm2.weight)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -219,6 +249,7 @@ def test_initial_weights_are_he_normal():
         ({"blocks": [1, 2]}, "filters, blocks, dilations"),
         ({"n_tracks": 3}, "n_tracks: got 3"),
         ({"kernel_size": 0}, "kernel_size: got 0"),
+        ({"zero_init_residual": 1}, "zero_init_residual: got 1, wanted true or false"),
         ({"projector_sizes": [4, 4]}, "projector_sizes: got"),
     ],
 )
