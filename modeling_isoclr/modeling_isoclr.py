@@ -18,8 +18,8 @@ from transformers.modeling_outputs import (
 from .checks_isoclr import refuse_unknown
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
-from .fused_isoclr import Bounds  # noqa: F401  transformers 4 copies only what is here
-from .kernels_isoclr import has_kernels  # noqa: F401  as above
+from .fused_isoclr import Bounds
+from .kernels_isoclr import has_kernels  # noqa: F401  transformers 4 copies only what is here
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
@@ -45,6 +45,7 @@ from .pooling_isoclr import (
 )
 from .segments_isoclr import Layout, SegmentRegions, Segments
 from .tokenization_isoclr import IsoCLRTokenizer  # noqa: F401  as above
+from .training_isoclr import Fused
 
 _NORMS_IN_FP32 = ["norm1", "norm2", "stem_norm", "shortcut_norm", "content_norm"]
 # What clients hand to every model (PEFT, Trainer, pipelines) and this family has no use for.
@@ -304,16 +305,44 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
         if segment_ids is not None:
             if attention_mask is not None:
                 raise ValueError("got attention_mask beside segment_ids, wanted one of them")
-            attention_mask = segment_ids > 0
+            attention_mask = segment_ids > 0 if layout is None else None
         inputs = inputs_embeds if input_ids is None else input_ids
         assert inputs is not None  # one of them is given
+        length = inputs.shape[1]
+        if layout is None:
+            x, mask = self._tracks_and_mask(input_ids, attention_mask, inputs_embeds, segment_ids)
+        else:
+            x, mask = layout.tracks, layout.mask
+        fused = Fused.of(self.encoder, x, mask, self.pooling, layout)
+        stem, stages = self.encoder(x, mask, fused)
+        segments = None
+        if segment_ids is not None and layout is None:
+            segments = Segments(
+                nn.functional.pad(segment_ids, (0, x.shape[3] - length)),
+                int(segment_ids.max()) if n_segments is None else n_segments,
+                self.config.downsampling,
+                at_least_float32(x).dtype,
+            )
+        if self.pooling is not None and fused is not None and fused.taps:
+            pooled = self.pooling.read(layout, fused)
+        else:
+            pooled = self._pool(x, mask, stem, stages, segments, learned_only, layout)
+        hidden = [stage.squeeze(2).transpose(1, 2) for stage, _ in stages]
+        # The last stage has as many positions as the length asks for, others perhaps more.
+        output = BaseModelOutputWithPooling(last_hidden_state=hidden[-1], pooler_output=pooled)
+        if self._wants_hidden(output_hidden_states):
+            output.hidden_states = _trimmed(hidden, length)
+        return self._result(output, return_dict)
+
+    def _tracks_and_mask(self, input_ids, attention_mask, inputs_embeds, segment_ids):
+        """Inputs of the encoder: (batch, n_tracks, 1, length), which every stage halves."""
         mask = valid_positions(input_ids, attention_mask, inputs_embeds)
+        inputs = inputs_embeds if input_ids is None else input_ids
         if segment_ids is None:
             start = first_valid(mask)
             inputs, mask = shift_left(inputs, start), shift_left(mask, start)
         x = self.embeddings(inputs) if inputs_embeds is None else inputs
         length, step = x.shape[1], self.config.downsampling
-        # With these, every stage halves an even length.
         spare = _positions(length, step) * step - length
         x = x.to(self._activation_dtype())
         mask = mask[:, None, None, :]
@@ -321,24 +350,8 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             x = nn.functional.pad(x, (0, 0, 0, spare))
             # As numbers: what inductor writes for the CPU to pad truth values does not compile.
             mask = nn.functional.pad(mask.to(x.dtype), (0, spare)) > 0
-        x = x.unsqueeze(1).permute(0, 3, 1, 2)  # (batch, n_tracks, 1, length + spare)
-        x = x * mask
-        stem, stages = self.encoder(x, mask)
-        segments = None
-        if segment_ids is not None and layout is None:
-            segments = Segments(
-                nn.functional.pad(segment_ids, (0, spare)),
-                int(segment_ids.max()) if n_segments is None else n_segments,
-                self.config.downsampling,
-                at_least_float32(x).dtype,
-            )
-        pooled = self._pool(x, mask, stem, stages, segments, learned_only, layout)
-        hidden = [stage.squeeze(2).transpose(1, 2) for stage, _ in stages]
-        # The last stage has as many positions as the length asks for, others perhaps more.
-        output = BaseModelOutputWithPooling(last_hidden_state=hidden[-1], pooler_output=pooled)
-        if self._wants_hidden(output_hidden_states):
-            output.hidden_states = _trimmed(hidden, length)
-        return self._result(output, return_dict)
+        x = x.unsqueeze(1).permute(0, 3, 1, 2)
+        return x * mask, mask
 
     def _activation_dtype(self):
         """The precision to compute in: that of the stem, where quantization has left it one."""
@@ -360,7 +373,7 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
 
     @torch.no_grad()
     def layout(self, input_ids, segment_ids, n_segments):
-        """What pooling needs to know of packed rows, for as many as wanted at once.
+        """Tracks of packed rows and what pooling needs to know of them, for many rows at once.
 
         Micro-batches of a batch so share its cost; see `forward`, whose arguments these are.
 
@@ -370,24 +383,36 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             n_segments: most transcripts in a row.
 
         Returns:
-            A `Layout`, of which `part` takes rows.
+            A `Layout`, of which `part` takes rows, in the precision of a forward pass here: where
+            that is autocast, so must this be.
         """
-        exact = self.embeddings.table.dtype
+        exact, device = self.embeddings.table.dtype, input_ids.device.type
         step = self.config.downsampling
         segments = Segments(
             segment_ids, n_segments, step, torch.promote_types(exact, torch.float32)
         )
-        weights = ()
-        if self.pooling is not None:
-            tracks = (self.embeddings(input_ids) * segments.valid[..., None])[:, None]
-            regions = SegmentRegions(tracks.permute(0, 3, 1, 2), segments)
+        tracks = (self.embeddings(input_ids) * segments.valid[..., None])[:, None]
+        tracks, matrix, weights = tracks.permute(0, 3, 1, 2), segments.matrix, ()
+        dtype = self._activation_dtype()
+        if torch.is_autocast_enabled(device) and dtype == torch.float32:
+            dtype = torch.get_autocast_dtype(device)
+        if self.pooling is None:
+            lengths = segments.counts(segments.valid)
+        else:
+            regions = SegmentRegions(tracks, segments)
             sizes = [1, *(2 ** (stage + 2) for stage in range(len(self.config.filters)))]
-            weights = regions.weights(sizes)
-            device = input_ids.device.type
-            if torch.is_autocast_enabled(device) and exact == torch.float32:
-                exact = torch.get_autocast_dtype(device)
-            weights = tuple(weight.to(exact) for weight in weights)
-        return Layout(segments.matrix, segments.counts(segments.valid), step, weights)
+            weights, lengths = regions.weights(sizes, dtype), regions.lengths.sum(2)
+            matrix = matrix.to(dtype)  # of zeros and ones, for sums of what is of that type
+        mask = segments.valid[:, None, None]
+        return Layout(
+            tracks=tracks.to(dtype),
+            mask=mask,
+            bounds=Bounds.of(mask, dtype),
+            matrix=matrix,
+            lengths=lengths,
+            step=step,
+            weights=weights,
+        )
 
     def _pool(self, x, mask, stem, stages, segments, learned_only, layout):
         if self.pooling is not None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
-from .segments_isoclr import PRIOR, REGIONS, SegmentRegions
+from .segments_isoclr import PRIOR, REGIONS, SegmentRegions, joined_means
 
 CODONS = BASES**3
 # What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
@@ -114,6 +114,11 @@ class IsoCLRRegionPooling(nn.Module):
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
         self.start_window = config.start_window
+
+    def read(self, layout, fused):
+        """What is learned, of a batch whose outputs the training path has read, see `forward`."""
+        stem, stages = joined_means(fused.means, layout.matrix)
+        return torch.cat([stem, fused.content(self, stages)], -1)
 
     def forward(self, tracks, mask, stem, stages, segments=None, learned_only=False, layout=None):
         """Pool a batch.

@@ -24,16 +24,7 @@ from .configuration_isoclr import (
     VOCABULARY_SIZE,
     IsoCLRConfig,
 )
-from .fused_isoclr import (
-    Bounds,
-    cast_together,
-    conv_of,
-    halve,
-    norm_over_valid,
-    relu_conv,
-    relu_mask,
-)
-from .kernels_isoclr import has_kernels, norm_of_conv
+from .fused_isoclr import norm_over_valid
 
 
 def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
@@ -242,6 +233,11 @@ class IsoCLRVectorNorm(nn.LayerNorm):
         """(batch, channels) to the same."""
         return super().forward(x.to(self.weight.dtype))
 
+    def normalized(self, x, weight, bias):
+        """In the precision of `x`, by a weight and a bias of a type that its kernels take."""
+        with torch.autocast(x.device.type, enabled=False):
+            return nn.functional.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
 
 class IsoCLRRMSNorm(nn.RMSNorm):
     """Root-mean-square normalisation over the channels of each position."""
@@ -318,13 +314,8 @@ class IsoCLRBlock(nn.Module):
             self.shortcut = IsoCLRConv(channels_in, channels, 1)
             self.shortcut_norm = norm(channels, config)
 
-    def forward(self, x, valid, fused=None):
-        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out.
-
-        With `fused` (see `IsoCLREncoder`), the same in fewer kernel launches.
-        """
-        if fused is not None:
-            return self._fused(x, valid, fused)
+    def forward(self, x, valid):
+        """(batch, in, 1, length) to (batch, out, 1, length); padding is zero in and out."""
         residual = x
         if self.shortcut is not None and self.shortcut_norm is not None:
             residual = self.shortcut_norm(self.shortcut(x), valid)
@@ -332,94 +323,6 @@ class IsoCLRBlock(nn.Module):
         x = self.dropout(self.relu2(x * valid))
         x = self.norm2(self.relu3(self.conv2(x)), valid)
         return self.relu4(x + residual) * valid
-
-    def _fused(self, x, valid, fused):
-        residual = x
-        if self.shortcut is not None:
-            residual = fused.normed(self.shortcut, self.shortcut_norm, x, valid)
-        x = self.dropout(fused.unit(self.conv1, self.norm1, x, valid))
-        return fused.unit(self.conv2, self.norm2, x, valid, residual)
-
-
-class _Fused:
-    """What the blocks of an encoder share in its training path.
-
-    Args:
-        weights: weight and bias of its convolutions and norms, cast.
-        bounds: at the depth of a block.
-    """
-
-    def __init__(self, weights, bounds):
-        self.weights, self.bounds = weights, bounds
-
-    @classmethod
-    def of(cls, encoder, x, mask):
-        """Of (batch, tracks, 1, length) and its mask; None where blocks go module by module."""
-        if not _fuses(encoder):
-            return None
-        device, dtype = x.device.type, x.dtype
-        if torch.is_autocast_enabled(device) and dtype != torch.float64:
-            dtype = torch.get_autocast_dtype(device)
-        bounds, parts = Bounds.of(mask, dtype), list(encoder.modules())
-        convs = [part for part in parts if isinstance(part, IsoCLRConv)]
-        if has_kernels(x) and isinstance(encoder.stem_norm, IsoCLRLayerNorm):
-            weights = cast_together([conv.weight for conv in convs], dtype)
-            return _FusedByKernels(dict(zip(convs, weights, strict=True)), bounds)
-        cast = convs
-        if device != "cpu":  # whose norms take both types
-            cast = [part for part in parts if isinstance(part, (IsoCLRConv, IsoCLRLayerNorm))]
-        weights = cast_together([p for part in cast for p in (part.weight, part.bias)], dtype)
-        pairs = zip(weights[::2], weights[1::2], strict=True)
-        return cls(dict(zip(cast, pairs, strict=True)), bounds)
-
-    def halved(self):
-        """At half the length."""
-        return type(self)(self.weights, self.bounds.halved())
-
-    def normed(self, conv, norm, x, valid):
-        """Convolution → norm."""
-        x = conv_of(conv, x.to(self.bounds.floor.dtype), *self.weights[conv])
-        return self._norm(norm, x, valid)
-
-    def unit(self, conv, norm, x, valid, residual=None):
-        """Convolution → ReLU → norm → (+ residual) → ReLU, zero where padded."""
-        x = self._norm(norm, relu_conv(conv, x, *self.weights[conv]), valid)
-        return relu_mask(x, residual, self.bounds)
-
-    def _norm(self, norm, x, valid):
-        if norm in self.weights:
-            return norm.normalized(x, *self.weights[norm])
-        return norm(x, valid)
-
-
-class _FusedByKernels(_Fused):
-    """The same with layer norms, by kernels_isoclr.py; `weights` have no biases and no norms."""
-
-    def normed(self, conv, norm, x, valid):
-        """Convolution → norm."""
-        x = conv_of(conv, x.to(self.bounds.floor.dtype), self.weights[conv], None)
-        return norm_of_conv(x, conv.bias, norm, self.bounds.gaps, relu=False)
-
-    def unit(self, conv, norm, x, valid, residual=None):
-        """Convolution → ReLU → norm → (+ residual) → ReLU, zero where padded."""
-        x = conv_of(conv, x, self.weights[conv], None)
-        gaps = self.bounds.gaps
-        return norm_of_conv(x, conv.bias, norm, gaps, relu=True, residual=residual, masked=True)
-
-
-def _fuses(encoder):
-    """Whether the training path applies: not where clients changed, or watch, what is inside."""
-    if not encoder.training or encoder.gradient_checkpointing or torch.compiler.is_compiling():
-        return False
-    dtype = encoder.stem.weight.dtype
-    for part in encoder.modules():
-        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks:
-            return False
-        if next(part.parameters(recurse=False), None) is None:
-            continue
-        if type(part) not in (IsoCLRConv, *NORMS.values()) or part.weight.dtype != dtype:
-            return False
-    return True
 
 
 @contextmanager
@@ -459,44 +362,39 @@ class IsoCLREncoder(nn.Module):
             )
             channels_in = channels
 
-    def forward(self, x, mask):
+    def forward(self, x, mask, fused=None):
         """Tracks to the output of every stage.
 
         Args:
             x: (batch, n_tracks, 1, length), zero where padded, of a length that every stage halves.
             mask: (batch, 1, 1, length), True where valid.
+            fused: the training path, see training_isoclr.py; None: module by module.
 
         Returns:
             The stem's output, (batch, channels, 1, length); and for each stage (batch, channels, 1,
             length / 2^(stage + 2)), zero where padded, and its mask.
         """
+        if fused is not None:
+            return fused.encode(self, x, mask)
         halve_stem, *halvings = self.halvings
-        fused = _Fused.of(self, x, mask)
-        if fused is None:
-            stem = self.stem_norm(self.stem(x), mask)
-            x = halve_stem(stem, mask)
-        else:
-            stem = fused.normed(self.stem, self.stem_norm, x, mask)
-            x = halve(stem, fused.bounds)
-        # Some norms count what is valid; in the training path nothing else asks.
-        counts = fused is None or not isinstance(self.stem_norm, IsoCLRLayerNorm)
-        valid = mask.to(x.dtype) if counts else mask
+        stem = self.stem_norm(self.stem(x), mask)
+        x = halve_stem(stem, mask)
+        valid = mask.to(x.dtype)
         outputs = []
         for (first, *rest), halve_stage in zip(  # pyright: ignore[reportGeneralTypeIssues] ModuleLists
             self.stages, halvings, strict=True
         ):
             mask, valid = mask[..., ::2], valid[..., ::2]
-            fused = fused and fused.halved()
-            x = self._through(first, x, valid, fused)
+            x = self._through(first, x, valid)
             x = halve_stage(x)  # nothing is negative: no padding wins
             for block in rest:
-                x = self._through(block, x, valid[..., ::2], fused and fused.halved())
+                x = self._through(block, x, valid[..., ::2])
             outputs.append((x, mask[..., ::2]))
         return stem, outputs
 
-    def _through(self, block, x, valid, fused):
+    def _through(self, block, x, valid):
         if not (self.gradient_checkpointing and self.training):
-            return block(x, valid, fused)
+            return block(x, valid)
         passes = []
 
         def forward(x, valid):

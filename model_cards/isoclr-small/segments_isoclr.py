@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from .configuration_isoclr import BASES
+from .fused_isoclr import Bounds, read
 
 REGIONS = 3
 # nt of the whole transcript's mean that each region's is mixed with: the mean of a region of a few
@@ -33,9 +34,12 @@ def _without_autocast(method):
 
 
 class Layout(NamedTuple):
-    """What pooling needs to know of packed rows, made once for as many as wanted.
+    """What a model needs to know of packed rows beside its weights, made once for many rows.
 
     Attributes:
+        tracks: of each position, (rows, n_tracks, 1, length), zero between transcripts.
+        mask: bool (rows, 1, 1, length), True where a transcript is.
+        bounds: of that mask.
         matrix: which blocks each transcript has, 0 or 1, (rows, segments, blocks).
         lengths: nt of each transcript, (rows, segments).
         step: nt of a block.
@@ -43,6 +47,9 @@ class Layout(NamedTuple):
             regions, (rows, blocks, regions, positions of a block); empty where none are read.
     """
 
+    tracks: torch.Tensor
+    mask: torch.Tensor
+    bounds: Bounds
     matrix: torch.Tensor
     lengths: torch.Tensor
     step: int
@@ -50,8 +57,13 @@ class Layout(NamedTuple):
 
     def part(self, rows: slice) -> "Layout":
         """That of some rows."""
-        weights = tuple(weight[rows] for weight in self.weights)
-        return Layout(self.matrix[rows], self.lengths[rows], self.step, weights)
+        tracks, mask, matrix, lengths, *weights = (
+            part[rows]
+            for part in (self.tracks, self.mask, self.matrix, self.lengths, *self.weights)
+        )
+        return Layout(
+            tracks, mask, self.bounds.part(rows), matrix, lengths, self.step, tuple(weights)
+        )
 
     def means(self, maps):
         """As those of `SegmentRegions`, or of `Segments` without weights of regions."""
@@ -159,12 +171,13 @@ class SegmentRegions:
         begin, start = self.edges[..., :2].long().unbind(-1)
         return begin, start
 
-    def weights(self, sizes):
+    def weights(self, sizes, dtype=None):
         """What each position counts for in the means of regions, block by block.
 
         Args:
             sizes: nucleotides of a position at each depth; the first is 1, where the CDS is read at
                 the first bases of codons.
+            dtype: of what is returned; None: that of `segments`.
 
         Returns:
             For each depth (batch, blocks, regions, positions of a block).
@@ -185,10 +198,11 @@ class SegmentRegions:
         positions = torch.ceil(whole / nucleotides).clamp(min=1)  # (batch, segments, 1, depths)
         total = self.lengths[..., None].expand(-1, -1, -1, len(sizes)).clone()
         total[:, :, 1, 0] = self.codons
-        scale = 1 / (total + PRIOR)
+        scale = torch.reciprocal(total + PRIOR)
         scales = segments.spread(torch.stack([scale, scale * PRIOR / positions], 2).flatten(2))
         scales = scales.unflatten(2, (2, REGIONS, -1))[..., depth]
         weights = share * scales[:, :, 0] + some * scales[:, :, 1]
+        weights = weights.to(dtype or weights.dtype)
         counts = [segments.step // size for size in sizes]
         return weights.split(counts, 3)
 
@@ -273,14 +287,29 @@ def region_means(maps, weights, matrix):
     Returns:
         Two of (batch, segments, regions · channels).
     """
-    rows, parts = len(matrix), []
     with torch.autocast(matrix.device.type, enabled=False):
-        for values, weight in zip(maps, weights, strict=True):
-            blocks = _channels_last(values).unflatten(1, (matrix.shape[2], -1)).flatten(0, 1)
-            part = torch.bmm(weight.flatten(0, 1).to(values.dtype), blocks)
-            parts.append(part.flatten(1))
-        sums = torch.bmm(matrix, torch.cat(parts, 1).unflatten(0, (rows, -1)).to(matrix.dtype))
-    first = parts[0].shape[1]
+        means = [
+            read(values, weight.flatten(0, 1).to(values.dtype))
+            for values, weight in zip(maps, weights, strict=True)
+        ]
+    return joined_means(means, matrix)
+
+
+def joined_means(means, matrix):
+    """Means of regions from those over blocks.
+
+    Args:
+        means: of each map, (batch · blocks, regions, channels).
+        matrix: which blocks each transcript has, (batch, segments, blocks).
+
+    Returns:
+        Of the first map and of all others together, (batch, segments, regions · channels).
+    """
+    with torch.autocast(matrix.device.type, enabled=False):
+        means = [part.flatten(1) for part in means]
+        together = torch.cat(means, 1).unflatten(0, (len(matrix), -1))
+        sums = torch.bmm(matrix, together.to(matrix.dtype))
+    first = means[0].shape[1]
     return sums.split([first, sums.shape[2] - first], 2)
 
 

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from modeling_isoclr import IsoCLRConfig, IsoCLRModel, kernels_isoclr, layers_isoclr
+from modeling_isoclr import (
+    IsoCLRConfig,
+    IsoCLRModel,
+    fused_isoclr,
+    kernels_isoclr,
+    layers_isoclr,
+    training_isoclr,
+)
 
 SMALL = {"filters": [6, 6, 8], "blocks": [2, 1, 1], "dilations": [1, 2, 3], "stem_filters": 8}
 REGIONS = {"pooling": "regions", "layout_size": 10, "content_size": 6}
@@ -48,7 +55,7 @@ def build(dtype=torch.float32, **options):
 
 
 def by_modules(monkeypatch):
-    monkeypatch.setattr(layers_isoclr, "_fuses", lambda encoder: False)
+    monkeypatch.setattr(training_isoclr, "_fuses", lambda encoder: False)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 4])
@@ -78,8 +85,8 @@ def norm_of_conv(x, conv_bias, norm, gaps, *, relu, residual=None, masked=False)
 def test_kernels_get_what_the_modules_get(monkeypatch):
     options = {"norm": "layer", "dropout": 0.0, **REGIONS}
     expected = trained(build(torch.float64, **options))
-    monkeypatch.setattr(layers_isoclr, "has_kernels", lambda x: True)
-    monkeypatch.setattr(layers_isoclr, "norm_of_conv", norm_of_conv)
+    monkeypatch.setattr(training_isoclr, "has_kernels", lambda x: True)
+    monkeypatch.setattr(training_isoclr, "norm_of_conv", norm_of_conv)
     found = trained(build(torch.float64, **options))
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=1e-11, rtol=1e-10)
@@ -180,6 +187,25 @@ def test_batch_norm_has_the_gradients_of_autograd(dtype, most):
     for found, expected in zip(*results, strict=True):
         assert found.dtype == expected.dtype
         assert (found - expected).norm() <= most * expected.norm()
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_pairs_of_any_mask_are_those_of_the_module(read):
+    """A pair whose first position is padded is padding, whatever the second is."""
+    torch.manual_seed(0)
+    mask = torch.rand(2, 1, 1, 64) > 0.4
+    stem = torch.randn(2, 5, 1, 64, dtype=torch.float64)
+    stem = stem.contiguous(memory_format=torch.channels_last).requires_grad_()
+    bounds = fused_isoclr.Bounds.of(mask, torch.float64)
+    found, positive = fused_isoclr.halve(stem, bounds, read)
+    expected = layers_isoclr.IsoCLRHalving()(stem, mask)
+    assert torch.equal(found, expected)
+    weights, inside = torch.randn_like(found), torch.randn_like(stem) * bounds.open
+    total, wanted = (found * weights).sum(), (expected * weights).sum()
+    if read:
+        assert torch.equal(positive, stem.relu())
+        total, wanted = total + (positive * inside).sum(), wanted + (stem.relu() * inside).sum()
+    assert torch.equal(*(torch.autograd.grad(loss, stem)[0] for loss in (total, wanted)))
 
 
 def test_a_hook_inside_is_called():

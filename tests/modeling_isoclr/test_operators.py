@@ -1,4 +1,9 @@
-"""A micro-batch costs a GPU as many kernel launches as it calls operators; a CPU counts them."""
+"""A micro-batch costs a GPU as many kernel launches as it calls operators; a CPU counts them.
+
+What is counted is one micro-batch as `PairEncoder` computes it: forward, then the gradients of all
+parameters from that of the embeddings. Adding them to those of other micro-batches is one call for
+all of them, and is not counted.
+"""
 
 import pytest
 import torch
@@ -25,10 +30,12 @@ NOT_LAUNCHED = """
     resize_ resolve_conj result_type select slice split split_with_sizes squeeze t to transpose
     unflatten unsqueeze view
 """.split()
-# One call each, whatever the kernels of a processor call inside.
+# One call each, whatever the kernels of a processor call inside. `_convolution_pointwise` is what
+# oneDNN calls a convolution with its ReLU.
 WHOLE = """
-    addmm bmm convolution convolution_backward max_pool2d_with_indices
-    max_pool2d_with_indices_backward mm native_layer_norm native_layer_norm_backward
+    _convolution_pointwise addmm baddbmm_ bmm convolution convolution_backward
+    max_pool2d_with_indices max_pool2d_with_indices_backward mm native_layer_norm
+    native_layer_norm_backward
 """.split()
 
 
@@ -36,27 +43,32 @@ def operators(step) -> int:
     """How many operators that compute something are called."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step()
-    whole, not_launched = ({f"aten::{name}" for name in names} for names in (WHOLE, NOT_LAUNCHED))
+
+    def name(event):
+        library, _, name = event.name.rpartition("::")
+        return name if library in ("aten", "mkldnn") else None
 
     def computes(event):
-        return event.name.startswith("aten::") and event.name not in not_launched
+        return name(event) not in (None, *NOT_LAUNCHED)
 
     def counts(event):
         above = event.cpu_parent
         while above is not None:
-            if above.name in whole:
+            if name(above) in WHOLE:
                 return False
             above = above.cpu_parent
-        return event.name in whole or not any(map(computes, event.cpu_children))
+        return name(event) in WHOLE or not any(map(computes, event.cpu_children))
 
     return sum(map(counts, filter(computes, seen.events())))
 
 
 @pytest.mark.parametrize(
-    ("autocast", "most", "most_to_lay_out"), [(False, 148, 72), (True, 168, 77)]
+    ("autocast", "most", "most_to_lay_out"), [(False, 115, 72), (True, 119, 75)]
 )
 def test_a_micro_batch_calls_few_operators(autocast, most, most_to_lay_out):
-    """Without the training path, and each micro-batch laid out alone: 238 and 308."""
+    """120 are wanted. By modules, each micro-batch laid out alone, it is about twice as many."""
+    if autocast and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        most += 8  # this processor has no convolution with its ReLU in that precision
     torch.manual_seed(0)
     model = IsoCLRModel(IsoCLRConfig(**ISOCLR_SMALL)).train()
     tokens = torch.randint(0, 4, (2, 2048), dtype=torch.uint8)
@@ -70,11 +82,13 @@ def test_a_micro_batch_calls_few_operators(autocast, most, most_to_lay_out):
         with torch.autocast(**precision):
             layouts.append(model.layout(tokens, segment_ids, 8))
 
+    parameters, gradient = list(model.parameters()), []
+
     def step():
-        model.zero_grad()
         with torch.autocast(**precision):
             output = model(tokens, segment_ids=segment_ids, layout=layouts[-1], learned_only=True)
-        output.pooler_output.sum(dtype=torch.float32).backward()
+        gradient.append(gradient[-1] if gradient else torch.ones_like(output.pooler_output))
+        torch.autograd.grad(output.pooler_output, parameters, gradient[-1])
 
     lay_out()
     step()

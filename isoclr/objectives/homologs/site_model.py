@@ -19,6 +19,7 @@ from modeling_isoclr.modeling_isoclr import (
     IsoCLRForPreTrainingOutput,
     IsoCLRPreTrainedModel,
 )
+from modeling_isoclr.training_isoclr import Fused
 
 
 class SiteReadOut(nn.Module):
@@ -89,6 +90,6 @@ class SiteModel(IsoCLRPreTrainedModel):
         mask = torch.ones_like(x[:, :1], dtype=torch.bool)
         mask[..., sites:] = False
         assert self.encoder is not None
-        stem, stages = self.encoder(x, mask)
+        stem, stages = self.encoder(x, mask, Fused.of(self.encoder, x, mask))
         both = [x.squeeze(2).transpose(1, 2) for x in (stem, stages[-1][0])]
         return [both[0][:, :sites], both[1]]
