@@ -14,7 +14,7 @@ from transformers.utils import logging
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.repositories import check_source
-from isoclr.shipped import DEFAULT_MODEL, resolve_model
+from isoclr.shipped import DEFAULT_MODEL, SHIPPED_MODELS, resolve_model
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
 
 _WANTED = "a model that train.py wrote"
@@ -69,7 +69,7 @@ def load_pretrained(auto_class: type, model: str | os.PathLike) -> Any:
     Raises:
         InputError: when it is neither, of another family, damaged, quantized, or lacks weights.
     """
-    check_source(model, _WANTED, "config.json")
+    check_source(model, f"{_WANTED}, or one of {', '.join(SHIPPED_MODELS)}", "config.json")
     if Path(model).is_dir():
         path = Path(model) / "config.json"
         if getattr(read_config(path), "quantization_config", None) is not None:

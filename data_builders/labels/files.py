@@ -70,8 +70,13 @@ def read_label_set(path: str | os.PathLike) -> LabelSet:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such file, wanted a label set or a table") from error
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: got '{reason}', wanted a Parquet file of labels") from error
+        raise InputError(
+            f"{path}: got '{reason}', wanted the Parquet file of a label set; of another table say "
+            "which column to predict (--label)"
+        ) from error
     metadata = (table.schema.metadata or {}).get(_METADATA)
     about = json.loads(metadata or "{}")
     if "task" not in about:

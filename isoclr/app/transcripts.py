@@ -10,13 +10,12 @@ import numpy as np
 from data_builders.homology.alphabets import translate
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
-from isoclr.evaluation.explain import Explanation, Score, explain, head_score
+from isoclr.evaluation.explain import Explanation, Score, explain, ready_score
 from isoclr.evaluation.figures_explain import strongest
 from isoclr.evaluation.heads import (
     Head,
     number_heads,
     weights_digest,
-    with_head,
 )
 from isoclr.evaluation.predict import predict_embedded
 from isoclr.evaluation.search import SearchAxes, axes_of
@@ -322,9 +321,4 @@ def attribute(engine: Engine, transcript: Transcript, head: str | None) -> Expla
 
 def score_of(engine: Engine, head: Head) -> Score:
     """Return the first output of a head as a score to explain."""
-    output = head.outputs[0]
-    score = head_score(with_head(engine.encoder, head), output if len(head.outputs) > 1 else None)
-    quality = {
-        name: mean for name, (mean, _) in head.held_out.items() if not name.startswith("coverage")
-    }
-    return replace(score, name=f"{head.name}: {output}", quality=quality)
+    return ready_score(engine.encoder, head, head.outputs[0] if len(head.outputs) > 1 else None)

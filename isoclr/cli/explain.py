@@ -16,6 +16,12 @@ def explain(
     output: Annotated[str, Option(metavar="DIR", help="folder of explain.json, .tsv and .png")],
     model: Model = DEFAULT_MODEL,
     groups: OtherGroups = None,
+    head: Annotated[
+        str | None,
+        Option(
+            metavar="NAME", help="head of the model, or folder that isoclr head wrote, to explain"
+        ),
+    ] = None,
     labels: Annotated[
         str | None,
         Option(metavar="FILE", help="label set: explain a linear probe of it, not a head"),
@@ -36,11 +42,14 @@ def explain(
     ] = None,
     stride: Annotated[int, Option(help="mutate every so many positions")] = 1,
 ) -> Printed:
-    """Say what a prediction owes to each base of a transcript.
+    r"""Say what a prediction owes to each base of a transcript.
 
-    With --labels alone the transcript is one of theirs.
+    The prediction is that of a --head, of a probe of --labels, or of a fine-tuned --model. With
+    --labels alone the transcript is one of theirs.
 
     Example:
+    isoclr explain --head half-life-human --transcripts isoforms.fa.gz \
+        --annotation isoforms.gtf.gz --transcript ID --output explain
     isoclr explain --labels half_life.parquet --transcript ENST00000335137 --output explain
     """
     from data_builders.labels.files import read_label_set
@@ -55,6 +64,7 @@ def explain(
         transcript,
         Path(output),
         labels=read_label_set(labels) if labels else None,
+        head=head,
         class_name=class_name,
         similar_to=similar_to,
         window=window,

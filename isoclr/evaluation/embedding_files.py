@@ -92,6 +92,8 @@ def read_embedded(path: str | os.PathLike) -> tuple[pl.DataFrame, np.ndarray]:
         table, embedding = table.select(_NAMES), np.asarray(embedding, np.float32)
     except InputError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file, wanted one that isoclr embed wrote") from error
     except (OSError, KeyError, TypeError, ValueError, *_DAMAGED) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

@@ -21,6 +21,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.compare import compare, fold_of
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.figures_explain import plot_explanation
+from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest, with_head
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
@@ -121,6 +122,29 @@ def head_score(network: IsoCLRForSequenceClassification, class_name: str | None 
         _in_full_precision(network),
         lambda output: output.logits[:, column],
     )
+
+
+def ready_score(encoder: IsoCLRModel, head: Head, class_name: str | None = None) -> Score:
+    """Score what a ready-made head predicts: a number in its units, or a class's logit.
+
+    Args:
+        encoder: that of the head.
+        head: as `read_head` gives it.
+        class_name: of a head with several outputs, the one to score.
+
+    Raises:
+        InputError: a head of another encoder, or a class that is not there.
+    """
+    if head.encoder != weights_digest(encoder):
+        raise InputError(
+            f"head '{head.name}': got one of another encoder, wanted one of this model"
+        )
+    score = head_score(with_head(encoder, head), class_name)
+    output = class_name or head.outputs[0]
+    quality = {
+        name: mean for name, (mean, _) in head.held_out.items() if not name.startswith("coverage")
+    }
+    return replace(score, name=f"{head.name}: {output}", quality=quality)
 
 
 def similarity_score(encoder: IsoCLRModel, tokenizer: IsoCLRTokenizer, other: Transcript) -> Score:
@@ -433,18 +457,22 @@ def explain_model(
     output: Path,
     *,
     labels: LabelSet | None = None,
+    head: str | os.PathLike | None = None,
     class_name: str | None = None,
     similar_to: str | None = None,
     **options,
 ) -> Explanation:
-    """Explain what a model says of a transcript: a probe, a similarity, or its own prediction.
+    """Explain what a model says of a transcript: a head, a probe, a similarity, or its prediction.
 
     Writes `explain.json`, `explain.tsv` and `explain.png`. The transcript, and the one that it is
     `similar_to`, are looked for among the transcripts, or those of the labels. With labels, a
-    linear probe of them is explained; `class_name` is of theirs, or of a fine-tuned model.
-    `options` are those of `explain`. Labels and a similar transcript, neither for a model without a
-    head, and an id that none or several transcripts have, are an InputError.
+    linear probe of them is explained; with a head, as `find_head` takes it, what that predicts;
+    `class_name` is of theirs, or of a fine-tuned model. `options` are those of `explain`. More than
+    one of labels, head and similar transcript, none for a model that predicts nothing by itself,
+    and an id that none or several transcripts have, are an InputError.
     """
+    if head is not None and (labels is not None or similar_to is not None):
+        raise InputError(f"head '{head}': got labels or a similar transcript beside it, wanted one")
     if labels is not None and similar_to is not None:
         raise InputError(f"similar to '{similar_to}': got labels beside it, wanted one of them")
     if transcripts is None:
@@ -455,7 +483,9 @@ def explain_model(
         transcripts = labels.transcripts
     transcript = _find(transcripts, transcript_id)
     encoder, tokenizer = load_model(model)
-    if labels is not None:
+    if head is not None:
+        score = ready_score(encoder, read_head(find_head(head, model)), class_name)
+    elif labels is not None:
         score = probe_score(encoder, tokenizer, labels, class_name)
     elif similar_to is not None:
         score = similarity_score(encoder, tokenizer, _find(transcripts, similar_to))
@@ -465,7 +495,7 @@ def explain_model(
         if "IsoCLRForSequenceClassification" not in architectures:
             raise InputError(
                 f"{model}: got {', '.join(architectures) or 'an encoder'}, wanted a fine-tuned "
-                "model, labels for a probe, or a transcript to be similar to"
+                "model, or a head, labels for a probe, or a transcript to be similar to"
             )
         network = load_pretrained(AutoModelForSequenceClassification, resolve_model(model))
         score = head_score(on_device(network.eval(), encoder.device), class_name)

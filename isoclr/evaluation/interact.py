@@ -35,6 +35,7 @@ FAR = 0.6
 """Identity with the nearest molecule in training below which there is a warning."""
 
 MOLECULES = ("rna", "protein")
+_NAMES = {"rna": "RNA", "protein": "protein"}
 _SCHEMA = pa.schema(
     [
         ("rna_id", pa.string()),
@@ -259,13 +260,13 @@ class Scores:
         done = "cut" if config.long == "cut" else "seen by windows"
         said += [
             f"{done}, being longer than {config.max_positions:,} positions: {count:,} of "
-            f"{counted(sizes[name], f'{name} sequence')}"
+            f"{counted(sizes[name], f'{_NAMES[name]} sequence')}"
             for name, count in self.long.items()
             if count
         ]
         said += [
             f"warning: like none in training (identity below {FAR}): {count:,} of "
-            f"{counted(sizes[name], f'{name} sequence')}; do not rely on such scores"
+            f"{counted(sizes[name], f'{_NAMES[name]} sequence')}; do not rely on such scores"
             for name, count in self.far.items()
             if count
         ]

@@ -618,6 +618,7 @@ def test_a_model_that_is_not_there_is_one_line_and_status_2(groups_folder, tmp_p
     for name in ("nowhere", "/not/here"):
         assert run("embed", "--model", name, *words) == 2
         error = capsys.readouterr().err.strip()
-        assert error == f"isoclr embed: {name}: no such folder, wanted a model that train.py wrote"
+        wanted = "wanted a model that train.py wrote, or one of isoclr-small, "
+        assert error.startswith(f"isoclr embed: {name}: no such folder, {wanted}")
     assert run("embed", "--model", tmp_path, *words) == 2
     assert "no config.json in it" in capsys.readouterr().err

@@ -30,7 +30,9 @@ from isoclr.evaluation.explain import (
     similarity_score,
 )
 from isoclr.evaluation.figures_explain import strongest
+from isoclr.evaluation.heads import find_head
 from isoclr.evaluation.networks import tokenize
+from isoclr.evaluation.predict import predict
 from modeling_isoclr import (
     IsoCLRConfig,
     IsoCLRForSequenceClassification,
@@ -413,6 +415,21 @@ def test_of_a_model_its_head_a_probe_or_a_similarity_is_explained(folders, label
             "explain.png",
             "explain.tsv",
         ]
+
+
+def test_a_ready_made_head_is_explained(tmp_path):
+    coding = Transcript("t", "g", "human", "GGGACATGGCCGCCTAATTTATT", 5, 17, (9,))
+    options = {"head": "half-life-human", "window": (0, 2), "progress": False}
+    found = explain_model("isoclr-small", [coding], "t", tmp_path, **options)
+    assert found.score.name == "half-life-human: half_life_pc1"
+    (predicted,) = predict([coding], ["half-life-human"], progress=False)["prediction"]
+    assert found.value == pytest.approx(predicted, rel=1e-4)
+    assert "on held-out transcripts: pearson 0.71," in found.title()
+    with pytest.raises(InputError, match="got one of another encoder, wanted one of this model"):
+        folder = find_head("half-life-human")
+        explain_model("isoclr-base", [coding], "t", tmp_path, **options | {"head": folder})
+    with pytest.raises(InputError, match="got labels or a similar transcript beside it"):
+        explain_model("isoclr-small", [coding], "t", tmp_path, similar_to="t", **options)
 
 
 def test_bad_input_is_named(folders, labels, planted, tokenizer, transcript, tmp_path):

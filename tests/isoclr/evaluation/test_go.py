@@ -83,6 +83,6 @@ def test_terms_are_separated_and_probed_beside_the_controls(
 def test_bad_input_is_named(model_folder, labels_file, tmp_path):
     with pytest.raises(InputError, match="got 0 terms of at most 10% of the genes, wanted two"):
         go_model(model_folder, labels_file, tmp_path)
-    with pytest.raises(InputError, match="wanted a Parquet file of labels"):
+    with pytest.raises(InputError, match="wanted the Parquet file of a label set"):
         go_model(model_folder, model_folder / "config.json", tmp_path)
     assert not list(tmp_path.iterdir())
