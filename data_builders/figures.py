@@ -6,8 +6,10 @@ Text in them is text: names come from files, and mean nothing to matplotlib.
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axis import Tick
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -47,13 +49,8 @@ def save_figure(figure: Figure, title: str, path: str | os.PathLike) -> None:
 
 def write_figure(figure: Figure, path: str | os.PathLike, dpi: int = 150) -> None:
     """Write a figure in which a `$` is a `$`: it begins no formula, whatever name it stands in."""
-    ticks = {
-        id(label)
-        for tick in figure.findobj(Tick)  # those of a logarithmic axis are formulas
-        for label in (tick.label1, tick.label2)
-    }
-    for text in figure.findobj(Text):
-        if id(text) not in ticks and text.get_text():
+    for text in _texts_beside_ticks(figure):
+        if text.get_text():
             lines = text.get_text().split("\n")
             text.set_text("\n".join(_plain_line(line) for line in lines))
     with warnings.catch_warnings():
@@ -70,6 +67,15 @@ def plain(text: str, most: int = 60) -> str:
     shown = shown if len(shown) <= most else f"{shown[: most - 1]}…"
     # A legend leaves out what is empty or begins with an underscore.
     return _MATH.sub(r"\\$", f" {shown}" if not shown or shown.startswith("_") else shown)
+
+
+def _texts_beside_ticks(artist: Artist) -> Iterator[Text]:
+    """Yield the texts of a figure but those of ticks: on a logarithmic axis these are formulas."""
+    for part in artist.get_children():
+        if isinstance(part, Text):
+            yield part
+        if not isinstance(part, Tick):
+            yield from _texts_beside_ticks(part)
 
 
 def _plain_line(line: str) -> str:

@@ -1,7 +1,7 @@
 """A transcript of a GTF or GFF3 while its lines come in, and the model that they make."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, overload
 
@@ -23,6 +23,15 @@ _LONGEST_SLIP = 2  # nt that a ribosome skips in a programmed frameshift; no int
 
 Run = tuple[Runs, int]
 """Runs of lines, and the number of one of them."""
+
+Structure = tuple[tuple[Interval, ...], tuple[Interval, ...], int]
+"""Exons, CDS and the phase of the CDS, as a `TranscriptModel` has them."""
+
+Fields = tuple[str, str, str, str, Structure | Run, int, str | None]
+"""Those of a `TranscriptModel`: both ids, chromosome, strand, structure, line and biotype.
+
+A structure that a regular run has is made when the model is asked for.
+"""
 
 
 @dataclass(slots=True)
@@ -167,15 +176,15 @@ def _parts_of(run: Run) -> Parts:
     )
 
 
-def build_model(
-    transcript_id: str, draft: Draft, text: Callable[[bytes, int], str], tally: Tally
-) -> TranscriptModel:
-    """Return the model of a transcript, without exons and CDS where they are in a regular run.
+def model_fields(
+    transcript_id: str, draft: Draft, texts: Mapping[bytes, str], tally: Tally
+) -> Fields:
+    """Return what the model of a transcript is made of.
 
     Args:
         transcript_id: of the model.
         draft: all lines of the transcript, and its gene.
-        text: decodes the bytes of the file; takes the number of the line too, for errors.
+        texts: the names of the file -> the same as text.
         tally: where changes to the transcript are counted.
 
     Raises:
@@ -187,8 +196,8 @@ def build_model(
         raise SkipTranscript(draft.skip_reason)
     if draft.definitions > 1:
         raise SkipTranscript("transcript defined twice")
-    exons, cds, phase = (), (), 0
-    if not draft.run:
+    structure = draft.run
+    if structure is None:
         parts = draft.parts or Parts()
         exons, cds, phase = _spliced(parts, draft.strand)
         if phase == NO_PHASE:
@@ -198,39 +207,26 @@ def build_model(
             tally.adjusted["stop codon without a CDS not used"] += 1
         if not parts.exons:
             tally.adjusted["exons taken from CDS and UTR"] += 1
+        structure = exons, cds, phase
     for change in draft.changes:
         tally.adjusted[change] += 1
-    return TranscriptModel(
-        transcript_id=transcript_id,
-        gene_id=text(draft.gene, draft.line),
-        chromosome=text(draft.chromosome or b"", draft.line),
-        strand=draft.strand or "",
-        exons=exons,
-        cds=cds,
-        phase=phase,
-        line=draft.line,
-        biotype=text(draft.biotype, draft.line) if draft.biotype else None,
-    )
+    gene_id, chromosome = texts[draft.gene], texts[draft.chromosome or b""]
+    biotype = texts[draft.biotype] if draft.biotype else None
+    return transcript_id, gene_id, chromosome, draft.strand or "", structure, draft.line, biotype
 
 
 class Models(Sequence[TranscriptModel]):
-    """A sequence of models; exons and CDS of regular runs are made when a model is taken out.
+    """A sequence of models, each made when it is taken out.
 
-    Args:
-        models: what `build_model` returned.
-        runs: the run of each model that has no exons and CDS yet, None for the others.
+    Attributes:
+        fields: what `model_fields` returned for each.
     """
 
-    def __init__(self, models: Sequence[TranscriptModel], runs: Sequence[Run | None]):
-        self._models, self._runs = models, runs
-
-    @property
-    def without_parts(self) -> Sequence[TranscriptModel]:
-        """The models, of which some have no exons and CDS yet."""
-        return self._models
+    def __init__(self, fields: Sequence[Fields]):
+        self.fields = fields
 
     def __len__(self) -> int:
-        return len(self._models)
+        return len(self.fields)
 
     @overload
     def __getitem__(self, index: int) -> TranscriptModel: ...
@@ -238,27 +234,35 @@ class Models(Sequence[TranscriptModel]):
     def __getitem__(self, index: slice) -> tuple[TranscriptModel, ...]: ...
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return tuple(map(_whole, self._models[index], self._runs[index]))
-        return _whole(self._models[index], self._runs[index])
+            return tuple(map(_model, self.fields[index]))
+        return _model(self.fields[index])
 
     def __iter__(self) -> Iterator[TranscriptModel]:
-        return map(_whole, self._models, self._runs)
+        return map(_model, self.fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, (tuple, Models)) and tuple(self) == tuple(other)
 
 
-def _whole(model: TranscriptModel, run: Run | None) -> TranscriptModel:
-    if run is None:
-        return model
-    exons, cds, phase = _spliced(_parts_of(run), model.strand)
-    return model._replace(exons=exons, cds=cds, phase=phase)
+def _model(fields: Fields) -> TranscriptModel:
+    transcript_id, gene_id, chromosome, strand, structure, line, biotype = fields
+    if len(structure) == 2:
+        structure = _spliced(_parts_of(structure), strand)
+    exons, cds, phase = structure
+    return TranscriptModel(
+        transcript_id=transcript_id,
+        gene_id=gene_id,
+        chromosome=chromosome,
+        strand=strand,
+        exons=exons,
+        cds=cds,
+        phase=phase,
+        line=line,
+        biotype=biotype,
+    )
 
 
-def _spliced(
-    parts: Parts, strand: str | None
-) -> tuple[tuple[Interval, ...], tuple[Interval, ...], int]:
-    """Return exons, CDS and the phase of the CDS."""
+def _spliced(parts: Parts, strand: str | None) -> Structure:
     exons = ordered_exons(parts.exons or _exons_of_cds(parts))
     if strand not in ("+", "-"):
         raise SkipTranscript("strand unknown")

@@ -33,7 +33,8 @@ class Columns(NamedTuple):
     Attributes:
         first: number of the first line.
         block: the bytes of all lines.
-        rows: feature type -> the numbers of its lines within the block, ascending, from 0.
+        types: the feature types of the block.
+        type_of: which of these each line has.
         chromosomes, strands, phases: as in `Line`.
         starts, ends: of the intervals.
         attributes, attribute_ends: where in the block the last column of each line is.
@@ -41,7 +42,8 @@ class Columns(NamedTuple):
 
     first: int
     block: bytes
-    rows: dict[bytes, np.ndarray]
+    types: list[bytes]
+    type_of: np.ndarray
     chromosomes: list[bytes]
     strands: str
     starts: np.ndarray
@@ -93,7 +95,8 @@ def feature_blocks(path: str | os.PathLike, features: Counter[bytes]) -> Iterato
         if in_genome and b"\t" not in block:
             continue
         if columns is not None:
-            features.update({kind: len(rows) for kind, rows in columns.rows.items()})
+            counts = np.bincount(columns.type_of).tolist()
+            features.update(dict(zip(columns.types, counts, strict=True)))
             yield columns
             continue
         for number, line in enumerate(io.BytesIO(block), first):
@@ -113,15 +116,14 @@ def feature_lines(blocks: Iterable[Block]) -> Iterator[Line]:
         if not isinstance(block, Columns):
             yield from block
             continue
-        kinds = {row: kind for kind, rows in block.rows.items() for row in rows.tolist()}
         yield from zip(
-            range(block.first, block.first + len(kinds)),
-            map(kinds.__getitem__, range(len(kinds))),
+            range(block.first, block.first + len(block.starts)),
+            map(block.types.__getitem__, block.type_of.tolist()),
             block.chromosomes,
             block.strands,
             zip(block.starts.tolist(), block.ends.tolist(), strict=True),
             block.phases.tolist(),
-            _slices(block.block, block.attributes, block.attribute_ends),
+            slices(block.block, block.attributes, block.attribute_ends),
             strict=True,
         )
 
@@ -156,10 +158,12 @@ def _regular_columns(first: int, block: bytes) -> Columns | None:
     )
     if not regular.all():
         return None
+    types, type_of = _types(block, marks[1] + 1, marks[2])
     return Columns(
         first,
         block,
-        rows=_rows(block, marks[1] + 1, marks[2]),
+        types=types,
+        type_of=type_of,
         chromosomes=_chromosomes(block, begins, marks[0]),
         strands=strands.tobytes().decode("ascii"),
         starts=starts - 1,
@@ -170,22 +174,21 @@ def _regular_columns(first: int, block: bytes) -> Columns | None:
     )
 
 
-def _rows(block: bytes, begins: np.ndarray, ends: np.ndarray) -> dict[bytes, np.ndarray]:
-    """Return feature type -> the lines of that type."""
+def _types(block: bytes, begins: np.ndarray, ends: np.ndarray) -> tuple[list[bytes], np.ndarray]:
+    """Return the feature types, and the number of that of each line."""
     eights = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # from each byte on
     halves = np.array([[0], [8]])
     beyond = (64 - 8 * np.clip(ends - begins - halves, 0, 8)).astype(np.uint64)
-    words = eights[np.minimum(begins + halves, len(eights) - 1)] << beyond >> beyond
-    rows, left = {}, np.ones(len(begins), bool)
-    while left.any():
-        row = left.argmax()
-        same = (words[0] == words[0, row]) & (words[1] == words[1, row])
-        rows[block[begins[row] : ends[row]]] = np.flatnonzero(same)
-        left &= ~same
-    return rows
+    first, second = eights[np.minimum(begins + halves, len(eights) - 1)] << beyond >> beyond
+    types, type_of = [], np.full(len(begins), -1, np.int32)
+    while type_of[row := type_of.argmin()] < 0:
+        type_of[(first == first[row]) & (second == second[row])] = len(types)
+        types.append(block[begins[row] : ends[row]])
+    return types, type_of
 
 
-def _slices(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[bytes]:
+def slices(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[bytes]:
+    """Return the stretches of a block that begin and end at some places."""
     return [block[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
 
 
@@ -196,7 +199,7 @@ def _chromosomes(block: bytes, begins: np.ndarray, ends: np.ndarray) -> list[byt
         data = np.frombuffer(block, np.uint8)
         if all((data[begins + at] == letter).all() for at, letter in enumerate(name)):
             return [name] * len(begins)
-    return _slices(block, begins, ends)
+    return slices(block, begins, ends)
 
 
 def _integers(data: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:

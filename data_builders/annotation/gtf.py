@@ -14,7 +14,7 @@ import numpy as np
 
 from data_builders.annotation.attributes import bare_id, gtf_attributes, gtf_value, repeats
 from data_builders.annotation.drafts import Draft, Drafts, add_part, add_run, missing
-from data_builders.annotation.features import Block, Columns, Line
+from data_builders.annotation.features import Block, Columns, Line, slices
 from data_builders.annotation.runs import CDS, PART_KINDS, Runs
 from data_builders.annotation.tags import preference_of
 from data_builders.records import InputError
@@ -37,13 +37,16 @@ _SYMBOLS = (b"gene_name", b"gene", b"gene_symbol")
 _BIOTYPES = (b"transcript_biotype", b"transcript_type")
 _IDS_OF_A_LINE = (b"transcript_id", b"gene_id")
 _REPEATED = "line with a second transcript_id or gene_id: the first counts"
-_TRANS_SPLICING = b"trans-splicing"
+_SPLICING = re.compile(rb"-splicing")  # found several times as fast as letters before a hyphen
 _UNREADABLE = rb'(?:^|[\s;])%s\s+"?([^";\r\n]*)'
-_COMPARED = 96  # bytes; what names gene and transcript is mostly within them
-_FEWEST_BEFORE = 16  # bytes of eight columns and a name
+_MOST_COMPARED = 96  # bytes; what names gene and transcript is mostly within them
+_NO_HEAD = bytes(_MOST_COMPARED + 1)  # no attributes begin so; longer than what is compared
 _BEFORE_NAME = np.zeros(256, bool)
 _BEFORE_NAME[[*b"; \t\v\f\r"]] = True
-_NO_HEAD = bytes(_COMPARED + 1)  # no attributes begin so; longer than what is compared
+_ID, _D = np.frombuffer(b"idd ", "<u2")  # how the two ids of a line may end at an even place
+# What is two pairs of letters before that end -> from there back to the byte before the name.
+_BACK = np.zeros(1 << 16, np.int8)
+_BACK[np.frombuffer(b"enneippt", "<u2")] = 6, 7, 12, 13
 
 
 _Names = tuple[bytes, bytes | None]
@@ -102,9 +105,7 @@ class _Reader:
     def add_columns(self, columns: Columns) -> None:
         """Read the lines of a block: as `add`, but all parts of a run at once."""
         block = columns.block
-        kinds = np.zeros(len(columns.starts), np.uint8)
-        for name, of_kind in columns.rows.items():
-            kinds[of_kind] = _LINE_KINDS.get(name, 0)
+        kinds = np.array([_LINE_KINDS.get(name, 0) for name in columns.types])[columns.type_of]
         rows = self._with_names(columns, np.flatnonzero(kinds), kinds)
         if not len(rows):
             return
@@ -153,11 +154,15 @@ class _Reader:
     def _changed_names(self, columns: Columns, rows: np.ndarray) -> dict[int, _Names]:
         """Return the names of each row whose attributes begin unlike those of the row before."""
         block, ats = columns.block, columns.attributes[rows]
-        others = np.flatnonzero(~_begin_alike(block, ats)).tolist()
-        head, changed, rows, ats = self.head, {}, rows.tolist(), ats.tolist()
+        head, changed = self.head, {}
+        compared = min(-(-len(head) // 8) * 8, _MOST_COMPARED)
+        others = np.flatnonzero(~_begin_alike(block, ats, compared)).tolist()
+        ats = ats.tolist()
         for first, end in pairwise([*others, len(rows)]):
-            for row, at in zip(rows[first:end], ats[first:end], strict=True):
+            for place in range(first, end):
+                at = ats[place]
                 if not block.startswith(head, at):
+                    row = int(rows[place])
                     if found := _IDS.match(block, at):
                         head, gene, key = found.group(0, 1, 2)
                         changed[row] = key, gene
@@ -167,7 +172,7 @@ class _Reader:
                         changed[row], head = _names(
                             columns.first + row, kind, attributes, self.path
                         )
-                if len(head) <= _COMPARED:
+                if len(head) <= compared:
                     break  # the others begin alike
         self.head = head
         return changed
@@ -231,51 +236,42 @@ def _names_nothing(attributes: bytes) -> bool:
     return attributes.strip() in (b"", b".")
 
 
-def _begin_alike(block: bytes, places: np.ndarray) -> np.ndarray:
-    """Return whether a line has the same attribute prefix as the previous line."""
+def _begin_alike(block: bytes, places: np.ndarray, compared: int) -> np.ndarray:
+    """Return whether some bytes, eight or a multiple, are those at the previous place too."""
     alike = np.zeros(len(places), bool)
-    if len(block) >= _COMPARED:
-        stretches = np.ndarray(len(block) - _COMPARED + 1, f"V{_COMPARED}", block, strides=(1,))
+    if len(block) >= compared:
+        stretches = np.ndarray(len(block) - compared + 1, f"V{compared}", block, strides=(1,))
         whole = places[: np.searchsorted(places, len(stretches))]
-        words = stretches[whole].view("<u8").reshape(-1, _COMPARED // 8)
+        words = stretches[whole].view("<u8").reshape(-1, compared // 8)
         alike[1 : len(whole)] = (words[1:] == words[:-1]).all(1)
     return alike
 
 
 def _rows_that_repeat(columns: Columns, rows: np.ndarray) -> set[int]:
-    """Return those of some rows that have an id twice, with other values."""
-    block, found = columns.block, set()
-    data = np.frombuffer(block, np.uint8)
-    eights = np.ndarray(len(block) - 7, "<u8", block, strides=(1,))  # from each byte on
-    ends, stems = _ends_of_ids(block)
-    for name in _IDS_OF_A_LINE:
-        word = name + b" "
-        last = ends[(stems == _number(word[-6:-4])) | (stems == _number(word[-7:-5]))]
-        last = last[eights[last - 8] == _number(word[-8:])]
-        begins = _BEFORE_NAME[data[last - len(word) - 1]]  # it is not the end of another name
-        of_row = np.searchsorted(columns.attribute_ends, last[begins])
-        counts = np.bincount(of_row, minlength=len(columns.starts))
-        for row in rows[counts[rows] > 1].tolist():
-            if repeats(block[columns.attributes[row] : columns.attribute_ends[row]], (name,)):
-                found.add(row)
-    return found
+    """Return those of some rows that have an id twice, with other values.
 
-
-def _ends_of_ids(block: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Return where "id " may end, as in "gene_id ", and two letters before it: "ne" or "en".
-
-    The first columns of the block are left out. All pairs of bytes at even places are compared at
-    once, which is several times as fast as to search for words.
+    Every row has both ids, so that only those with a third are looked at.
     """
+    block, line_ends = columns.block, columns.attribute_ends
     pairs = np.frombuffer(block, "<u2", len(block) // 2)
-    at_even = pairs == _number(b"id")
-    at = np.flatnonzero(at_even | (pairs == _number(b"d ")))
-    at = at[at > _FEWEST_BEFORE // 2]
-    return 2 * at + 2 + at_even[at], pairs[at - 2]
+    ends_id = pairs == _ID
+    ends_id |= pairs == _D
+    ids = np.flatnonzero(ends_id)
+    ids = ids[_BACK[pairs[ids - 2]] > 0]
 
+    def with_three(ids: np.ndarray) -> np.ndarray:
+        return rows[np.diff(np.searchsorted(ids, line_ends // 2), prepend=0)[rows] > 2]
 
-def _number(letters: bytes) -> int:
-    return int.from_bytes(letters, "little")
+    found = with_three(ids)
+    if len(found):  # perhaps by the end of another name, such as ref_gene_id
+        before = 2 * ids - _BACK[pairs[ids - 2]]
+        found = with_three(ids[_BEFORE_NAME[np.frombuffer(block, np.uint8)[before]]])
+    texts = slices(block, columns.attributes[found], line_ends[found])
+    return {
+        row
+        for row, text in zip(found.tolist(), texts, strict=True)
+        if repeats(text, _IDS_OF_A_LINE)
+    }
 
 
 def _changes(columns: Columns, rows: np.ndarray) -> list[int]:
@@ -325,6 +321,6 @@ def _first(pattern: re.Pattern, names: tuple[bytes, ...], attributes: bytes) -> 
 
 def _is_trans_spliced(attributes: bytes) -> bool:
     """Return whether the annotators say so: the order of exons need not be that of the genome."""
-    if _TRANS_SPLICING not in attributes:
+    if not _SPLICING.search(attributes):
         return False
-    return _TRANS_SPLICING in (gtf_value(b"exception", attributes) or b"")
+    return b"trans-splicing" in (gtf_value(b"exception", attributes) or b"")

@@ -4,14 +4,14 @@ import gc
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from data_builders.annotation.attributes import bare_id
-from data_builders.annotation.drafts import Drafts, Models, build_model
+from data_builders.annotation.drafts import Draft, Drafts, Models, model_fields
 from data_builders.annotation.features import PARTS, Block, feature_blocks, feature_lines
 from data_builders.annotation.gff3 import read_gff3
 from data_builders.annotation.gtf import read_gtf
@@ -78,38 +78,30 @@ def _annotation(
     strict: bool,
 ) -> Annotation:
     """Return the models of all drafts, which are used up."""
-    texts: dict[bytes, str] = {}
-
-    def text(value: bytes, line: int) -> str:
-        if value not in texts:
-            texts[value] = _name(value, path, line, unescape)
-        return texts[value]
-
+    texts = _Texts(path, unescape)
     tally, names = Tally(read=len(drafts.transcripts), strict=strict), set()
-    models, runs, gene_symbols, gene_names, preferences = [], [], {}, {}, {}
-    for key in list(drafts.transcripts):
+    models, gene_symbols, gene_names, preferences = [], {}, {}, {}
+    for key, name in texts.ids(drafts.transcripts):
         draft = drafts.transcripts.pop(key)  # frees its memory
-        name = _name(key, path, draft.line, unescape)
+        texts.line = draft.line
         try:
             if name in names:
                 raise SkipTranscript("transcript defined twice")
             names.add(name)
-            model = build_model(name, draft, text, tally)
+            models.append(model_fields(name, draft, texts, tally))
         except SkipTranscript as reason:
             tally.skip(str(reason), f"{path}:{draft.line}: transcript '{name}'")
             continue
-        models.append(model)
-        runs.append(draft.run)
         gene = draft.gene or b""
         if symbol := drafts.symbols.get(gene):
-            gene_symbols[model.gene_id] = text(symbol, draft.line)
+            gene_symbols[texts[gene]] = texts[symbol]
         if drafts.gene_names and (others := drafts.gene_names.pop(gene, None)):
-            gene_names[model.gene_id] = tuple(text(other, draft.line) for other in others)
+            gene_names[texts[gene]] = tuple(map(texts.__getitem__, others))
         if drafts.preferences and (preferred := drafts.preferences.get(key)):
             preferences[name] = preferred
     return Annotation(
         path=Path(path),
-        transcripts=Models(models, runs),
+        transcripts=Models(models),
         gene_symbols=gene_symbols,
         features=Counter({kind.decode("utf-8", "replace"): n for kind, n in features.items()}),
         tally=tally,
@@ -143,9 +135,39 @@ def _format(
     return (), read_gtf, bytes
 
 
-def _name(value: bytes, path, line: int, unescape: Callable[[bytes], bytes]) -> str:
-    """Return the bytes of a name as text."""
-    name = decode(unescape(value), path, line)
-    if not name.isprintable() and _BREAK.search(name):
-        raise InputError(f"{path}:{line}: got the name {name!r}, wanted one without line breaks")
-    return name
+class _Texts(dict[bytes, str]):
+    """The names of a file as text; each is decoded once.
+
+    Attributes:
+        line: the number of the line that a name is from, for errors.
+    """
+
+    def __init__(self, path: str | os.PathLike, unescape: Callable[[bytes], bytes]):
+        super().__init__()
+        self.path, self.unescape, self.line = path, unescape, 0
+
+    def __missing__(self, value: bytes) -> str:
+        name = self[value] = self.decode(value)
+        return name
+
+    def decode(self, value: bytes) -> str:
+        """Return the bytes of a name as text."""
+        name = decode(self.unescape(value), self.path, self.line)
+        if not name.isprintable() and _BREAK.search(name):
+            raise InputError(
+                f"{self.path}:{self.line}: got the name {name!r}, wanted one without line breaks"
+            )
+        return name
+
+    def ids(self, transcripts: Mapping[bytes, Draft]) -> Iterator[tuple[bytes, str]]:
+        """Yield the id of each transcript, in bytes and as text; plain ones are decoded at once."""
+        keys = list(transcripts)
+        joined = b"\n".join(keys)
+        if joined.isascii() and b"%" not in joined:
+            names = joined.decode().split("\n")
+            if "".join(names).isprintable():
+                yield from zip(keys, names, strict=True)
+                return
+        for key in keys:
+            self.line = transcripts[key].line
+            yield key, self.decode(key)

@@ -69,8 +69,9 @@ class Annotation:
 
 def transcript_genes(annotation: Annotation) -> Iterator[tuple[str, str]]:
     """Yield transcript_id and gene_id of each transcript, without making its exons."""
-    for model in getattr(annotation.transcripts, "without_parts", annotation.transcripts):
-        yield model.transcript_id, model.gene_id
+    transcripts = annotation.transcripts
+    for transcript_id, gene_id, *_ in getattr(transcripts, "fields", transcripts):
+        yield transcript_id, gene_id
 
 
 class SkipTranscript(Exception):

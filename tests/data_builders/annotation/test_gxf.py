@@ -313,7 +313,7 @@ def test_what_is_told_regular_at_once_is_what_a_look_at_each_gives(tmp_path, mon
     rng = random.Random(0)
     lines = [line for number in range(2_000) for line in random_transcript(rng, number)]
     annotation = read(tmp_path, *lines)
-    at_once = sum(model.exons == () for model in annotation.transcripts._models)
+    at_once = sum(len(structure) == 2 for *_, structure, _, _ in annotation.transcripts.fields)
     monkeypatch.setattr(Runs, "regular", lambda runs, strands: np.zeros(len(strands), bool))
     one_by_one = read(tmp_path, *lines)
     assert annotation == one_by_one
@@ -343,6 +343,23 @@ def test_names_of_any_length_are_told_apart_by_their_last_letter(tmp_path, lengt
         "b": ((0, 10), (30, 40)),
         "c": ((0, 10),),
     }
+
+
+def test_a_second_id_of_a_line_is_found_at_every_place_and_other_names_are_none(tmp_path):
+    more = {
+        "other": '; ref_gene_id "x"; my_transcript_id "y"; note "no transcript_id z; gene_id q"',
+        "same": '; gene_id "g1"',
+        "gene": '; gene_id "h"',
+        "transcript": '; transcript_id "h"',
+    }
+    lines = [
+        gtf("exon", 1, 9, transcript=f"{kind}{'x' * length}") + text
+        for kind, text in more.items()
+        for length in range(4)
+    ]
+    annotation = read(tmp_path, *lines)
+    assert annotation.tally.kept == 16
+    assert list(annotation.tally.adjusted.values()) == [8]
 
 
 def test_the_only_part_of_a_block_on_another_chromosome_than_the_rest(tmp_path):
