@@ -228,6 +228,13 @@ def test_a_line_that_cannot_be_understood_is_explained_in_one(words, message, ca
     assert error.startswith("isoclr ") and message in error
 
 
+def test_of_an_option_given_twice_the_last_counts(capsys):
+    assert main(["recipes", "--keys", "isoforms", "--keys", "homologs"]) == 0
+    twice = capsys.readouterr().out
+    assert main(["recipes", "--keys", "homologs"]) == 0
+    assert capsys.readouterr().out == twice
+
+
 def test_no_command_is_the_list_of_commands(capsys):
     assert main([]) == 2
     assert "Write isoform groups" in capsys.readouterr().out
