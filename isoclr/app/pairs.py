@@ -113,7 +113,7 @@ def _share(identity: float | None) -> str:
 def _molecules(
     given: str | bytes, alphabet: Alphabet, limits: Limits, tally: Tally
 ) -> tuple[Molecule, ...]:
-    name = f"{alphabet.name} sequences"
+    name = "RNA sequences" if alphabet.name == "rna" else f"{alphabet.name} sequences"
     content = as_fasta(given, name, limits)
     with private_folder() as folder:
         (folder / name).write_bytes(content)

@@ -56,7 +56,7 @@ def test_pairs_are_scored_and_explained(pair_model):
 @pytest.mark.parametrize(
     "rna, protein, message",
     [
-        ("", "MKV", "rna sequences: got none"),
+        ("", "MKV", "RNA sequences: got none"),
         ("ACGU" * 5, " ", "protein sequences: got none"),
         ("ACGU" * 30, "MKVLAAGI" * 3, "got 120 letters, wanted at most 100"),
         (">a\nACGU\n>b\nACGU\n>c\nACGU\n", "MKVLAAGI", "got 3, wanted at most 2"),
