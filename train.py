@@ -28,12 +28,12 @@ from isoclr.objectives.base import Objective
 from isoclr.progress import progress as progress_bar
 from isoclr.progress import quiet_libraries
 from isoclr.repositories import TIMEOUT
+from isoclr.training.checkpoint_writer import CheckpointWriter
 from isoclr.training.checkpoints import (
     check_data,
     load_checkpoint,
     newest_checkpoint,
     read_state,
-    save_checkpoint,
 )
 from isoclr.training.curves import RunLog, plot_curves
 from isoclr.training.environment import check_environment, check_tracker, note_on_device
@@ -60,11 +60,16 @@ def main(arguments: list[str]) -> None:
         )
     quiet_libraries()
     recipe = read_recipe(arguments[0], arguments[1:])
-    with one_line_faults(recipe.output), hold_output(recipe.output), StopRequest() as stop:
-        train(recipe, stop)
+    with (
+        one_line_faults(recipe.output),
+        hold_output(recipe.output),
+        StopRequest() as stop,
+        CheckpointWriter(Path(recipe.output) / "checkpoints", recipe.keep_checkpoints) as writer,
+    ):
+        train(recipe, stop, writer)
 
 
-def train(recipe: Recipe, stop: StopRequest) -> None:
+def train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
@@ -133,6 +138,7 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         if not torch.isfinite(norm):
             stop_at_nonfinite(accelerator, objective, step, norm.item(), rate)
         stop.step_done()
+        writer.check()
         optimizer.step()
         optimizer.zero_grad()
         objective.after_step(model)
@@ -146,27 +152,24 @@ def train(recipe: Recipe, stop: StopRequest) -> None:
         if log is not None:
             progress.set_postfix(shown(record, objective) | speed.shown())
             if evaluated:
-                record |= objective.evaluate(evaluation_model)
-            if evaluated and probe is not None:
-                record |= probe(evaluation_model.base_model)
+                with speed.spending_on("evaluation"):
+                    record |= objective.evaluate(evaluation_model)
+                    record |= probe(evaluation_model.base_model) if probe is not None else {}
             log.write(**record)
         accelerator.log(record | speed.rates(), step=step)
         signal = stop.agreed(device)
         if last or signal or step % recipe.checkpoint_every == 0:
-            saved, optimizer_state = whole_model(model, device), whole_state(optimizer)
-            if log is not None:
-                log.sync()
-                save_checkpoint(
-                    output / "checkpoints",
-                    step,
-                    saved.state_dict(),
-                    optimizer_state,
-                    {"recipe": recipe.model_dump(), "data": objective.fingerprint},
-                    recipe.keep_checkpoints,
-                )
-                if sharing and not (last or signal):
-                    write_model(objective, saved, log, speed)
-                    sharing.start()
+            with speed.spending_on("checkpoints"):
+                saved = evaluation_model if evaluated else whole_model(model, device)
+                optimizer_state = whole_state(optimizer)
+                if log is not None:
+                    state = {"recipe": recipe.model_dump(), "data": objective.fingerprint}
+                    writer.start(log.sync, step, saved.state_dict(), optimizer_state, state)
+                    if last or signal or sharing:  # no model without its checkpoint
+                        writer.wait()
+                    if sharing and not (last or signal):
+                        write_model(objective, saved, log, speed)
+                        sharing.start()
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
             accelerator.wait_for_everyone()  # a process that leaves early ends the others

@@ -133,7 +133,7 @@ def test_a_full_disk_in_the_last_write_is_one_line_and_costs_nothing(run, monkey
 
 def test_a_deleted_output_is_one_line(run, monkeypatch, tmp_path):
     at_step(monkeypatch, 5, lambda: shutil.rmtree(tmp_path / "model"))
-    line = refused(run)
+    line = refused(run, "model", "--checkpoint_every", "8")
     assert line.startswith(f"{tmp_path}/model/log.jsonl: step 6 cannot be written: No such file")
 
 
