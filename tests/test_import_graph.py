@@ -1,6 +1,7 @@
 """Which folder imports which: no circle, and no arrow against the flow of data."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,3 +85,15 @@ def test_the_models_import_nothing_of_ours_and_the_builders_no_torch():
     assert not [pair for pair in imports() if pair[0] == "modeling_isoclr"]
     for path in sorted((ROOT / "data_builders").rglob("*.py")):
         assert "import torch" not in path.read_text(), path
+
+
+def test_folders_of_data_builders_import_in_no_circle():
+    folders = {}
+    for path in sorted((ROOT / "data_builders").rglob("*.py")):
+        folder = path.relative_to(ROOT).with_suffix("").parts[1]
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = (node.module or "").split(".") if isinstance(node, ast.ImportFrom) else [""]
+            if names[0] == "data_builders" and names[1:] and names[1] != folder:
+                folders.setdefault(folder, set()).add(names[1])
+    assert len(folders) > 10
+    TopologicalSorter(folders).prepare()

@@ -21,7 +21,8 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HTTPError
 
 from data_builders.codec import GROUP_SCHEMA
-from data_builders.groups.parquet import dataset_files, other_columns
+from data_builders.dataset_files import dataset_files
+from data_builders.groups.parquet import other_columns
 from data_builders.progress import progress
 from data_builders.records import InputError
 from data_builders.storage import reason_of

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_builders.codec import GROUP_SCHEMA as GROUPS
-from data_builders.groups.parquet import dataset_files, read_batches
+from data_builders.dataset_files import dataset_files, read_batches
 from data_builders.homology.alphabets import ALPHABETS
 from data_builders.records import InputError
 from data_builders.staging import ROWS_PER_FILE, replacing, shard_name

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetInfo, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from data_builders.groups.parquet import dataset_files, read_groups
+from data_builders.dataset_files import dataset_files
+from data_builders.groups.parquet import read_groups
 from data_builders.groups.report import read_report
 from data_builders.groups.shards import merge_reports
 from data_builders.records import InputError

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import HTTPError
 
+from data_builders.dataset_files import dataset_files, dataset_names
 from data_builders.groups.loading import load_groups
-from data_builders.groups.parquet import dataset_files, dataset_names
 from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import sha256_of

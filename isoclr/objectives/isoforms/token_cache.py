@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_builders.dataset_files import dataset_files
 from data_builders.groups.loading import checksum_of_files
-from data_builders.groups.parquet import dataset_files
 from data_builders.records import InputError
 from data_builders.storage import one_writer, reason_of, respect_umask, sync
 from data_builders.text import sha256_of
