@@ -64,13 +64,18 @@ def main(arguments: list[str]) -> None:
         one_line_faults(recipe.output),
         hold_output(recipe.output),
         StopRequest() as stop,
-        CheckpointWriter(Path(recipe.output) / "checkpoints", recipe.keep_checkpoints) as writer,
     ):
-        train(recipe, stop, writer)
+        train(recipe, stop)
 
 
-def train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
+def train(recipe: Recipe, stop: StopRequest) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
+    checkpoints = Path(recipe.output) / "checkpoints"
+    with CheckpointWriter(checkpoints, recipe.keep_checkpoints) as writer:
+        _train(recipe, stop, writer)
+
+
+def _train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)

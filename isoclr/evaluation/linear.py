@@ -161,11 +161,22 @@ def standard_sides(features: Indexed, fold: Fold, least_spread: float = 0.0) -> 
     return [(side - centre) / scale for side in sides]
 
 
+def _rounding_of(x: np.ndarray) -> np.ndarray | float:
+    """Return how far apart the values of a column may lie that are one number, rounded otherwise.
+
+    Embeddings are float32, and their last digits depend on the batch. In its own units such a
+    column would have a huge weight, and decide every prediction where it does vary.
+    """
+    if not np.issubdtype(x.dtype, np.floating):
+        return 0.0
+    return 16 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0, initial=0.0)
+
+
 class _Units:
     """The standard units of train rows, without the columns that are constant there."""
 
     def __init__(self, x: np.ndarray, least_spread: float = 0.0):
-        self.varies = np.ptp(x, axis=0) > 0
+        self.varies = np.ptp(x, axis=0) > _rounding_of(x)
         self.centre = x.mean(axis=0, dtype=np.float64)
         of_varying = x[:, self.varies].astype(np.float64)
         self.means, self.scale = of_varying.mean(axis=0), spread_of(of_varying, least_spread)

@@ -156,6 +156,16 @@ def test_features_that_do_not_vary_predict_the_mean():
     assert predicted[0] == pytest.approx(classes[TRAIN].mean(0), abs=1e-3)
 
 
+def test_a_column_that_varies_by_its_rounding_alone_says_nothing():
+    """An embedding's last digits depend on the batch; their own units would blow them up."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 3)).astype(np.float32)
+    x[:, 1] = np.float32(0.3) + rng.choice([-1, 0, 1], 160) * np.spacing(np.float32(0.3))
+    weights, _ = Linear(x).fit(fold_of(REGRESSION, x[:, 0].astype(float))).on_raw_features()
+    assert weights[1] == 0
+    assert weights[0] > 0.5
+
+
 def test_a_class_of_one_value_in_train_is_predicted_to_be_so():
     x, targets = planted(8, 3)
     targets[TRAIN, 1], targets[TRAIN, 2] = False, True
