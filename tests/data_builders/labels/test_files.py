@@ -83,7 +83,9 @@ def test_a_label_may_not_be_named_like_another_column(tmp_path):
 def test_what_is_no_label_set(tmp_path):
     path = tmp_path / "labels.parquet"
     path.write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"labels\.parquet: got '.+', wanted a Parquet file of"):
+    with pytest.raises(
+        InputError, match=r"labels\.parquet: got '.+', wanted the Parquet file of a label set"
+    ):
         read_label_set(path)
     write_label_set(NUMBERS, path)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
