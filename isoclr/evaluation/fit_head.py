@@ -26,7 +26,7 @@ from isoclr.evaluation.heads import (
     with_head,
     write_head,
 )
-from isoclr.evaluation.linear import Linear
+from isoclr.evaluation.linear import LEAST_SPREAD, Linear
 from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model
@@ -63,7 +63,8 @@ def fit_head(
         InputError: too few labels for `LEVELS`, or as `Linear` and `compare`.
     """
     splits = make_splits(labels)
-    predictor = _WithIntervals(Linear(embeddings), np.asarray(labels.groups, object))
+    linear = Linear(embeddings, least_spread=LEAST_SPREAD)  # or other species would be outliers
+    predictor = _WithIntervals(linear, np.asarray(labels.groups, object))
     results = compare({name: predictor}, labels, splits)
     chosen = np.zeros(len(labels.targets), bool)
     if labels.task != REGRESSION:
