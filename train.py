@@ -60,11 +60,7 @@ def main(arguments: list[str]) -> None:
         )
     quiet_libraries()
     recipe = read_recipe(arguments[0], arguments[1:])
-    with (
-        one_line_faults(recipe.output),
-        hold_output(recipe.output),
-        StopRequest() as stop,
-    ):
+    with one_line_faults(recipe.output), hold_output(recipe.output), StopRequest() as stop:
         train(recipe, stop)
 
 
@@ -256,7 +252,8 @@ def build_probe(recipe: Recipe, objective: Objective) -> Callable:
 def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, None where there is none yet.
 
-    A model without any is an InputError: a new start would write over it.
+    Checkpoints that are all damaged, or a model without any, are an InputError: a new start would
+    write over them.
     """
     found = newest_checkpoint(
         output / "checkpoints", lambda line: accelerator.print(line, file=sys.stderr)

@@ -237,7 +237,7 @@ def _workload(run: Callable[[], object], output: Path) -> Workload:
 
 
 SECTIONS = {
-    f"{n:,}000 transcripts, genome of {5 * n} Mb": {
+    f"{1000 * n:,} transcripts, genome of {5 * n} Mb": {
         OURS: lambda n=n: isoclr(n, n),
         PEERS: lambda n=n: pyfaidx_gffutils(n, n),
     }
