@@ -67,7 +67,10 @@ def be_quiet(quiet: bool = True) -> None:
 
 def print_above(message: str) -> None:
     """Print a line on standard error without breaking the bar that is shown there."""
-    tqdm.write(message, file=sys.stderr)
+    if sys.stderr.isatty():
+        tqdm.write(message, file=sys.stderr)
+    else:  # no bar, and tqdm would write carriage returns
+        print(message, file=sys.stderr, flush=True)
 
 
 def quiet_libraries() -> None:

@@ -1,19 +1,22 @@
 """The results of a model card once more, from weights and data, and what differs."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from matplotlib.image import imread
 
+from data_builders.counts import counted
 from data_builders.records import InputError
 from data_builders.text import read_json
 from isoclr.model_folder import HEADS
+from isoclr.progress import print_above
 from isoclr.progress import progress as progress_bar
 from isoclr.statistics import aligned
 from isoclr.training.yaml_file import read_yaml
@@ -21,10 +24,26 @@ from isoclr.training.yaml_file import read_yaml
 COMMANDS = "commands.yaml"
 """File in the folder of results that says by which commands each of them is made."""
 
-_PLACES = ("model", "data", "output")
 # Of JSON, what says how a run went rather than what came out, or repeats it split by split.
 _PASSED_OVER = {"runs", "about", "seconds", "model", "encoder"}
-_SHOWN = 20
+_BETWEEN = " / "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """How one result is made.
+
+    Attributes:
+        fast: lines of isoclr.
+        slow: lines that train networks for hours.
+        not_made: rows that no line makes, such as those of a control whose weights are not shipped.
+        cpu_minutes: that the fast lines take, as measured; None: nobody has.
+    """
+
+    fast: list[str]
+    slow: list[str] = field(default_factory=list)
+    not_made: list[str] = field(default_factory=list)
+    cpu_minutes: float | None = None
 
 
 @dataclass
@@ -35,7 +54,7 @@ class Comparison:
         name: of the file, below the folder of results.
         same: numbers that print alike, or figures that are alike in every pixel.
         differ: where, what it was, what it is now.
-        missing: what was not made again, such as a row of a table.
+        missing: rows that no command that was run makes, or a figure that would have them.
     """
 
     name: str
@@ -54,10 +73,11 @@ def reproduce(
 ) -> list[Comparison]:
     """Run the commands that made the results of a model, and compare.
 
-    `results/commands.yaml` of the model maps each result's folder to lines of `isoclr`, in which
-    {model}, {data} and {output} stand for folders; after "slow:" lines that train networks for
-    hours. `heads/NAME` is a head, which lies beside the results. Results whose commands were run to
-    their end by an earlier call are not run again.
+    `results/commands.yaml` of the model maps each result's folder to what `Commands` has, or to the
+    fast lines alone. In lines {model}, {data} and {output} stand for folders. `heads/NAME` is a
+    head, which lies beside the results. Results whose commands were run to their end by an earlier
+    call are not run again. What is to be run, what runs, and what came of each result is printed on
+    standard error.
 
     Args:
         model: folder of the model.
@@ -67,33 +87,78 @@ def reproduce(
         slow: run the lines that take hours too.
 
     Returns:
-        A comparison of each file of results: JSON by its numbers to three decimals, figures by
-        their pixels.
+        A comparison of each file of results: JSON by its numbers to three decimals, tables in text
+        by their cells, figures by their pixels. A row that is gone is a difference unless the
+        commands say that it is not made, or lines that are slow were not run.
 
     Raises:
         InputError: no commands, an unknown result, or a command that fails.
     """
     path = model / "results" / COMMANDS
-    wanted = "lines of isoclr for each result"
-    commands = read_yaml(path, wanted)
-    if not isinstance(commands, dict):
-        raise InputError(f"{path}: got {type(commands).__name__}, wanted {wanted}")
+    commands = _read(path)
     for name in only:
         if name not in commands:
             raise InputError(f"{path}: got no '{name}', wanted one of {', '.join(commands)}")
     if not data.is_dir():
         raise InputError(f"{data}: no such folder, wanted the data that the results are made of")
+    chosen = {name: commands[name] for name in only or commands}
+    print_above(f"{model.resolve().name}: {_planned(chosen, slow)}")
     found = []
-    for name in progress_bar(list(only or commands), "results", unit="result"):
+    for name, how in progress_bar(chosen.items(), "results", unit="result"):
         made = output / name
         places = {"model": model.resolve(), "data": data.resolve(), "output": made.resolve()}
-        _run(_lines(commands[name], slow, f"{path}: {name}"), places, made)
-        found += list(_compared(_folder(model, name), made))
+        _run(how.fast + (how.slow if slow else []), places, made)
+        rest = "" if slow or not how.slow else "what is slow"
+        compared = list(_compared(_folder(model, name), made, _Expected(how.not_made, rest)))
+        differ = sum(len(each.differ) for each in compared)
+        numbers = counted(differ + sum(each.same for each in compared), "number")
+        print_above(f"{name}: {numbers} compared, {differ:,} differ")
+        found += compared
     return found
 
 
+def _read(path: Path) -> dict[str, Commands]:
+    """Read the commands of a card."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, wanted the commands that make a card's results")
+    wanted = "lines of isoclr for each result"
+    read = read_yaml(path, wanted)
+    if not isinstance(read, dict):
+        raise InputError(f"{path}: got {type(read).__name__}, wanted {wanted}")
+    found = {}
+    for name, how in read.items():
+        how = how if isinstance(how, dict) else {"fast": how}
+        texts = [how.get(key, []) for key in ("fast", "slow", "not_made")]
+        minutes = how.get("cpu_minutes")
+        if not (
+            how.keys() <= {each.name for each in fields(Commands)}
+            and "fast" in how
+            and all(isinstance(lines, list) for lines in texts)
+            and all(isinstance(line, str) for lines in texts for line in lines)
+            and (minutes is None or isinstance(minutes, int | float))
+        ):
+            raise InputError(
+                f"{path}: {name}: wanted lines of isoclr, or 'fast' and perhaps 'slow' with such, "
+                "'not_made' with names of rows, and 'cpu_minutes'"
+            )
+        found[name] = Commands(**how)
+    return found
+
+
+def _planned(commands: Mapping[str, Commands], slow: bool) -> str:
+    """Say what will be run, and how long it took where it was measured."""
+    parts, minutes = [], 0.0
+    for name, how in commands.items():
+        lines = counted(len(how.fast) + (len(how.slow) if slow else 0), "command")
+        known = "" if how.cpu_minutes is None else f", {how.cpu_minutes:g} CPU minutes"
+        minutes += how.cpu_minutes or 0
+        parts.append(f"{name} ({lines}{known if not slow or not how.slow else ', hours'})")
+    total = f", about {minutes:g} CPU minutes" if minutes and not slow else ""
+    return f"{counted(len(parts), 'result')}{total}: {', '.join(parts)}"
+
+
 def table_of(found: Sequence[Comparison]) -> str:
-    """Return how many numbers are the same, and which differ, for reading."""
+    """Return how many numbers are the same, and all that differ, for reading."""
     lines = [("file", "same", "differ", "not made again")]
     for each in found:
         lines.append((each.name, str(each.same), str(len(each.differ)), ", ".join(each.missing)))
@@ -102,8 +167,7 @@ def table_of(found: Sequence[Comparison]) -> str:
         for each in found
         for where, was, now in each.differ
     ]
-    more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
-    return "\n".join([aligned(lines), *differing[:_SHOWN], *more])
+    return "\n".join([aligned(lines), *differing])
 
 
 def _folder(model: Path, name: str) -> Path:
@@ -111,20 +175,8 @@ def _folder(model: Path, name: str) -> Path:
     return model / name if name.startswith(f"{HEADS}/") else model / "results" / name
 
 
-def _lines(commands, slow: bool, where: str) -> list[str]:
-    """Return the lines to run of a result."""
-    if not isinstance(commands, dict):
-        commands = {"fast": commands}
-    parts = [commands.get(part, []) for part in (("fast", "slow") if slow else ("fast",))]
-    lines = [line for part in parts if isinstance(part, list) for line in part]
-    whole = all(isinstance(part, list) for part in parts)
-    if not (whole and all(isinstance(line, str) for line in lines)):
-        raise InputError(f"{where}: wanted lines of isoclr, or 'fast' and 'slow' with such")
-    return lines
-
-
 def _run(lines: Sequence[str], places: dict[str, Path], made: Path) -> None:
-    """Run lines of isoclr unless they were run to their end before."""
+    """Run lines of isoclr unless they were run to their end before; show what they say."""
     done = made / "commands.done"
     text = "\n".join(lines)
     if done.exists() and done.read_text() == text:
@@ -132,53 +184,122 @@ def _run(lines: Sequence[str], places: dict[str, Path], made: Path) -> None:
     made.mkdir(parents=True, exist_ok=True)
     for line in lines:
         words = [word.format(**places) for word in shlex.split(line)]
+        print_above(f"isoclr {shlex.join(words)}")
         command = [sys.executable, "-m", "isoclr", *words]
-        ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if ended.returncode:
-            said = ended.stderr.decode(errors="replace").strip().splitlines() or ["no word"]
-            raise InputError(f"failed: {said[-1]}")
+        last = "no word"
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as running:
+            assert running.stderr is not None  # a pipe was asked for
+            for said in running.stderr:
+                last = said.strip() or last
+                print_above(said.rstrip())
+        if running.returncode:
+            raise InputError(f"failed: {last}")
     done.write_text(text)
 
 
-def _compared(old: Path, new: Path) -> Iterator[Comparison]:
-    """Compare every JSON and figure of a folder of results with the one made anew."""
-    for path in sorted([*old.glob("*.json"), *old.glob("*.png")]):
-        found = Comparison(f"{old.name}/{path.name}")
-        again = new / path.name
-        if not again.exists():
-            found.missing.append("the file")
-        elif path.suffix == ".json":
-            before, after = (read_json(p, (), "results of isoclr") for p in (path, again))
-            _compare(before, after, (), found)
-            found.missing = list(dict.fromkeys(found.missing))
-        elif _same_pixels(path, again):
-            found.same = 1
-        else:
-            found.differ.append(("pixels", "a figure", "another"))
-        yield found
+@dataclass(frozen=True)
+class _Expected:
+    """Which rows may be missing: those of these names, or any, for a reason that is said."""
+
+    rows: Sequence[str]
+    any_row: str = ""
+
+    def __contains__(self, names: Iterable[str]) -> bool:
+        return bool(self.any_row) or not set(names).isdisjoint(self.rows)
 
 
-def _compare(old, new, where: tuple[str, ...], found: Comparison) -> None:
-    """Compare values of JSON, number by number as they are printed."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in old.keys() - _PASSED_OVER:
-            if key in new:
-                _compare(old[key], new[key], (*where, key), found)
+def _compared(old: Path, new: Path, expected: _Expected) -> Iterator[Comparison]:
+    """Compare every table and figure of a folder of results with the one made anew."""
+    found = []
+    for suffix in ("json", "md", "txt", "png"):  # figures last: they may lack what tables lack
+        for path in sorted(old.glob(f"*.{suffix}")):
+            each = Comparison(f"{old.name}/{path.name}")
+            found.append(each)
+            again = new / path.name
+            if not again.exists():
+                _gone(each, "the file", (path.name,), expected)
+            elif suffix == "json":
+                before, after = (read_json(p, (), "results of isoclr") for p in (path, again))
+                _compare(before, after, (), each, expected)
+            elif suffix != "png":
+                _compare_text(path.read_text("utf-8"), again.read_text("utf-8"), each, expected)
+            elif np.array_equal(imread(path), imread(again)):
+                each.same = 1
+            elif any(one.missing for one in found):
+                each.missing.append("the figure, with these rows")
             else:
-                found.missing.append(key)
+                each.differ.append(("pixels", "a figure", "another"))
+            each.missing = list(dict.fromkeys(each.missing))
+    yield from found
+
+
+def _gone(found: Comparison, where: str, names: Sequence[str], expected: _Expected) -> None:
+    """Note what was not made again: as told, or as a difference."""
+    if names in expected:
+        found.missing.append(names[-1])
+    else:
+        found.differ.append((where, "there", "not made"))
+
+
+def _compare(old, new, where: tuple[str, ...], found: Comparison, expected: _Expected) -> None:
+    """Compare values of JSON, number by number as they are printed."""
+    old, new = _named(old), _named(new)
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in (key for key in old if key not in _PASSED_OVER):
+            if key in new:
+                _compare(old[key], new[key], (*where, key), found, expected)
+            else:
+                _gone(found, " / ".join((*where, key)), key.split(_BETWEEN), expected)
+        for key in new.keys() - old.keys() - _PASSED_OVER:
+            found.differ.append((" / ".join((*where, key)), "not there", "made"))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
-            _compare(*pair, (*where, str(number)), found)
+            _compare(*pair, (*where, str(number)), found, expected)
     elif _printed(old) == _printed(new):
         found.same += 1
     else:
         found.differ.append((" / ".join(where), _printed(old), _printed(new)))
 
 
+def _named(value):
+    """Return a list of rows that their texts tell apart as a dict by these; all else as it is."""
+    if not (isinstance(value, list) and value and all(isinstance(row, dict) for row in value)):
+        return value
+    names = [_BETWEEN.join(v for v in row.values() if isinstance(v, str)) for row in value]
+    return dict(zip(names, value, strict=True)) if len({*names}) == len(names) else value
+
+
+def _compare_text(old: str, new: str, found: Comparison, expected: _Expected) -> None:
+    """Compare tables in text: a line with that of the same first two cells."""
+    before, after = ([_cells(line) for line in text.splitlines()] for text in (old, new))
+    changed = [cells for cells in after if cells not in before]
+    for cells in before:
+        if cells in after:
+            found.same += sum(any(map(str.isdigit, cell)) for cell in cells)
+            continue
+        where = " ".join(cells[:2])
+        near = [other for other in changed if len(other) == len(cells) and other[:2] == cells[:2]]
+        if not near and cells in expected:
+            found.missing.append(next((c for c in cells if c in expected.rows), where))
+        elif not near:
+            found.differ.append((where, " ".join(cells), "no such line"))
+        for was, now in zip(cells, near[0] if near else cells, strict=True):
+            if was != now:
+                found.differ.append((where, was, now))
+
+
+def _cells(line: str) -> list[str]:
+    """The cells of a line of a table, in Markdown or aligned by spaces."""
+    return [cell.strip() for cell in re.split(r"\||\s{2,}", line) if cell.strip()]
+
+
 def _printed(value) -> str:
     """Return a number as tables print it, and anything else as JSON."""
     return f"{value:.3f}" if isinstance(value, float) else json.dumps(value)
-
-
-def _same_pixels(first: Path, second: Path) -> bool:
-    return np.array_equal(imread(first), imread(second))

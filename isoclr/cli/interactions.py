@@ -8,6 +8,7 @@ import typer
 from data_builders.counts import counted
 from isoclr.cli.options import Option, seeds
 from isoclr.cli.printed import Printed
+from isoclr.shipped import resolve_recipe
 
 
 def evaluate(
@@ -33,7 +34,7 @@ def evaluate(
     ] = "cluster",
     recipe: Annotated[
         list[str] | None,
-        Option(metavar="FILE", help="train the model of a recipe on each fold; repeat for several"),
+        Option(metavar="RECIPE", help="train a model by it on each fold; repeat for several"),
     ] = None,
     ablations: Annotated[
         bool,
@@ -53,20 +54,27 @@ def evaluate(
     folds: Annotated[int, Option(help="how many, at least 2")] = 4,
     n_seeds: Annotated[int, Option("--seeds", help="how many cuts into folds")] = 2,
     trees: Annotated[int, Option(help="of the forests")] = 60,
+    controls: Annotated[
+        str | None,
+        Option(
+            metavar="NAME,...",
+            help="beside the k-mer forest: k-mer boosting, two towers of k-mers, RNA only, protein "
+            "only, look-up table, degree; all by default",
+        ),
+    ] = None,
 ) -> Printed:
     """Compare models of pairs with what sees no sequence, one sequence, and plain models of both.
 
     Example:
     isoclr interactions evaluate pairs --output results
-    isoclr interactions evaluate pairs --recipe recipes/interactions/laptop.yaml --output results
+    isoclr interactions evaluate pairs --recipe interactions/kernel --output results
     isoclr interactions evaluate --sets rna_protein --negatives given --splits random --folds 5
     """
     from isoclr.evaluation.interactions import (
         InteractionOptions,
         evaluate_interactions,
-        sets_table,
+        write_sets,
     )
-    from isoclr.evaluation.interactions_figures import plot_sets
     from isoclr.evaluation.interactions_sources import (
         models_of,
         named_sets,
@@ -80,21 +88,21 @@ def evaluate(
         folds=folds,
         seeds=seeds(n_seeds),
         trees=trees,
+        controls=InteractionOptions.controls if controls is None else controls.split(","),
     )
     pairs = None if strangers is None else read_strangers(strangers)
     tables, data, all_sets = [], {}, {}
     for name, interactions in named_sets(sets or [], published):
         folder = Path(output) / "models" / name
-        models = models_of(recipe or [], scores or [], folder, ablations)
+        models = models_of(
+            [str(resolve_recipe(one)) for one in recipe or []], scores or [], folder, ablations
+        )
         found = evaluate_interactions(interactions, name, Path(output), options, models, pairs)
         tables += [kind.table() for kind in found.values()]
         data[name] = {kind: each.as_dict() for kind, each in found.items()}
-        all_sets[name] = {kind: each.results for kind, each in found.items()}
-    if len(all_sets) > 1:
-        tables.append(sets_table(all_sets))
-        path = Path(output) / f"sets_{negatives}.txt"
-        path.write_text(tables[-1] + "\n", encoding="utf-8")
-        plot_sets(all_sets, path.with_suffix(".png"))
+        all_sets[name] = found
+    table = write_sets(all_sets, Path(output), f"sets_{negatives}")
+    tables += [table] if len(all_sets) > 1 else []
     return Printed(text="\n\n".join(tables), data={"output": output, "sets": data})
 
 

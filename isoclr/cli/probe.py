@@ -27,6 +27,13 @@ def _ranges(value: str) -> tuple[tuple[int, int], ...]:
     return ranges
 
 
+def _columns(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)-(\d+)", value)
+    if not found:
+        raise typer.BadParameter(f"got '{value}', wanted columns such as 0-127")
+    return int(found[1]), int(found[2]) + 1
+
+
 def _named_files(values: list[str] | None) -> dict[str, str]:
     files = {}
     for value in values or ():
@@ -80,6 +87,14 @@ def probe(
             help="lengths in each control of k-mers; 1-6,3-7 by default",
         ),
     ] = None,
+    columns: Annotated[
+        tuple | None,
+        Option(
+            metavar="A-B",
+            parser=_columns,
+            help="of every model's embedding alone, counted from 0, both among them",
+        ),
+    ] = None,
     start_window: Annotated[
         int,
         Option(
@@ -108,6 +123,7 @@ def probe(
         few_labels=few_labels or (),
         embeddings=_named_files(embeddings),
         start_window=start_window,
+        columns=columns,
     )
     models = [resolve_model(name) for name in model]
     results = probe_models(models, labels.made(homology), Path(output), options)

@@ -23,6 +23,8 @@ def reproduce(
 ) -> Printed:
     """Make the tables and figures of a card anew, and say which numbers differ.
 
+    The exit status is 1 if any differs.
+
     Example:
     isoclr reproduce --model model_cards/isoclr-small --data ../shared/data --output results
     """
@@ -30,4 +32,8 @@ def reproduce(
     from isoclr.reproduce import table_of
 
     found = make(Path(resolve_model(model)), Path(data), Path(output), only=only or (), slow=slow)
-    return Printed(text=table_of(found), data={"output": output, "files": found})
+    return Printed(
+        text=table_of(found),
+        data={"output": output, "files": found},
+        status=int(any(each.differ for each in found)),
+    )

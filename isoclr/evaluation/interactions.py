@@ -24,7 +24,7 @@ from data_builders.labels.base import BINARY, Labels
 from data_builders.labels.splits import SEEDS
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold, Prediction, Predictor, Results, compare
-from isoclr.evaluation.interactions_predictors import plain_predictors
+from isoclr.evaluation.interactions_predictors import CONTROLS, plain_predictors
 from isoclr.evaluation.scores import METRIC_NAMES
 from isoclr.statistics import (
     aligned,
@@ -57,6 +57,7 @@ class InteractionOptions:
         folds: of each cut; a fold is test once.
         seeds: one cut each.
         trees: of the forests.
+        controls: what stands beside the models and the k-mer forest, some of `CONTROLS`.
         resamples: of the bootstrap over clusters.
         progress: show bars on stderr.
     """
@@ -67,6 +68,7 @@ class InteractionOptions:
     folds: int = 4
     seeds: Sequence[int] = SEEDS[:2]
     trees: int = 60
+    controls: Sequence[str] = CONTROLS
     resamples: int = 500
     progress: bool = True
 
@@ -185,6 +187,36 @@ def sets_table(found: Mapping[str, Mapping[str, Results]]) -> str:
     return markdown_table(lines)
 
 
+def write_sets(found: Mapping[str, Mapping[str, KindResults]], output: Path, name: str) -> str:
+    """Write NAME.json, .txt and .png of set -> kind of split -> what was found, for a card.
+
+    The JSON is that of each kind without its runs; the table, which is returned, has the AUROC.
+    """
+    from isoclr.evaluation.interactions_figures import plot_sets
+
+    results = {
+        of_set: {kind: each.results for kind, each in kinds.items()}
+        for of_set, kinds in found.items()
+    }
+    sets = {
+        of_set: {
+            kind: {key: value for key, value in each.as_dict().items() if key != "runs"}
+            for kind, each in kinds.items()
+        }
+        for of_set, kinds in found.items()
+    }
+    table = sets_table(results)
+    names = dict.fromkeys(
+        n for kinds in results.values() for r in kinds.values() for n in r.predictors
+    )
+    content = {"models": [name for name in names if name not in CONTROLS], "sets": sets}
+    text = json.dumps(content, indent=1, allow_nan=False)
+    (output / f"{name}.json").write_text(text + "\n")
+    (output / f"{name}.txt").write_text(table + "\n", encoding="utf-8")
+    plot_sets(results, output / f"{name}.png")
+    return table
+
+
 def _evaluate_kind(interactions, name, kind, options, models, strangers) -> KindResults:
     pairs = positives_of(interactions) if options.negatives == REDRAWN else interactions
     splits = [
@@ -198,7 +230,7 @@ def _evaluate_kind(interactions, name, kind, options, models, strangers) -> Kind
         unit = "pairs that interact, negatives drawn inside each side"
         pairs, splits, missing = with_redrawn_negatives(pairs, splits)
     with_strangers, extra = _joined(pairs, strangers)
-    predictors = plain_predictors(with_strangers, options.trees)
+    predictors = plain_predictors(with_strangers, options.trees, options.controls)
     predictors |= {model: make(with_strangers) for model, make in models.items()}
     calibrated = {key: Calibrated(predictor, extra) for key, predictor in predictors.items()}
     labels = Labels(label=name, task=BINARY, targets=pairs.label.astype(bool), unit=unit)

@@ -82,6 +82,7 @@ def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLik
     names = list(dict.fromkeys(name for results in every for name in results.predictors))
     figure, panels = new_axes(2 + 2.8 * len(found), 4.2, 1, len(found), sharey=True)
     lowest = 0.5
+    panels = np.atleast_1d(panels)
     for axes, (of_set, kinds) in zip(panels, found.items(), strict=True):
         for number, name in enumerate(names):
             at = [i for i, results in enumerate(kinds.values()) if name in results.predictors]

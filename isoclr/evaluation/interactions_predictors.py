@@ -5,7 +5,7 @@ can be predicted by memory alone.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from data_builders.labels.label_set import filled
 from data_builders.records import InputError
 from data_builders.tables import names_of_columns, read_table
 from data_builders.words import PROTEIN_LETTERS, RNA_LETTERS, word_frequencies
-from isoclr.evaluation.compare import Fold, Prediction
+from isoclr.evaluation.compare import Fold, Prediction, Predictor
 from isoclr.evaluation.fit import fit, predict_fold
 from isoclr.evaluation.networks import seeded
 from isoclr.evaluation.settings import FitSettings
@@ -271,15 +271,34 @@ def read_scores(path: str | os.PathLike, interactions: InteractionSet) -> GivenS
     )
 
 
-def plain_predictors(interactions: InteractionSet, trees: int) -> dict:
-    """Return what every table has beside a model; the first, the forest, is the reference."""
+FOREST = "k-mer forest"
+CONTROLS = (
+    FOREST,
+    "k-mer boosting",
+    "two towers of k-mers",
+    "RNA only",
+    "protein only",
+    "look-up table",
+    "degree",
+)
+"""What stands beside a model; the first is what others are compared with."""
+
+
+def plain_predictors(
+    interactions: InteractionSet, trees: int, names: Sequence[str] = CONTROLS
+) -> dict:
+    """Return what a table has beside a model, by name; the forest is always there, and first."""
+    for name in names:
+        if name not in CONTROLS:
+            raise InputError(f"controls: got {name!r}, wanted {', '.join(CONTROLS)}")
     both = PairFeatures(interactions)
-    return {
-        "k-mer forest": Trees(both, forest(trees)),
-        "k-mer boosting": Trees(both, boosting),
-        "two towers of k-mers": TwoTowers(both),
-        "RNA only": Trees(PairFeatures(interactions, ("rna",)), forest(trees)),
-        "protein only": Trees(PairFeatures(interactions, ("protein",)), forest(trees)),
-        "look-up table": LookUp(interactions),
-        "degree": Degree(interactions),
+    makers: dict[str, Callable[[], Predictor]] = {
+        FOREST: lambda: Trees(both, forest(trees)),
+        "k-mer boosting": lambda: Trees(both, boosting),
+        "two towers of k-mers": lambda: TwoTowers(both),
+        "RNA only": lambda: Trees(PairFeatures(interactions, ("rna",)), forest(trees)),
+        "protein only": lambda: Trees(PairFeatures(interactions, ("protein",)), forest(trees)),
+        "look-up table": lambda: LookUp(interactions),
+        "degree": lambda: Degree(interactions),
     }
+    return {name: make() for name, make in makers.items() if name in (FOREST, *names)}

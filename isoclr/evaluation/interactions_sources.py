@@ -102,14 +102,16 @@ class _FromRecipe:
     ablation: str | None = None
 
     def __call__(self, interactions: InteractionSet):
-        from isoclr.evaluation.pair_models import TrainedPairs
+        from isoclr.evaluation.pair_models import SolvedPairs, TrainedPairs
         from isoclr.training.recipe import read_values
 
         keys = {"data", "output", "split", "seed", "objective"}
         values = {k: v for k, v in read_values(self.path).items() if k not in keys}
+        model = values.get("model") or {}
         if self.ablation is not None:
-            values["model"] = without_vectors(values.get("model") or {}, self.ablation)
-        return TrainedPairs(interactions=interactions, folder=self.folder, recipe=values)
+            values["model"] = without_vectors(model, self.ablation)
+        predictor = SolvedPairs if model.get("design") == "kernel" else TrainedPairs
+        return predictor(interactions=interactions, folder=self.folder, recipe=values)
 
 
 @dataclass(frozen=True)

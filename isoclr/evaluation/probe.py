@@ -90,6 +90,8 @@ class ProbeOptions:
         embeddings: name -> file for `read_embeddings`, of models that were run elsewhere.
         start_window: nt upstream of the start codon that the first model of ours also reads by
             distance, in rows of its own beside their controls; 0: none.
+        columns: of every model's embedding, (first, the one after the last), with the rows named
+            so; None: all.
     """
 
     split: str | None = None
@@ -100,6 +102,7 @@ class ProbeOptions:
     few_labels: Sequence[int] = ()
     embeddings: Mapping[str, str | os.PathLike] = field(default_factory=dict)
     start_window: int = 0
+    columns: tuple[int, int] | None = None
 
 
 def probe_models(
@@ -126,6 +129,8 @@ def probe_models(
     splits = make_splits(labels, kind, options.seeds, places)
     features = features_of(named, options.embeddings, labels.transcripts)
     controls = random_features(named.values(), labels)
+    if options.columns is not None:
+        features, controls = (_part(each, *options.columns) for each in (features, controls))
     controls |= control_features(labels.transcripts, options.kmers)
     predictors = control_predictors(controls, labels.transcripts, options.saluki)
     if options.start_window:
@@ -147,6 +152,19 @@ def probe_models(
     )
     write_probe(results, output)
     return results
+
+
+def _part(features: Mapping[str, np.ndarray], first: int, stop: int) -> dict[str, np.ndarray]:
+    """Return some columns of each matrix, with their names in those of the rows."""
+    for name, matrix in features.items():
+        if not 0 <= first < stop <= matrix.shape[1]:
+            raise InputError(
+                f"columns: got {first} to {stop} of {name}, wanted some of its {matrix.shape[1]:,}"
+            )
+    return {
+        f"{name}, columns {first} to {stop - 1}": matrix[:, first:stop]
+        for name, matrix in features.items()
+    }
 
 
 def random_features(models, labels: LabelSet) -> dict[str, np.ndarray]:

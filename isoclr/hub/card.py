@@ -42,6 +42,7 @@ _METRICS = {
     "auprc": ("average_precision", "AUPRC"),
     "mcc": ("matthews_correlation", "MCC"),
 }
+_DIGITS = 3  # as tables print; what another machine gives may differ in later ones
 _PROBE = ("label", "task", "split", "rows", "groups", "seeds", "interval", "summary", "few_labels")
 _HEAD = ("name", "predicts", "citation", "training", "held_out")
 _MEASURED, _MEASURER = ("device", "torch", "unit", "rows"), "the file of isoclr card --measure"
@@ -227,7 +228,7 @@ def _eval_results(probe: dict) -> list[EvalResult]:
             dataset_config=f"{probe['split']} split",
             metric_type=identifier,
             metric_name=f"{name}, mean of {len(probe['seeds'])} splits",
-            metric_value=scores[key][0],
+            metric_value=round(scores[key][0], _DIGITS),
         )
         for key, (identifier, name) in _METRICS.items()
         if key in scores

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from data_builders.interactions.splits import (
 from data_builders.labels.splits import Split
 from data_builders.records import InputError
 from data_builders.storage import respect_umask
+from data_builders.text import read_json
 from isoclr.objectives.base import Objective
 from isoclr.objectives.card import CardFacts
 from isoclr.objectives.interactions.batches import PairBatch, PairBatches, Pairs
@@ -30,7 +32,7 @@ from isoclr.objectives.interactions.calibration import platt
 from isoclr.objectives.interactions.known import write_known
 from isoclr.objectives.interactions.recipe import InteractionRecipe
 from isoclr.objectives.interactions.ridge import fit_kernels
-from isoclr.objectives.interactions.vectors import vectors_of
+from isoclr.objectives.interactions.vectors import MeanVectors, MoleculeVectors, vectors_of
 from isoclr.training.curves import Panel
 from isoclr.training.processes import sum_over_processes
 from modeling_isoclr import RPIConfig, RPIForSequenceClassification, RPIProcessor
@@ -91,15 +93,9 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
             print(self._described(missing), file=sys.stderr)
 
     def _batches(self, rows: np.ndarray, share: tuple[int, int]) -> PairBatches:
-        data, recipe = self.interactions, self.recipe
-        label = data.label[rows]
-        negatives = max(int((label == 0).sum()), 1)
-        weight = np.ones(len(rows))
-        if recipe.negatives == "redrawn":  # several draws weigh together as much as one
-            weight[label == 0] = min(1.0, (label == 1).sum() / negatives)
-        pairs = Pairs(rna=data.rna[rows], protein=data.protein[rows], label=label, weight=weight)
+        recipe = self.recipe
         return PairBatches(
-            pairs,
+            weighted_pairs(self.interactions, rows, recipe),
             self.vectors["rna"],
             self.vectors["protein"],
             self.processor,
@@ -126,38 +122,14 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
     def build_model(self) -> RPIForSequenceClassification:
         """The classifier that the recipe describes."""
         if self.config.design == "kernel":
-            return self._solved()
+            return solved(self.recipe, self.config, self.batches.pairs, self.vectors)
         model = RPIForSequenceClassification(self.config)
         if self.config.design == "bilinear":
             for molecule in _MOLECULES:
                 places = np.unique(getattr(self.interactions, molecule)[self.split.train])
                 projection = getattr(model.rpi, f"{molecule}_projection")
-                projection.fit(torch.from_numpy(self._means(molecule, places[:_MOLECULES_FITTED])))
-        return model
-
-    def _means(self, molecule: str, places: np.ndarray) -> np.ndarray:
-        """Mean vectors of some molecules, float64 (places, size)."""
-        vectors = self.vectors[molecule]
-        return np.stack([vectors[i][0] for i in places.tolist()]).astype(np.float64)
-
-    def _solved(self) -> RPIForSequenceClassification:
-        """Kernel ridge regression of the train pairs, which leaves a slope and an intercept."""
-        pairs = self.batches.pairs
-        rnas, rna = np.unique(pairs.rna, return_inverse=True)
-        proteins, protein = np.unique(pairs.protein, return_inverse=True)
-        self.config.landmarks = [len(rnas), len(proteins)]
-        if max(self.config.landmarks) > _MOST_LANDMARKS:
-            raise InputError(
-                f"design: got 'kernel' with {len(rnas):,} RNAs and {len(proteins):,} proteins to "
-                f"train on, wanted at most {_MOST_LANDMARKS:,} of each; 'bilinear' takes more"
-            )
-        model = RPIForSequenceClassification(self.config)
-        fit_kernels(
-            (model.rpi.rna_kernel, model.rpi.protein_kernel),
-            (self._means("rna", rnas), self._means("protein", proteins)),
-            replace(pairs, rna=rna, protein=protein),
-            self.recipe.joint_ridge or (self.recipe.rna_ridge, self.recipe.protein_ridge),
-        )
+                means = _means(self.vectors[molecule], places[:_MOLECULES_FITTED])
+                projection.fit(torch.from_numpy(means))
         return model
 
     def loss_module(self, model: RPIForSequenceClassification) -> "InteractionLoss":
@@ -243,8 +215,40 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
             cited="The task and its first network, of the design named attention",
             template="card.md",
             template_folder=Path(__file__).parent,
-            variables={"config": config, "training": config.training or {}},
+            variables={
+                "config": config,
+                "training": config.training or {},
+                "evaluations": [
+                    _evaluation(path, folder)
+                    for path in sorted(folder.glob("results/*/sets_redrawn.json"))
+                ],
+            },
         )
+
+
+def _evaluation(path: Path, folder: Path) -> dict:
+    """What `isoclr interactions evaluate` found, as the card shows it.
+
+    Returns:
+        What the JSON has of every set and kind of split, with the `set`, as `kinds`; the first
+        `model` and its `ablations`, the `forest` and the `others` that stand beside, by name; and
+        the `figure`.
+    """
+    found = read_json(path, ("models", "sets"), "the sets_redrawn.json of isoclr interactions")
+    kinds = [
+        kind | {"set": name} for name, kinds in found["sets"].items() for kind in kinds.values()
+    ]
+    model, *ablations = found["models"]
+    forest, *others = (name for name in kinds[0]["summary"] if name not in found["models"])
+    figure = path.with_suffix(".png")
+    return {
+        "kinds": kinds,
+        "model": model,
+        "ablations": [name for name in ablations if name.startswith(f"{model}, ")],
+        "forest": forest,
+        "others": others,
+        "figure": figure.relative_to(folder).as_posix() if figure.exists() else None,
+    }
 
 
 def _longest(config: RPIConfig) -> str:
@@ -320,6 +324,59 @@ def sides_of(given: InteractionSet, recipe: InteractionRecipe) -> tuple[Interact
                 f"{len(labels)}, wanted some that do and some that do not"
             )
     return data, split, missing
+
+
+def weighted_pairs(
+    interactions: InteractionSet, rows: np.ndarray, recipe: InteractionRecipe
+) -> Pairs:
+    """Return the pairs of some rows; several draws of negatives weigh together as much as one."""
+    label = interactions.label[rows]
+    weight = np.ones(len(rows))
+    if recipe.negatives == "redrawn":
+        weight[label == 0] = min(1.0, (label == 1).sum() / max(int((label == 0).sum()), 1))
+    return Pairs(
+        rna=interactions.rna[rows], protein=interactions.protein[rows], label=label, weight=weight
+    )
+
+
+def solved(
+    recipe: InteractionRecipe,
+    config: RPIConfig,
+    pairs: Pairs,
+    vectors: Mapping[str, MoleculeVectors | MeanVectors],
+) -> RPIForSequenceClassification:
+    """Return kernel ridge regression of pairs, of which a slope and an intercept are left to learn.
+
+    Args:
+        recipe: has the ridges.
+        config: of the design kernel; it gets the numbers of molecules.
+        pairs: to learn from.
+        vectors: of `rna` and `protein`, see `vectors_of`.
+
+    Raises:
+        InputError: more molecules than a kernel takes.
+    """
+    rnas, rna = np.unique(pairs.rna, return_inverse=True)
+    proteins, protein = np.unique(pairs.protein, return_inverse=True)
+    config.landmarks = [len(rnas), len(proteins)]
+    if max(config.landmarks) > _MOST_LANDMARKS:
+        raise InputError(
+            f"design: got 'kernel' with {len(rnas):,} RNAs and {len(proteins):,} proteins to "
+            f"train on, wanted at most {_MOST_LANDMARKS:,} of each; 'bilinear' takes more"
+        )
+    model = RPIForSequenceClassification(config)
+    fit_kernels(
+        (model.rpi.rna_kernel, model.rpi.protein_kernel),
+        (_means(vectors["rna"], rnas), _means(vectors["protein"], proteins)),
+        replace(pairs, rna=rna, protein=protein),
+        recipe.joint_ridge or (recipe.rna_ridge, recipe.protein_ridge),
+    )
+    return model
+
+
+def _means(vectors: MoleculeVectors | MeanVectors, places: np.ndarray) -> np.ndarray:
+    """Mean vectors of some molecules, float64 (places, size)."""
+    return np.stack([vectors[i][0] for i in places.tolist()]).astype(np.float64)
 
 
 def _split_by_source(data: InteractionSet, seed: int) -> Split:

@@ -13,7 +13,7 @@ from data_builders.interactions.splits import interaction_folds
 from data_builders.labels.base import Labels
 from data_builders.records import InputError
 from data_builders.simulate.interactions import simulate_interactions
-from isoclr.evaluation.compare import Prediction, compare
+from isoclr.evaluation.compare import Prediction, compare, fold_of
 from isoclr.evaluation.interactions import (
     Calibrated,
     InteractionOptions,
@@ -23,6 +23,7 @@ from isoclr.evaluation.interactions import (
     evaluate_interactions,
     sets_table,
     weighted_auroc,
+    write_sets,
 )
 from isoclr.evaluation.interactions_figures import plot_sets
 from isoclr.evaluation.interactions_predictors import (
@@ -30,6 +31,7 @@ from isoclr.evaluation.interactions_predictors import (
     LookUp,
     PairFeatures,
     TwoTowers,
+    plain_predictors,
     read_scores,
 )
 from isoclr.evaluation.interactions_sources import (
@@ -38,6 +40,7 @@ from isoclr.evaluation.interactions_sources import (
     published_sets,
     read_strangers,
 )
+from isoclr.evaluation.pair_models import SolvedPairs, TrainedPairs
 
 FAST = InteractionOptions(
     kinds=("random", "both-new"), folds=2, seeds=(1,), trees=5, resamples=20, progress=False
@@ -126,6 +129,19 @@ def test_several_sets_are_one_table_and_one_figure(tmp_path):
     assert lines[3:] == ["| A | new-rna | 0.600 ± 0.000 |  |", "| B | random | 0.600 ± 0.000 |  |"]
     plot_sets(found, tmp_path / "sets.png")
     assert (tmp_path / "sets.png").stat().st_size > 1000
+
+
+def test_a_card_has_every_set_without_its_runs(evaluated, tmp_path):
+    _, found = evaluated
+    table = write_sets({"toy": found}, tmp_path, "sets")
+    assert table.splitlines()[0].startswith("| AUROC | split | k-mer forest |")
+    assert (tmp_path / "sets.png").stat().st_size > 1000
+    content = json.loads((tmp_path / "sets.json").read_text())
+    assert content["models"] == ["the truth"]
+    both_new = content["sets"]["toy"]["both-new"]
+    assert "runs" not in both_new
+    mean, _ = found["both-new"].results.mean("the truth")
+    assert both_new["summary"]["the truth"]["auroc"][0] == mean
 
 
 def test_strangers_are_called_by_the_threshold(evaluated):
@@ -290,6 +306,35 @@ def test_ablations_take_the_vectors_away(tmp_path, simulated):
     assert all(model["hidden_size"] == 3 for model in given.values())
     with pytest.raises(InputError, match="--ablations: got no --recipe"):
         models_of([], [], tmp_path, ablations=True)
+
+
+def test_a_kernel_is_solved_as_training_solves_it(tmp_path, simulated):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "model: {design: kernel, hidden_size: 8, rna_embedder: {kind: kmers, size: 21}}\n"
+        "negative_draws: 2\nsteps: 1\nwarmup_steps: 0\nevaluate_every: 1\n"
+    )
+    mine = models_of([str(recipe)], [], tmp_path)["mine"](simulated)
+    assert isinstance(mine, SolvedPairs)
+    trained = TrainedPairs(interactions=simulated, folder=tmp_path / "runs", recipe=mine.recipe)
+    labels = Labels(label="x", task="binary", targets=simulated.label.astype(bool))
+    (split, *_) = interaction_folds(simulated, "random", 2, seed=1)
+    fold = fold_of(labels, split)
+    found, wanted = mine(fold), trained(fold)
+    for side in ("validation", "test"):
+        line = np.corrcoef(getattr(found, side), getattr(wanted, side))[0, 1]
+        assert line == pytest.approx(1, abs=1e-9)
+
+
+def test_controls_are_those_that_are_named(simulated):
+    names = ["degree", "look-up table"]
+    assert list(plain_predictors(simulated, 5, names)) == [
+        "k-mer forest",
+        "look-up table",
+        "degree",
+    ]
+    with pytest.raises(InputError, match="controls: got 'tree', wanted k-mer forest, "):
+        plain_predictors(simulated, 5, ["tree"])
 
 
 def test_published_sets(tmp_path):

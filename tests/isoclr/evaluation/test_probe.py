@@ -332,6 +332,13 @@ def test_the_random_control_has_the_shape_of_the_first_model_and_other_weights(
     assert trained.shape == random.shape and not np.allclose(trained, random)
     assert (random == before).all()  # the same ones each time
     assert not (tmp_path / "out").exists()
+    last = trained.shape[1] - 1
+    for columns, message in (((2, last + 1), "enough"), ((2, last + 2), "columns: got 2 to ")):
+        options = ProbeOptions(kmers=KMERS, columns=columns)
+        with pytest.raises(InputError, match=message):
+            probe_models([other_model], source, tmp_path / "out", options)
+    part = seen[f"other, columns 2 to {last}"], seen[f"random weights, columns 2 to {last}"]
+    assert (part[0] == trained[:, 2:]).all() and (part[1] == random[:, 2:]).all()
 
 
 @pytest.mark.slow
