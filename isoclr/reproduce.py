@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,35 +15,15 @@ from matplotlib.image import imread
 from data_builders.counts import counted
 from data_builders.records import InputError
 from data_builders.text import read_json
+from isoclr.hub.commands import COMMANDS, Commands, read_commands
 from isoclr.model_folder import HEADS
 from isoclr.progress import print_above
 from isoclr.progress import progress as progress_bar
 from isoclr.statistics import aligned
-from isoclr.training.yaml_file import read_yaml
-
-COMMANDS = "commands.yaml"
-"""File in the folder of results that says by which commands each of them is made."""
 
 # Of JSON, what says how a run went rather than what came out, or repeats it split by split.
 _PASSED_OVER = {"runs", "about", "seconds", "model", "encoder"}
 _BETWEEN = " / "
-
-
-@dataclass(frozen=True, kw_only=True)
-class Commands:
-    """How one result is made.
-
-    Attributes:
-        fast: lines of isoclr.
-        slow: lines that train networks for hours.
-        not_made: rows that no line makes, such as those of a control whose weights are not shipped.
-        cpu_minutes: that the fast lines take, as measured; None: nobody has.
-    """
-
-    fast: list[str]
-    slow: list[str] = field(default_factory=list)
-    not_made: list[str] = field(default_factory=list)
-    cpu_minutes: float | None = None
 
 
 @dataclass
@@ -95,7 +75,7 @@ def reproduce(
         InputError: no commands, an unknown result, or a command that fails.
     """
     path = model / "results" / COMMANDS
-    commands = _read(path)
+    commands = read_commands(path)
     for name in only:
         if name not in commands:
             raise InputError(f"{path}: got no '{name}', wanted one of {', '.join(commands)}")
@@ -114,34 +94,6 @@ def reproduce(
         numbers = counted(differ + sum(each.same for each in compared), "number")
         print_above(f"{name}: {numbers} compared, {differ:,} differ")
         found += compared
-    return found
-
-
-def _read(path: Path) -> dict[str, Commands]:
-    """Read the commands of a card."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, wanted the commands that make a card's results")
-    wanted = "lines of isoclr for each result"
-    read = read_yaml(path, wanted)
-    if not isinstance(read, dict):
-        raise InputError(f"{path}: got {type(read).__name__}, wanted {wanted}")
-    found = {}
-    for name, how in read.items():
-        how = how if isinstance(how, dict) else {"fast": how}
-        texts = [how.get(key, []) for key in ("fast", "slow", "not_made")]
-        minutes = how.get("cpu_minutes")
-        if not (
-            how.keys() <= {each.name for each in fields(Commands)}
-            and "fast" in how
-            and all(isinstance(lines, list) for lines in texts)
-            and all(isinstance(line, str) for lines in texts for line in lines)
-            and (minutes is None or isinstance(minutes, int | float))
-        ):
-            raise InputError(
-                f"{path}: {name}: wanted lines of isoclr, or 'fast' and perhaps 'slow' with such, "
-                "'not_made' with names of rows, and 'cpu_minutes'"
-            )
-        found[name] = Commands(**how)
     return found
 
 

@@ -85,6 +85,8 @@ class KindResults:
             95 % percentile interval over clusters of RNAs and of proteins.
         called: predictor -> share of the strangers, and of the pairs of test that interact, which
             are called interacting; empty without strangers.
+        called_at_half: predictor -> the same and of the pairs of test that do not, where a
+            calibrated probability of at least 0.5 is called so.
         missing: negatives that could not be drawn, over all sides of all splits.
     """
 
@@ -92,6 +94,7 @@ class KindResults:
     more: dict[str, dict[str, tuple]]
     bootstrap: dict[str, dict[str, tuple]]
     called: dict[str, tuple[float, float]] = field(default_factory=dict)
+    called_at_half: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     missing: int = 0
 
     def table(self) -> str:
@@ -124,6 +127,7 @@ class KindResults:
             "more": self.more,
             "bootstrap": self.bootstrap,
             "called": self.called,
+            "called_at_half": self.called_at_half,
             "missing_negatives": self.missing,
         }
 
@@ -244,6 +248,9 @@ def _evaluate_kind(interactions, name, kind, options, models, strangers) -> Kind
         more={key: _more(results, key, pairs.protein) for key in predictors},
         bootstrap=bootstrap_auroc(results, clusters, options.resamples),
         called={key: _called(results, key, calibrated[key]) for key in predictors if len(extra)},
+        called_at_half={
+            key: _called_at_half(results, key, calibrated[key]) for key in predictors if len(extra)
+        },
         missing=missing,
     )
 
@@ -400,3 +407,14 @@ def _called(results: Results, name: str, calibrated: Calibrated) -> tuple[float,
         strangers.append(float(np.mean(extra >= predicted.threshold)))
         positives.append(run.scores["recall"])
     return float(np.mean(strangers)), float(np.mean(positives))
+
+
+def _called_at_half(results: Results, name: str, calibrated: Calibrated) -> tuple:
+    """The shares of the strangers, the positives and the negatives, means over splits."""
+    shares = []
+    for run in results.of(name).values():
+        predicted = results.predictions[run.key]
+        extra = calibrated.extra[run.seed, predicted.rows.tobytes()]
+        sides = predicted.predicted[predicted.observed], predicted.predicted[~predicted.observed]
+        shares.append([float(np.mean(side >= 0.5)) for side in (extra, *sides)])
+    return tuple(np.mean(shares, axis=0).tolist())

@@ -14,6 +14,7 @@ from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import read_json
 from isoclr import __version__
+from isoclr.hub.commands import COMMANDS, read_commands
 from isoclr.hub.details import read_details
 from isoclr.hub.markdown import environment
 from isoclr.model_folder import HEAD_FILES, HEADS
@@ -105,6 +106,8 @@ def _rendered(
     paths = sorted(folder.glob("results/*/probe.json")) if results is None else map(Path, results)
     probes = [_read_probe(path, folder) for path in paths]
     notes, measured = folder / "NOTES.md", folder / MEASURED
+    made_by = folder / "results" / COMMANDS
+    commands = read_commands(made_by) if made_by.exists() else {}
     details = read_details(folder)
     data = ModelCardData(
         language=facts.language,
@@ -137,6 +140,9 @@ def _rendered(
         last=log[-1] if log else None,
         curves=(folder / "curves.png").exists(),
         probes=probes,
+        commands=commands,
+        cpu_minutes=sum(how.cpu_minutes or 0 for how in commands.values()),
+        not_made=list(dict.fromkeys(row for how in commands.values() for row in how.not_made)),
         heads=[_read_head(path) for path in sorted(folder.glob(f"{HEADS}/*/{HEAD_FILES[0]}"))],
         metrics=_METRICS,
         notes=Markup(notes.read_text("utf-8").strip()) if notes.exists() else None,

@@ -6,13 +6,13 @@ import pytest
 
 from data_builders.records import InputError
 from isoclr.cli import main
+from isoclr.hub.commands import read_commands
 from isoclr.reproduce import (
     Comparison,
     _compare,
     _compare_text,
     _Expected,
     _folder,
-    _read,
     reproduce,
 )
 from isoclr.shipped import shipped_folder
@@ -160,6 +160,6 @@ CARDS = sorted(shipped_folder("model_cards").glob("*/results/commands.yaml"))
 
 @pytest.mark.parametrize("path", CARDS, ids=[path.parents[1].name for path in CARDS])
 def test_the_commands_of_shipped_cards_name_their_results(path):
-    for name, commands in _read(path).items():
+    for name, commands in read_commands(path).items():
         assert any(_folder(path.parents[1], name).glob("*.json"))
         assert all("{output}" in line for line in commands.fast)

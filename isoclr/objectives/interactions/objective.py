@@ -218,36 +218,42 @@ class InteractionObjective(Objective[InteractionRecipe, PairBatches, RPIForSeque
             variables={
                 "config": config,
                 "training": config.training or {},
-                "evaluations": [
-                    _evaluation(path, folder)
-                    for path in sorted(folder.glob("results/*/sets_redrawn.json"))
-                ],
+                "evaluated": _evaluated(folder),
             },
         )
 
 
-def _evaluation(path: Path, folder: Path) -> dict:
-    """What `isoclr interactions evaluate` found, as the card shows it.
+def _evaluated(folder: Path) -> dict | None:
+    """What `isoclr interactions evaluate` found, as the card shows it; None: nothing.
 
     Returns:
         What the JSON has of every set and kind of split, with the `set`, as `kinds`; the first
         `model` and its `ablations`, the `forest` and the `others` that stand beside, by name; and
-        the `figure`.
+        the `figures`.
     """
-    found = read_json(path, ("models", "sets"), "the sets_redrawn.json of isoclr interactions")
+    paths = sorted(folder.glob("results/*/sets_redrawn.json"))
+    if not paths:
+        return None
+    what = "the sets_redrawn.json of isoclr interactions evaluate"
+    found = [read_json(path, ("models", "sets"), what) for path in paths]
+    model = found[0]["models"][0]
     kinds = [
-        kind | {"set": name} for name, kinds in found["sets"].items() for kind in kinds.values()
+        kind | {"set": name}
+        for each in found
+        for name, of_set in each["sets"].items()
+        for kind in of_set.values()
     ]
-    model, *ablations = found["models"]
-    forest, *others = (name for name in kinds[0]["summary"] if name not in found["models"])
-    figure = path.with_suffix(".png")
+    names = list(dict.fromkeys(name for kind in kinds for name in kind["summary"]))
+    ablations = [name for name in names if name.startswith(f"{model}, ")]
+    forest, *others = (name for name in names if name not in (model, *ablations))
+    figures = (path.with_suffix(".png") for path in paths)
     return {
         "kinds": kinds,
         "model": model,
-        "ablations": [name for name in ablations if name.startswith(f"{model}, ")],
+        "ablations": ablations,
         "forest": forest,
         "others": others,
-        "figure": figure.relative_to(folder).as_posix() if figure.exists() else None,
+        "figures": [f.relative_to(folder).as_posix() for f in figures if f.exists()],
     }
 
 

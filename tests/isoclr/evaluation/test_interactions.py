@@ -149,6 +149,8 @@ def test_strangers_are_called_by_the_threshold(evaluated):
     strangers, positives = found["random"].called["the truth"]
     assert strangers == 0
     assert positives == pytest.approx(found["random"].results.mean("the truth", "recall")[0])
+    strangers, positives, negatives = found["random"].called_at_half["the truth"]
+    assert strangers <= negatives < positives
 
 
 def balanced_set(seed=0):
