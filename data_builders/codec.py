@@ -1,6 +1,7 @@
 """The schemas of transcripts and isoform groups, and the one codec to and from Arrow."""
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -36,7 +37,7 @@ ROWS_AT_ONCE = 1_000
 def transcript_columns(transcripts: Iterable[Transcript]) -> dict[str, list]:
     """Return the fields of transcripts as columns, for `TRANSCRIPT_SCHEMA`."""
     transcripts = list(transcripts)
-    return {name: [getattr(t, name) for t in transcripts] for name in FIELDS}
+    return {name: list(map(attrgetter(name), transcripts)) for name in FIELDS}
 
 
 def table_of_groups(groups: Iterable[IsoformGroup]) -> pa.Table:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from matplotlib.artist import Artist
-from matplotlib.axis import Tick
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -71,11 +71,13 @@ def plain(text: str, most: int = 60) -> str:
 
 def _texts_beside_ticks(artist: Artist) -> Iterator[Text]:
     """Yield the texts of a figure but those of ticks: on a logarithmic axis these are formulas."""
+    if isinstance(artist, Axis):  # which would make its ticks to give them as children
+        yield from (artist.label, artist.offsetText)
+        return
     for part in artist.get_children():
         if isinstance(part, Text):
             yield part
-        if not isinstance(part, Tick):
-            yield from _texts_beside_ticks(part)
+        yield from _texts_beside_ticks(part)
 
 
 def _plain_line(line: str) -> str:

@@ -86,13 +86,8 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
             alone; or its gzip stream is truncated or damaged, bgzip without the block that ends it,
             or one that expands beyond reason.
     """
-    for first, lines in line_blocks(path):
+    for first, lines in _blocks(path, lambda stream: stream.readlines(_BLOCK_BYTES), len):
         yield from enumerate(lines, first)
-
-
-def line_blocks(path: str | os.PathLike) -> Iterator[tuple[int, list[bytes]]]:
-    """Yield blocks of lines, as `numbered_lines`: the number of the first, and the lines."""
-    return _blocks(path, lambda stream: stream.readlines(_BLOCK_BYTES), len)
 
 
 def count_lines(block: bytes) -> int:
@@ -103,7 +98,7 @@ def count_lines(block: bytes) -> int:
 def byte_blocks(
     path: str | os.PathLike, lines_of: Callable[[bytes], int] = count_lines
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield blocks of lines, as `line_blocks`, but as the bytes of the file.
+    """Yield blocks of whole lines: the number of the first, and their bytes; as `numbered_lines`.
 
     `lines_of` returns how many lines a block has; it is asked once the next block is wanted.
     """

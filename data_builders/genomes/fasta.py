@@ -4,14 +4,15 @@ import os
 from collections.abc import Iterator
 
 from data_builders.records import AMBIGUOUS, InputError
-from data_builders.text import Tally, decode, line_blocks
+from data_builders.text import Tally, byte_blocks, count_lines, decode
 
+_AMBIGUOUS = AMBIGUOUS.encode() + AMBIGUOUS.lower().encode()
+_LETTERS = b"ACGTNacgtnUu" + _AMBIGUOUS
+_OTHERS = bytes(set(range(256)) - set(_LETTERS))
 _TO_BASES = bytes.maketrans(
-    b"acgtnUu" + AMBIGUOUS.encode() + AMBIGUOUS.lower().encode(),
-    b"ACGTNTT" + b"N" * (2 * len(AMBIGUOUS)),
+    _LETTERS + _OTHERS, b"ACGTNACGTNTT" + b"N" * len(_AMBIGUOUS) + bytes(len(_OTHERS))
 )
 _BLANKS = b" \t\r\n"
-_GREATER = ord(">")
 
 
 def read_fasta(path: str | os.PathLike, tally: Tally | None = None) -> Iterator[tuple[str, str]]:
@@ -42,10 +43,11 @@ def read_fasta_records(
     names: set[str] = set()
     name, description, header_line, sequence = None, "", 0, bytearray()
     for number, line in _headers_and_bases(path):
-        if line[0] != _GREATER:
+        if not line.startswith(b">"):
             sequence += line
-            if name is None and line.strip():
-                raise InputError(f"{path}:{number}: header: got {_excerpt(line)}, wanted '>name'")
+            if name is None and (bases := line.lstrip()):
+                number += line.count(b"\n", 0, len(line) - len(bases))
+                raise InputError(f"{path}:{number}: header: got {_excerpt(bases)}, wanted '>name'")
             continue
         if name is not None:
             yield name, description, _bases(sequence, path, header_line, name, tally)
@@ -69,33 +71,38 @@ def read_fasta_records(
 
 
 def _headers_and_bases(path) -> Iterator[tuple[int, bytes]]:
-    """Yield lines, or whole blocks where these have no header."""
-    for first, lines in line_blocks(path):
-        joined = b"".join(lines)
-        if first == 1 or b">" in joined:
-            yield from enumerate(lines, first)
-        else:
-            yield first, joined
+    """Yield each header, and the lines of bases between two in one piece a block, with numbers."""
+    for number, block in byte_blocks(path):
+        begin = 0
+        while begin < len(block):
+            if block.startswith(b">", begin):
+                end = block.find(b"\n", begin) + 1
+            else:  # one byte is found many times as fast as two
+                mark = block.find(b">", begin)
+                end = block.find(b"\n>", mark - 1) + 1 if mark > 0 else 0
+            piece = block[begin : end or len(block)]
+            yield number, piece
+            number += count_lines(piece)
+            begin += len(piece)
 
 
 def _bases(raw: bytearray, path, header_line: int, name: str, tally: Tally) -> str:
     bases = raw.translate(_TO_BASES, _BLANKS)
     if not bases:
         raise InputError(f"{path}:{header_line}: sequence: got none for '{name}', wanted bases")
-    others = bases.translate(None, b"ACGTN")
-    if others:
-        letter = others[:1]
+    if b"\0" in bases:
+        letter = raw.translate(None, _LETTERS + _BLANKS)[:1]
         line = header_line + 1 + raw.count(b"\n", 0, raw.index(letter))
         raise InputError(
             f"{path}:{line}: sequence of '{name}': got {letter.decode('latin-1')!r}, "
             "wanted a nucleotide"
         )
-    if unknown := bases.count(b"N"):
-        ambiguous = unknown - raw.count(b"N") - raw.count(b"n")
+    if b"N" in bases:
+        ambiguous = bases.count(b"N") - raw.count(b"N") - raw.count(b"n")
         if ambiguous:
             tally.adjusted["ambiguous base read as N"] += ambiguous
     return bases.decode("ascii")
 
 
 def _excerpt(line: bytes) -> str:
-    return repr(line[:20].decode("latin-1").strip())
+    return repr(line[:20].partition(b"\n")[0].decode("latin-1").strip())

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from data_builders.figures import write_figure
 from data_builders.text import read_json
@@ -91,10 +92,13 @@ def draw_report(summary: Summary, path: str | os.PathLike) -> None:
     figure = Figure(figsize=(12, 3.6))
     FigureCanvasAgg(figure)
     per_group, lengths, structure = figure.subplots(1, 3)
-    figure.subplots_adjust(0.05, 0.15, 0.98, 0.88, 0.22)
+    figure.subplots_adjust(0.085, 0.15, 0.98, 0.88, 0.22)
     _bars(per_group, summary.sizes)
     per_group.set(xlabel="transcripts in a group", ylabel="groups", yscale="log")
     per_group.set_ylim(bottom=0.5)  # a single group is seen too
+    per_group.minorticks_off()
+    per_group.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    per_group.yaxis.set_major_formatter("{x:,.0f}")  # a formula, 10^x, would take long
     edges = np.histogram_bin_edges([*summary.coding, *summary.other], _BINS)
     coding, other = (
         np.histogram(list(kind), edges, weights=list(kind.values()))[0]

@@ -4,7 +4,7 @@ import pytest
 
 from data_builders import text
 from data_builders.records import InputError
-from data_builders.text import Tally, byte_blocks, decode, line_blocks, numbered_lines
+from data_builders.text import Tally, byte_blocks, decode, numbered_lines
 
 
 def test_plain_and_gzip_are_told_apart_by_content(tmp_path):
@@ -70,23 +70,23 @@ def test_zeros_may_follow_gzip(tmp_path):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("blocks", [line_blocks, byte_blocks])
-def test_blocks_have_all_lines_whole_and_know_their_numbers(tmp_path, monkeypatch, blocks, packed):
+def test_blocks_have_all_lines_whole_and_know_their_numbers(tmp_path, monkeypatch, packed):
     monkeypatch.setattr(text, "_BLOCK_BYTES", 40)
     lines = [b"x" * (n * 7 % 50) + b"\n" for n in range(100)] + [b"no end"]
     path = tmp_path / "a"
     path.write_bytes(gzip.compress(b"".join(lines)) if packed else b"".join(lines))
-    found = list(blocks(path))
+    assert list(numbered_lines(path)) == list(enumerate(lines, 1))
+    found = list(byte_blocks(path))
     assert len(found) > 10
     for first, block in found:
-        block = block if isinstance(block, list) else block.splitlines(keepends=True)
+        block = block.splitlines(keepends=True)
         assert block == lines[first - 1 : first - 1 + len(block)]
         lines[first - 1 : first - 1 + len(block)] = [None] * len(block)
     assert lines == [None] * 101
 
 
 @pytest.mark.parametrize("content", [b"\0", b"N", b"N" * 59 + b"\n", b"\n"])
-@pytest.mark.parametrize("read", [line_blocks, byte_blocks])
+@pytest.mark.parametrize("read", [numbered_lines, byte_blocks])
 def test_a_gzip_bomb_goes_off_early(tmp_path, monkeypatch, content, read):
     monkeypatch.setattr(text, "_BYTES_BEFORE_DOUBT", 1 << 20)
     monkeypatch.setattr(text, "_MOST_EXPANSION", 20)
