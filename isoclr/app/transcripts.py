@@ -18,7 +18,7 @@ from isoclr.evaluation.heads import (
     weights_digest,
 )
 from isoclr.evaluation.predict import predict_embedded
-from isoclr.evaluation.search import SearchAxes, axes_of
+from isoclr.evaluation.search import SearchAxes, read_search_axes, search_words
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
@@ -131,7 +131,8 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         model: as `load_model` takes it.
 
     Raises:
-        InputError: as `load_model`; a head or search axes that are damaged or of another encoder.
+        InputError: as `load_model`; search axes that are damaged, or a head that is, or is of
+            another encoder.
     """
     encoder, tokenizer = load_model(model)
     heads = number_heads(model)
@@ -140,7 +141,7 @@ def load_engine(model: str | os.PathLike = DEFAULT_MODEL) -> Engine:
         if head.encoder != digest:
             raise InputError(f"head '{name}': got one of another encoder, wanted one of {model}")
     name = os.path.basename(os.path.normpath(model))
-    axes = axes_of(model, encoder)
+    axes = read_search_axes(model)
     return Engine(name=name, encoder=encoder, tokenizer=tokenizer, heads=heads, axes=axes)
 
 
@@ -220,8 +221,9 @@ def nearest(engine: Engine, found: Study, row: int, most: int = 10) -> list[list
         row: of the one.
         most: how many.
     """
-    axes = engine.axes
-    vectors = found.embeddings if axes is None else axes.vectors(found.embeddings)
+    vectors = found.embeddings
+    if engine.axes is not None:
+        vectors = engine.axes.vectors(search_words(found.transcripts, progress=False))
     similar = _cosines(vectors, row)
     similar[row] = -np.inf
     order = np.argsort(-similar, kind="stable")[: min(most, len(similar) - 1)]

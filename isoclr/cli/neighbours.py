@@ -26,7 +26,8 @@ def neighbours(
 ) -> Printed:
     """Find the most similar transcripts of each transcript, among all that are given.
 
-    Similarity is the cosine of embeddings along the model's axes of search.
+    Similarity is the cosine of amino-acid pairs and 6-mers along the model's axes of search, or of
+    whitened embeddings where it brings no axes.
 
     Example:
     isoclr neighbours --table transcripts.parquet --output neighbours.tsv

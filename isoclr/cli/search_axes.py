@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from data_builders.counts import counted
-from isoclr.cli.options import Choice, Groups, Model, Option, SampleSeed
+from isoclr.cli.options import Choice, Groups, Option, SampleSeed
 from isoclr.cli.printed import Printed
-from isoclr.shipped import DEFAULT_MODEL
 
 
 def search_axes(
@@ -15,23 +14,19 @@ def search_axes(
     output: Annotated[
         str, Option(metavar="DIR", help="folder of search.safetensors, such as the model's own")
     ],
-    model: Model = DEFAULT_MODEL,
-    size: Annotated[int, Option(help="numbers of a vector")] = 256,
     transcripts: Annotated[int, Option(help="to fit to, at most")] = 20_000,
     seed: SampleSeed = 0,
 ) -> Printed:
-    """Fit a model's axes of search to isoform groups, for isoclr neighbours and retrieve.
+    """Fit axes of search to isoform groups, for isoclr neighbours and retrieve.
 
     Example:
-    isoclr search-axes --model model --groups groups --output model
+    isoclr search-axes --groups groups --output model
     """
     from isoclr.evaluation.search import make_search_axes
 
     axes, count = make_search_axes(
-        model,
         groups,
         Path(output),
-        size=size,
         transcripts=transcripts,
         seed=seed,
         choice=choice.made(),

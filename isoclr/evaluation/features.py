@@ -9,6 +9,7 @@ from itertools import product
 
 import numpy as np
 
+from data_builders.homology.alphabets import translate
 from data_builders.records import InputError, Transcript
 from isoclr.progress import progress
 
@@ -22,10 +23,14 @@ STRUCTURE_FEATURES = (
     "exon structure known",
 )
 CODONS = tuple(map("".join, product("ACGT", repeat=3)))
+AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 _INVALID = 255
 _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
+# Stop codons and X are no residue.
+_CODE_OF_RESIDUE = np.full(256, len(AMINO_ACIDS), np.uint8)
+_CODE_OF_RESIDUE[np.frombuffer(AMINO_ACIDS.encode(), np.uint8)] = np.arange(len(AMINO_ACIDS))
 
 
 class Lazy:
@@ -42,7 +47,9 @@ class Lazy:
         return self._matrix[rows]
 
 
-def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) -> np.ndarray:
+def kmer_frequencies(
+    transcripts: Sequence[Transcript], k_min: int, k_max: int, *, show: bool = True
+) -> np.ndarray:
     """Return the frequencies of the overlapping k-mers of the whole transcript.
 
     The composition control of mRNABench's probing protocol, as frequencies rather than counts:
@@ -52,6 +59,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
         transcripts: n of them.
         k_min: the shortest k-mers, at least 1.
         k_max: the longest k-mers.
+        show: whether a bar is shown.
 
     Returns:
         float32 (n, 4**k_min + ... + 4**k_max), by k, then in the order of the alphabet. The columns
@@ -62,7 +70,7 @@ def kmer_frequencies(transcripts: Sequence[Transcript], k_min: int, k_max: int) 
     """
     sizes = range(k_min, k_max + 1)
     frequencies = np.empty((len(transcripts), sum(4**k for k in sizes)), np.float32)
-    rows = progress(transcripts, "k-mers", unit="transcript")
+    rows = progress(transcripts, "k-mers", unit="transcript", show=show)
     for row, transcript in zip(frequencies, rows, strict=True):
         codes = base_codes(transcript)
         row[:] = np.concatenate([_word_frequencies(codes, k) for k in sizes])
@@ -81,6 +89,22 @@ def codon_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
         if transcript.cds_start >= 0:
             cds = base_codes(transcript)[transcript.cds_start : transcript.cds_end]
             row[:] = _word_frequencies(cds, 3, step=3)
+    return frequencies
+
+
+def residue_pair_frequencies(transcripts: Sequence[Transcript]) -> np.ndarray:
+    """Return the frequencies of neighbouring residues in the protein of the CDS.
+
+    float32 (n, 400) in the order of `AMINO_ACIDS`, first residue first: a row sums to 1, or to 0
+    without a CDS. A pair with a stop codon, or with a codon that has N, does not count.
+    """
+    letters = len(AMINO_ACIDS)
+    frequencies = np.zeros((len(transcripts), letters**2), np.float32)
+    for row, transcript in zip(frequencies, transcripts, strict=True):
+        if transcript.cds_start >= 0:
+            protein = translate(transcript.sequence[transcript.cds_start : transcript.cds_end])
+            codes = _CODE_OF_RESIDUE[np.frombuffer(protein.encode("ascii"), np.uint8)]
+            row[:] = _word_frequencies(codes, 2, letters=letters)
     return frequencies
 
 
@@ -118,14 +142,14 @@ def base_codes(transcript: Transcript) -> np.ndarray:
     return codes
 
 
-def _word_frequencies(codes: np.ndarray, k: int, step: int = 1) -> np.ndarray:
-    """Return the frequencies of the words of k known bases, one every `step` bases: (4**k,)."""
+def _word_frequencies(codes: np.ndarray, k: int, step: int = 1, letters: int = 4) -> np.ndarray:
+    """Return the frequencies of the words of k known letters, one every `step`: (letters**k,)."""
     count = max((len(codes) - k) // step + 1, 0)
     words = np.zeros(count, np.int64)
     whole = np.ones(count, bool)
     for offset in range(k):
         here = codes[offset::step][:count]
-        words = 4 * words + here
-        whole &= here < 4
+        words = letters * words + here
+        whole &= here < letters
     words = words[whole]
-    return np.bincount(words, minlength=4**k) / max(len(words), 1)
+    return np.bincount(words, minlength=letters**k) / max(len(words), 1)

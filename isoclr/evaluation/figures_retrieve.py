@@ -9,7 +9,7 @@ import numpy as np
 from data_builders.figures import new_axes, save_figure
 
 # Of an encoder raw and whitened, trained and with random weights; of axes of search; then others.
-_COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f", "#7fb58f", "#2f6b47")
+_COLOURS = ("#7fa6cc", "#1f4e79", "#c9c9c9", "#7a7a7a", "#d98c3f", "#7fb58f", "#b8a23a", "#2f6b47")
 
 
 def plot_retrieval(

@@ -17,10 +17,14 @@ from data_builders.records import InputError, IsoformGroup, Transcript
 from isoclr.evaluation.controls import RANDOM
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import model_names
-from isoclr.evaluation.features import codon_frequencies, kmer_frequencies
+from isoclr.evaluation.features import (
+    codon_frequencies,
+    kmer_frequencies,
+    residue_pair_frequencies,
+)
 from isoclr.evaluation.figures_retrieve import plot_retrieval
 from isoclr.evaluation.networks import untrained
-from isoclr.evaluation.search import axes_of, whitened
+from isoclr.evaluation.search import read_search_axes, search_words, whitened
 from isoclr.objectives.isoforms.sampling import PAIR_TYPES
 from isoclr.pretrained import load_model
 from isoclr.progress import progress
@@ -352,9 +356,10 @@ def retrieve_model(
 ) -> Retrieval:
     """Measure retrieval by a model, its encoder with random weights, and frequencies of words.
 
-    Embeddings of the encoders are compared raw and `whitened`, and along the axes of search where
-    the model has some; the words are 64 codons and 6-mers. Writes `retrieve.json`, `retrieve.tsv`
-    and `retrieve.png`. For the other arguments see `draw_pairs`.
+    Embeddings of the encoders are compared raw and `whitened`. The words are those of
+    `search_words` along the axes of search, where the model has some, and 64 codons, 400
+    amino-acid pairs (square roots of frequencies) and 6-mers. Writes `retrieve.json`,
+    `retrieve.tsv` and `retrieve.png`. For the other arguments see `draw_pairs`.
     """
     encoder, tokenizer = load_model(model)
     sample = draw_pairs(groups, queries=queries, candidates=candidates, seed=seed, choice=choice)
@@ -364,10 +369,11 @@ def retrieve_model(
     for name, weights in encoders.items():
         embeddings[name] = embed_transcripts(weights, tokenizer, sample.transcripts)
         embeddings[f"{name}, whitened"] = whitened(embeddings[name])
-    axes = axes_of(model, encoder)
+    axes = read_search_axes(model)
     if axes is not None:
-        embeddings[f"{own}, axes of search"] = axes.vectors(embeddings[own])
+        embeddings[f"{own}, axes of search"] = axes.vectors(search_words(sample.transcripts))
     embeddings["codons"] = codon_frequencies(sample.transcripts)
+    embeddings["amino-acid pairs"] = np.sqrt(residue_pair_frequencies(sample.transcripts))
     embeddings["6-mers"] = kmer_frequencies(sample.transcripts, 6, 6)
     result = retrieve(embeddings, sample, seed=seed)
     output.mkdir(parents=True, exist_ok=True)

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from huggingface_hub import HfApi, snapshot_download
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from scipy.linalg import eigh
 from sklearn.neighbors import NearestNeighbors
 
@@ -19,51 +20,85 @@ from data_builders.records import InputError, IsoformGroup, Transcript
 from data_builders.storage import respect_umask
 from isoclr.evaluation.discriminants import covariance_within
 from isoclr.evaluation.embed import embed_transcripts
-from isoclr.evaluation.heads import weights_digest
+from isoclr.evaluation.features import AMINO_ACIDS, kmer_frequencies, residue_pair_frequencies
 from isoclr.model_folder import SEARCH_FILE
 from isoclr.pretrained import load_model
 from isoclr.progress import progress as progress_bar
 from isoclr.repositories import hub_errors
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import standardised, unit_vectors
-from modeling_isoclr import IsoCLRConfig, IsoCLRModel
-from modeling_isoclr.pooling_isoclr import CODONS
 
-_QUERIES_AT_ONCE = 1024
+WORDS = "amino-acid pairs and 6-mers"
+"""What search compares."""
+
+_AT_ONCE = 1024
 _WHITENING_FLOOR = 0.1
+_PAIRS = len(AMINO_ACIDS) ** 2
+_K = 6
+_PROJECTIONS = 256
+_WIDTH = _PAIRS + _PROJECTIONS
 # Of the mean variance within groups, added to that of every column; chosen on groups that axes were
 # not fitted to, see docs/log/search.md.
-_SHRINKAGE = 0.1
+_SHRINKAGE = 3.0
+
+
+@cache
+def _signs() -> np.ndarray:
+    """Return a random projection of 6-mers (Achlioptas 2003), (4096, 256), always the same."""
+    raw = np.random.PCG64(0).random_raw(4**_K * _PROJECTIONS // 64).astype("<u8")
+    bits = np.unpackbits(raw.view(np.uint8)).reshape(4**_K, _PROJECTIONS)
+    return (2 * bits.astype(np.float32) - 1) / _PROJECTIONS**0.5
+
+
+def search_words(transcripts: Sequence[Transcript], *, progress: bool = True) -> np.ndarray:
+    """Return what search compares, before any axes: no model is asked.
+
+    The product of two rows of square roots of frequencies is the Bhattacharyya coefficient of the
+    frequencies. A frequent word weighs less in it than in a product of the frequencies themselves.
+
+    Args:
+        transcripts: n of them.
+        progress: show a bar.
+
+    Returns:
+        float32 (n, 656): square roots of the frequencies of pairs of neighbouring residues, zeros
+        without a CDS, and 256 random projections of those of the 6-mers of the whole transcript.
+    """
+    words = np.empty((len(transcripts), _WIDTH), np.float32)
+    starts = range(0, len(transcripts), _AT_ONCE)
+    for start in progress_bar(starts, "words", unit="block", show=progress):
+        part = transcripts[start : start + _AT_ONCE]
+        rows = words[start : start + _AT_ONCE]
+        rows[:, :_PAIRS] = np.sqrt(residue_pair_frequencies(part))
+        rows[:, _PAIRS:] = np.sqrt(kmer_frequencies(part, _K, _K, show=False)) @ _signs()
+    return words
 
 
 @dataclass(frozen=True)
 class SearchAxes:
-    """Axes of an encoder's embeddings along which relatives are alike.
+    """Axes of `search_words` along which relatives are alike.
 
     Attributes:
-        centre: (width,).
-        axes: (width, size).
-        encoder: `weights_digest` of the encoder.
+        centre: (656,).
+        axes: (656, size).
     """
 
     centre: np.ndarray
     axes: np.ndarray
-    encoder: str = ""
 
-    def vectors(self, embeddings: np.ndarray) -> np.ndarray:
-        """Return vectors of length 1 whose products are the similarities: float32 (n, size)."""
-        return unit_vectors((np.asarray(embeddings, np.float64) - self.centre) @ self.axes)
+    def vectors(self, words: np.ndarray) -> np.ndarray:
+        """Return vectors of length 1 whose products are the similarities: float32 (n, size).
+
+        Args:
+            words: of `search_words`, (n, 656).
+        """
+        return unit_vectors((np.asarray(words, np.float64) - self.centre) @ self.axes)
 
 
 def write_search_axes(axes: SearchAxes, folder: Path) -> None:
-    """Write `search.safetensors`: axes in single precision, of the columns that they look at."""
-    columns = np.flatnonzero(axes.axes.any(axis=1))
-    arrays = {
-        "centre": axes.centre.astype(np.float32),
-        "columns": columns.astype(np.int32),
-        "axes": axes.axes[columns].astype(np.float32),
-    }
-    save_file(arrays, folder / SEARCH_FILE, {"encoder": axes.encoder})
+    """Write `search.safetensors`, in single precision."""
+    arrays = {"centre": axes.centre.astype(np.float32), "axes": axes.axes.astype(np.float32)}
+    save_file(arrays, folder / SEARCH_FILE)
     respect_umask(folder / SEARCH_FILE)
 
 
@@ -78,94 +113,55 @@ def read_search_axes(model: str | os.PathLike = DEFAULT_MODEL) -> SearchAxes | N
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "numpy") as file:
-            centre, columns, found = map(file.get_tensor, ("centre", "columns", "axes"))
-            encoder = (file.metadata() or {})["encoder"]
+        found = load_file(path)
+        centre, axes = found["centre"], found["axes"]
     except (SafetensorError, KeyError) as error:
         raise InputError(f"{path}: got '{error}', wanted axes that isoclr wrote") from error
-    fits = centre.ndim == 1 and found.ndim == 2 and columns.shape == found.shape[:1]
-    if not (fits and np.isfinite(found).all() and set(columns.tolist()) <= set(range(len(centre)))):
+    if centre.shape != (_WIDTH,) or axes.shape[:1] != (_WIDTH,) or not np.isfinite(axes).all():
         raise InputError(
-            f"{path}: got {centre.shape}, {columns.shape} and {found.shape}, wanted a centre "
-            "(width,), columns (some,) of it and finite axes (some, size)"
+            f"{path}: got {centre.shape} and {axes.shape}, wanted a centre ({_WIDTH},) and finite "
+            f"axes ({_WIDTH}, size); isoclr search-axes fits them anew"
         )
-    axes = np.zeros((len(centre), found.shape[1]))
-    axes[columns] = found
-    return SearchAxes(centre.astype(np.float64), axes, encoder)
+    return SearchAxes(centre.astype(np.float64), axes.astype(np.float64))
 
 
-def fit_search_axes(
-    embeddings: np.ndarray,
-    groups: np.ndarray,
-    size: int = 256,
-    columns: Sequence[int] | np.ndarray | None = None,
-) -> SearchAxes:
+def fit_search_axes(words: np.ndarray, groups: np.ndarray) -> SearchAxes:
     """Find the axes along which relatives are alike and others are not.
 
-    The linear discriminants of groups, as many as `size`: columns are standardised, the covariance
-    within groups is shrunk towards a multiple of one, and every axis is scaled to a variance of 1
-    within groups (within-class covariance normalisation, Hatch et al. 2006).
+    The linear discriminants of groups, all of them: columns are standardised, the covariance within
+    groups is shrunk towards a multiple of one, and every axis is scaled to a variance of 1 within
+    groups (within-class covariance normalisation, Hatch et al. 2006).
 
     Args:
-        embeddings: (n, width), of one encoder.
+        words: columns, (n, width), such as `search_words`.
         groups: alike for relatives, (n,); those of one transcript say nothing. See `draw_genes`.
-        size: of the vectors, at most.
-        columns: of the embeddings to look at; None: all.
 
     Raises:
-        InputError: embeddings that are not finite numbers of n rows, no group of several, or a size
-            below 1.
+        InputError: words that are not finite numbers of n rows, or no group of several.
     """
-    _check_size(size)
-    if np.ndim(embeddings) != 2 or not np.isfinite(embeddings).all():
-        raise InputError(f"embeddings: got {np.shape(embeddings)}, wanted (n, width), all finite")
+    if np.ndim(words) != 2 or not np.isfinite(words).all():
+        raise InputError(f"words: got {np.shape(words)}, wanted (n, width), all finite")
     names, counts = np.unique(groups, return_counts=True)
-    if len(groups) != len(embeddings) or len(names) < 2 or counts.max() < 2:
+    if len(groups) != len(words) or len(names) < 2 or counts.max() < 2:
         raise InputError(
             f"groups: got {counted(len(groups), 'row')} in {counted(len(names), 'group')}, wanted "
-            f"{len(embeddings)} rows in several groups, some of several transcripts"
+            f"{len(words)} rows in several groups, some of several transcripts"
         )
-    width = embeddings.shape[1]
-    looked_at = np.arange(width) if columns is None else np.asarray(columns)
-    looked_at = looked_at[np.ptp(embeddings[:, looked_at], axis=0) > 0]
-    standard = standardised(embeddings[:, looked_at])
+    varying = np.flatnonzero(np.ptp(words, axis=0) > 0)
+    standard = standardised(words[:, varying])
     within = covariance_within(standard, groups)
     between = standard.T @ standard / len(standard) - within
     shrunk = within + _SHRINKAGE * within.trace() / len(within) * np.eye(len(within))
-    most = min(size, len(looked_at))
-    _, found = eigh(between, shrunk, subset_by_index=(len(looked_at) - most, len(looked_at) - 1))
-    axes = np.zeros((width, most))
-    axes[looked_at] = (
-        found[:, ::-1] / embeddings[:, looked_at].std(axis=0, dtype=np.float64)[:, None]
-    )
-    return SearchAxes(embeddings.mean(axis=0, dtype=np.float64), axes)
-
-
-def _check_size(size: int) -> None:
-    if size < 1:
-        raise InputError(f"size: got {size}, wanted at least 1")
-
-
-def search_columns(config: IsoCLRConfig) -> np.ndarray | None:
-    """Return the columns that axes look at: codon usage and what the stem sees, of regions.
-
-    The layout of regions and what the stages see made neither splice partners nor homologs easier
-    to find (docs/log/search.md). None, for all, of a model that pools otherwise.
-    """
-    if config.pooling != "regions":
-        return None
-    end = config.pooled_size - config.content_size
-    codons = config.layout_size + np.arange(CODONS)
-    stem = np.arange(config.pooled_size - config.contrasted_size, end)
-    return np.concatenate([codons, stem])
+    _, found = eigh(between, shrunk)
+    axes = np.zeros((words.shape[1], len(varying)))
+    axes[varying] = found[:, ::-1] / words[:, varying].std(axis=0, dtype=np.float64)[:, None]
+    return SearchAxes(words.mean(axis=0, dtype=np.float64), axes)
 
 
 def make_search_axes(
-    model: str | os.PathLike,
     folder: str | os.PathLike,
     output: Path,
     *,
-    size: int = 256,
     transcripts: int = 20_000,
     seed: int = 0,
     choice: GroupChoice = EVERY,
@@ -176,12 +172,8 @@ def make_search_axes(
     passed over. `isoclr retrieve` measures the axes on a choice of other groups. It returns the
     axes, and how many groups they were fitted to.
     """
-    _check_size(size)
-    encoder, tokenizer = load_model(model)
     chosen, groups = draw_genes(choice.read(folder), transcripts, seed)
-    embeddings = embed_transcripts(encoder, tokenizer, chosen)
-    axes = fit_search_axes(embeddings, groups, size, search_columns(encoder.config))
-    axes = replace(axes, encoder=weights_digest(encoder))
+    axes = fit_search_axes(search_words(chosen), groups)
     output.mkdir(parents=True, exist_ok=True)
     write_search_axes(axes, output)
     return axes, len(np.unique(groups))
@@ -230,28 +222,23 @@ def whitened(embeddings: np.ndarray) -> np.ndarray:
     return (standard @ (axes / np.sqrt(variances.clip(0) + _WHITENING_FLOOR))).astype(np.float32)
 
 
-def axes_of(model: str | os.PathLike, encoder: IsoCLRModel) -> SearchAxes | None:
-    """Read the axes of a model that is loaded; axes of another encoder are an InputError."""
-    axes = read_search_axes(model)
-    if axes is not None and axes.encoder != weights_digest(encoder):
-        raise InputError(f"{model}: got {SEARCH_FILE} of another encoder, wanted that of its own")
-    return axes
-
-
 def search_vectors(
     transcripts: Sequence[Transcript],
     model: str | os.PathLike = DEFAULT_MODEL,
     *,
     progress: bool = True,
 ) -> np.ndarray:
-    """Embed for search: float32 (n, size), of length 1, whose products are similarities.
+    """Return vectors for search: float32 (n, size), of length 1, whose products are similarities.
 
-    By the axes of the model; where it has none, embeddings are whitened over these transcripts.
+    By the axes that the model brings, for which its encoder is not run; where it has none, its
+    embeddings are whitened over these transcripts.
     """
+    axes = read_search_axes(model)
+    if axes is not None:
+        return axes.vectors(search_words(transcripts, progress=progress))
     encoder, tokenizer = load_model(model)
-    axes = axes_of(model, encoder)
     embeddings = embed_transcripts(encoder, tokenizer, transcripts, progress=progress)
-    return unit_vectors(whitened(embeddings)) if axes is None else axes.vectors(embeddings)
+    return unit_vectors(whitened(embeddings))
 
 
 def neighbours(
@@ -294,9 +281,9 @@ def neighbours(
     asked = min(count + own, len(transcripts))
     index = NearestNeighbors(n_neighbors=asked, algorithm="brute").fit(vectors)
     found: list[tuple[int, int, int, float]] = []
-    starts = range(0, len(rows), _QUERIES_AT_ONCE)
+    starts = range(0, len(rows), _AT_ONCE)
     for start in progress_bar(starts, "neighbours", unit="block", show=progress):
-        part = rows[start : start + _QUERIES_AT_ONCE]
+        part = rows[start : start + _AT_ONCE]
         distances, nearest = index.kneighbors(vectors[part])
         for query, row, distance in zip(part, nearest, distances, strict=True):
             others = genes[row] != genes[query] if other_genes else row != query

@@ -1,7 +1,7 @@
 """What a report says of transcripts, as numbers; `page` draws them."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from isoclr import __version__
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import read_embedded
 from isoclr.evaluation.planes import MAPS, Map, map_of
-from isoclr.evaluation.search import axes_of, whitened
+from isoclr.evaluation.search import WORDS, read_search_axes, search_words, whitened
 from isoclr.objectives.isoforms.recipe import IsoformRecipe
 from isoclr.pretrained import load_model
 from isoclr.report.predictions import Prediction, choose_heads, predictions_of
@@ -23,10 +23,12 @@ from isoclr.report.switches import Switch, find_switches
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import unit_vectors
 
+_EMBEDDINGS = "whitened embeddings"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:
-    """The transcript whose embedding is nearest.
+    """The transcript that is most similar.
 
     Attributes:
         transcript_id: of the neighbour.
@@ -107,16 +109,14 @@ def make_report(
     encoder, tokenizer = load_model(model)
     embed = partial(embed_transcripts, encoder, tokenizer, progress=progress)
     embeddings = embed(transcripts)
-    axes = axes_of(model, encoder)
-    search = _whitened_vectors if axes is None else axes.vectors
     if reference is None:
-        neighbours = nearest_of_other_genes(transcripts, search(embeddings))
+        compared, vectors = _vectors_to_compare(transcripts, model, embeddings, progress)
+        neighbours = nearest_of_other_genes(transcripts, vectors)
         among = "these transcripts, those of its own gene left out"
     else:
-        neighbours = nearest_of(reference, embeddings, search)
+        compared, neighbours = _EMBEDDINGS, nearest_of(reference, embeddings)
         among = f"those of {Path(reference).name}"
-    kind = "whitened embeddings" if axes is None else "embeddings along the model's axes of search"
-    among += f", by the cosine of {kind}"
+    among += f", by the cosine of {compared}"
     longest = trained_length(model)
     return Report(
         title=title,
@@ -147,20 +147,21 @@ def trained_length(model: str | os.PathLike) -> int | None:
     return recipe.get("max_length", default) if isinstance(recipe, dict) else None
 
 
-def _whitened_vectors(embeddings: np.ndarray) -> np.ndarray:
-    return unit_vectors(whitened(embeddings))
+def _vectors_to_compare(transcripts, model, embeddings, progress) -> tuple[str, np.ndarray]:
+    """Return what neighbours are compared by, as `isoclr neighbours` does, and its name."""
+    axes = read_search_axes(model)
+    if axes is None:
+        return _EMBEDDINGS, unit_vectors(whitened(embeddings))
+    words = search_words(transcripts, progress=progress)
+    return f"{WORDS} along the model's axes of search", axes.vectors(words)
 
 
 def nearest_of(
-    reference: str | os.PathLike,
-    embeddings: np.ndarray,
-    search: Callable[[np.ndarray], np.ndarray],
-    block: int = 1024,
+    reference: str | os.PathLike, embeddings: np.ndarray, block: int = 1024
 ) -> list[Neighbour]:
     """Return the transcript of a file of `isoclr embed` that is nearest to each embedding.
 
-    `search` makes vectors of length 1 of embeddings, and gets both kinds at once. Embeddings of
-    another width are an InputError.
+    Both are whitened together. Embeddings of another width are an InputError.
     """
     table, known = read_embedded(reference)
     if known.shape[1:] != embeddings.shape[1:] or not len(known):
@@ -168,7 +169,7 @@ def nearest_of(
             f"{reference}: got {len(known)} embeddings of {known.shape[-1]} numbers, wanted some "
             f"of {embeddings.shape[1]}, by the same model"
         )
-    both = search(np.concatenate([embeddings, known]))
+    both = unit_vectors(whitened(np.concatenate([embeddings, known])))
     unit, others = both[: len(embeddings)], both[len(embeddings) :]
     found = []
     for start in range(0, len(unit), block):

@@ -11,6 +11,7 @@ from isoclr.evaluation.features import (
     STRUCTURE_FEATURES,
     codon_frequencies,
     kmer_frequencies,
+    residue_pair_frequencies,
     structure_features,
 )
 
@@ -60,6 +61,16 @@ def test_codons_are_those_counted_one_by_one(end):
     codons = [sequence[i : i + 3] for i in range(7, end - 2, 3)]
     found = codon_frequencies([transcript(sequence, (7, end))])
     np.testing.assert_allclose(found, [counted(codons, CODONS)], rtol=1e-6)
+
+
+def test_residue_pairs_of_a_known_protein():
+    sequence = "GG" + "ATGGCCATGGCNATGGCATAA" + "ATGATG"  # M A M X M A, stop
+    (row,) = residue_pair_frequencies([transcript(sequence, (2, 23))])
+    place = {a + b: i for i, (a, b) in enumerate(product("ACDEFGHIKLMNPQRSTVWY", repeat=2))}
+    assert {name: row[i] for name, i in place.items() if row[i]} == pytest.approx(
+        {"MA": 2 / 3, "AM": 1 / 3}
+    )
+    assert not residue_pair_frequencies([transcript("ATGATG"), transcript("ATGTAA", (0, 6))]).any()
 
 
 def test_no_cds_has_no_codons():

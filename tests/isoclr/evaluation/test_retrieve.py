@@ -291,7 +291,7 @@ def test_a_model_beside_random_weights_and_kmers(groups_folder, model_folder, tm
         for name in (model_folder.name, "random weights")
         for how in ("", ", whitened")
     ]
-    assert list(result.ranks) == [*encoders, "codons", "6-mers"]
+    assert list(result.ranks) == [*encoders, "codons", "amino-acid pairs", "6-mers"]
     read = json.loads((tmp_path / "out" / "retrieve.json").read_text())
     assert read["transcripts"] == len(result.sample.transcripts)
     assert sum(read["queries"].values()) == len(result.sample.queries)

@@ -9,17 +9,18 @@ from data_builders.groups.parquet import read_groups
 from data_builders.records import InputError, Transcript
 from isoclr.cli import main
 from isoclr.evaluation import search
+from isoclr.evaluation.features import kmer_frequencies, residue_pair_frequencies
 from isoclr.evaluation.retrieve import draw_pairs, retrieve_model
 from isoclr.hub.push import shared_files
-from modeling_isoclr import IsoCLRConfig
 
 
 def planted(n_groups=150, seed=0):
-    """Rows in which relatives share six columns out of thirty, and the others are loud."""
+    """Rows in which relatives share twenty columns of thirty, and the others are loud."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_groups), 2)
     rows = rng.normal(size=(len(groups), 30)) * 5
-    rows[:, :6] = rng.normal(size=(n_groups, 6))[groups] + rng.normal(size=(len(groups), 6)) * 0.05
+    shared = rng.normal(size=(n_groups, 20))[groups]
+    rows[:, :20] = shared + rng.normal(size=shared.shape) * 0.05
     return rows.astype(np.float32), groups
 
 
@@ -31,9 +32,9 @@ def found_first(vectors, groups):
 
 
 def test_axes_find_relatives_of_groups_that_they_were_not_fitted_to():
-    axes = search.fit_search_axes(*planted(), size=6)
+    axes = search.fit_search_axes(*planted())
     rows, groups = planted(seed=1)
-    best = found_first(search.unit_vectors(rows[:, :6]), groups)  # by the shared columns alone
+    best = found_first(search.unit_vectors(rows[:, :20]), groups)  # by the shared columns alone
     assert best > 0.9
     assert found_first(axes.vectors(rows), groups) > 0.95 * best
     assert found_first(search.unit_vectors(rows), groups) < 0.1
@@ -45,21 +46,34 @@ def test_axes_do_not_depend_on_units_or_on_columns_that_do_not_vary():
     rows, groups = planted()
     units = np.array([1e-3, 1e3] * 15)
     odd = np.hstack([rows * units, np.full((len(rows), 1), 7.0)])
-    plain, other = (search.fit_search_axes(x, groups, 5) for x in (rows, odd))
+    plain, other = (search.fit_search_axes(x, groups) for x in (rows, odd))
     np.testing.assert_allclose(np.abs(plain.vectors(rows)), np.abs(other.vectors(odd)), atol=1e-4)
     assert not other.axes[-1].any()
 
 
-def test_axes_look_at_the_columns_that_are_given():
-    rows, groups = planted()
-    axes = search.fit_search_axes(rows, groups, 4, columns=[0, 2, 7, 29])
-    assert np.flatnonzero(axes.axes.any(axis=1)).tolist() == [0, 2, 7, 29]
-    shape = {"layout_size": 32, "content_size": 16, "stem_filters": 8, "discriminants": 2}
-    config = IsoCLRConfig(filters=[8], blocks=[1], dilations=[1], pooling="regions", **shape)
-    columns = search.search_columns(config)
-    end = config.pooled_size - 16
-    assert columns.tolist() == [*range(32, 96), *range(end - 24, end)]
-    assert search.search_columns(IsoCLRConfig(filters=[8], blocks=[1], dilations=[1])) is None
+def random_transcripts(n=5, seed=0):
+    rng = np.random.default_rng(seed)
+    letters = ("".join(rng.choice(list("ACGT"), 600)) for _ in range(n))
+    return [Transcript(f"t{i}", "g", "human", row, 30, 570) for i, row in enumerate(letters)]
+
+
+def test_words_are_alike_as_their_frequencies_are(monkeypatch):
+    transcripts = [*random_transcripts(), Transcript("bare", "g", "human", "ACGTACGTAC")]
+    words = search.search_words(transcripts, progress=False)
+    pairs = np.sqrt(residue_pair_frequencies(transcripts))
+    np.testing.assert_array_equal(words[:, :400], pairs)
+    assert not words[-1, :400].any()
+    kmers = np.sqrt(kmer_frequencies(transcripts, 6, 6))
+    np.testing.assert_allclose(words[:, 400:] @ words[:, 400:].T, kmers @ kmers.T, atol=0.25)
+    monkeypatch.setattr(search, "_AT_ONCE", 2)
+    np.testing.assert_allclose(search.search_words(transcripts, progress=False), words, atol=1e-6)
+
+
+def test_the_projection_of_words_never_changes():
+    signs = search._signs()
+    assert (np.abs(signs) == 1 / 16).all()
+    assert np.packbits(signs[:2] > 0).tolist()[:8] == [95, 130, 194, 217, 207, 235, 15, 163]
+    assert abs(signs.mean()) < 1e-3
 
 
 def transcripts_of(genes):
@@ -128,7 +142,7 @@ def test_wrong_searches_are_refused(genes, options, message):
 @pytest.mark.parametrize(
     ("rows", "groups", "message"),
     [
-        (np.full((4, 2), np.nan), np.array([0, 0, 1, 1]), r"embeddings: got \(4, 2\), wanted"),
+        (np.full((4, 2), np.nan), np.array([0, 0, 1, 1]), r"words: got \(4, 2\), wanted"),
         (np.eye(4), np.arange(4), "got 4 rows in 4 groups, wanted"),
         (np.eye(4), np.zeros(4), "got 4 rows in 1 group, wanted"),
     ],
@@ -142,7 +156,7 @@ def test_axes_of_nothing_are_refused(rows, groups, message):
 def searchable(model_folder, groups_folder, tmp_path_factory):
     """A model with axes of search, as the command writes them."""
     folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("searchable") / "model")
-    words = ["--model", folder, "--groups", groups_folder, "--output", folder, "--size", 4]
+    words = ["--groups", groups_folder, "--output", folder]
     assert main(["search-axes", *map(str, words)]) == 0
     return folder
 
@@ -156,7 +170,7 @@ def test_commands_search_along_the_axes_of_the_model(searchable, groups_folder, 
     assert f"{2 * n} neighbours of {n} among {n} transcripts" in capsys.readouterr().out
     table = pl.read_csv(tmp_path / "n.tsv", separator="\t")
     vectors = search.search_vectors(transcripts, searchable, progress=False)
-    assert vectors.shape == (n, 4)
+    assert vectors.shape[0] == n and vectors.shape[1] > 400
     again = search.neighbours(transcripts, vectors, count=2, progress=False)
     assert table["neighbour"].to_list() == again["neighbour"].to_list()
     result = retrieve_model(searchable, groups_folder, tmp_path / "r", queries=4, candidates=20)
@@ -171,29 +185,15 @@ def test_a_model_without_axes_is_whitened(model_folder, groups_folder):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_damaged_and_foreign_axes_are_refused(searchable, groups_folder, tmp_path):
+def test_damaged_axes_and_axes_of_other_columns_are_refused(searchable, tmp_path):
     folder = shutil.copytree(searchable, tmp_path / "model")
-    axes = search.read_search_axes(folder)
-    transcripts = draw_pairs(groups_folder, queries=4, candidates=20).transcripts
-    search.write_search_axes(search.SearchAxes(axes.centre, axes.axes, "another"), folder)
-    with pytest.raises(InputError, match="got search.safetensors of another encoder"):
-        search.search_vectors(transcripts, folder, progress=False)
     path = folder / "search.safetensors"
-    wrong = {"centre": np.zeros(3, np.float32), "axes": np.zeros((4, 2), np.float32)}
-    wrong["columns"] = np.arange(4, dtype=np.int32)
-    for metadata, message in (({"encoder": "x"}, r"wanted a centre \(width,\)"), (None, "encoder")):
-        save_file(wrong, path, metadata)
-        with pytest.raises(InputError, match=message):
-            search.read_search_axes(folder)
+    save_file({"centre": np.zeros(3, np.float32), "axes": np.zeros((4, 2), np.float32)}, path)
+    with pytest.raises(InputError, match=r"got \(3,\) and \(4, 2\), wanted a centre \(656,\)"):
+        search.read_search_axes(folder)
+    save_file({"centre": np.zeros(656, np.float32)}, path)
+    with pytest.raises(InputError, match="got ''axes'', wanted axes that isoclr wrote"):
+        search.read_search_axes(folder)
     path.write_bytes(b"no tensors")
     with pytest.raises(InputError, match="wanted axes that isoclr wrote"):
         search.read_search_axes(folder)
-
-
-@pytest.mark.parametrize("size", [0, -1])
-def test_axes_of_no_size_are_refused_before_the_work(size, tmp_path):
-    message = f"size: got {size}, wanted at least 1"
-    with pytest.raises(InputError, match=message):
-        search.make_search_axes("no model", tmp_path / "none", tmp_path / "out", size=size)
-    with pytest.raises(InputError, match=message):
-        search.fit_search_axes(*planted(), size=size)

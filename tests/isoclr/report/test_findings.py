@@ -9,6 +9,7 @@ import pytest
 
 from data_builders.records import InputError, Transcript
 from isoclr.evaluation.planes import map_of
+from isoclr.evaluation.search import whitened
 from isoclr.report.findings import (
     make_report,
     nearest_of,
@@ -127,17 +128,19 @@ def test_neighbours_are_the_nearest_of_other_genes():
 
 def test_neighbours_of_a_reference_are_the_nearest_of_it(tmp_path):
     rng = np.random.default_rng(0)
-    known, rows = rng.normal(size=(20, 5)), rng.normal(size=(6, 5))
+    known, rows = rng.normal(size=(2, 20, 5)).astype(np.float32)
+    rows = rows[:6]
     names = [f"k{i}" for i in range(20)]
     columns = {"transcript_id": names, "gene_id": names, "species": "fly"}
     path = tmp_path / "known.parquet"
     pl.DataFrame({**columns, "embedding": known.tolist()}).write_parquet(path)
-    cosine = unit_rows(rows) @ unit_rows(known).T
-    found = nearest_of(path, rows, unit_rows, block=4)
+    both = unit_rows(whitened(np.concatenate([rows, known])))
+    cosine = both[:6] @ both[6:].T
+    found = nearest_of(path, rows, block=4)
     assert [n.transcript_id for n in found] == [f"k{i}" for i in cosine.argmax(axis=1)]
     np.testing.assert_allclose([n.similarity for n in found], cosine.max(axis=1), atol=1e-6)
     with pytest.raises(InputError, match="got 20 embeddings of 5 numbers, wanted some of 4"):
-        nearest_of(path, rows[:, :4], unit_rows)
+        nearest_of(path, rows[:, :4])
 
 
 def test_the_map_by_components_keeps_distances_of_a_plane():
