@@ -28,13 +28,9 @@ from isoclr.objectives.base import Objective
 from isoclr.progress import progress as progress_bar
 from isoclr.progress import quiet_libraries
 from isoclr.repositories import TIMEOUT
+from isoclr.training.background_evaluation import BackgroundEvaluation, gains_from_a_thread
 from isoclr.training.checkpoint_writer import CheckpointWriter
-from isoclr.training.checkpoints import (
-    check_data,
-    load_checkpoint,
-    newest_checkpoint,
-    read_state,
-)
+from isoclr.training.checkpoints import check_data, load_checkpoint, newest_checkpoint, read_state
 from isoclr.training.curves import RunLog, plot_curves
 from isoclr.training.environment import check_environment, check_tracker, note_on_device
 from isoclr.training.faults import one_line_faults
@@ -66,19 +62,20 @@ def main(arguments: list[str]) -> None:
 
 def train(recipe: Recipe, stop: StopRequest) -> None:
     """Train from the newest checkpoint, or from the start, to the recipe's last step."""
-    checkpoints = Path(recipe.output) / "checkpoints"
-    with CheckpointWriter(checkpoints, recipe.keep_checkpoints) as writer:
-        _train(recipe, stop, writer)
+    with contextlib.ExitStack() as threads:  # leaving it waits for what they do
+        _train(recipe, stop, threads)
 
 
-def _train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
+def _train(recipe: Recipe, stop: StopRequest, threads: contextlib.ExitStack) -> None:
     accelerator = build_accelerator(recipe)
     main_process, device = accelerator.is_main_process, accelerator.device
     output = Path(recipe.output)
+    writer = CheckpointWriter(output / "checkpoints", recipe.keep_checkpoints)
+    threads.enter_context(writer)
     if note := note_on_device(recipe, device.type):
         accelerator.print(note, file=sys.stderr)
     objective = build_objective(recipe, accelerator)
-    probe = build_probe(recipe, objective) if main_process and recipe.probe else None
+    evaluate = build_evaluate(objective)
 
     torch.manual_seed(recipe.seed)
     model = objective.build_model()
@@ -105,7 +102,12 @@ def _train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
         accelerator.print(f"resuming from {checkpoint}", file=sys.stderr)
     if recipe.tracker is not None:
         start_tracker(accelerator, recipe.tracker, start)
-    log = RunLog(output / "log.jsonl", start) if main_process else None
+    evaluation = None
+    if main_process:
+        log = RunLog(output / "log.jsonl", start)
+        apart = gains_from_a_thread(device) and objective.evaluates_in_thread
+        evaluation = BackgroundEvaluation(evaluate, model, log, accelerator.log, in_thread=apart)
+        threads.enter_context(evaluation)
     sharing = BackgroundPush(output, recipe.push_to_hub) if recipe.push_to_hub else None
     speed = Speed()
 
@@ -150,26 +152,28 @@ def _train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
         speed.did(batch.sizes)
         record = {name: float(value) for name, value in record.items()}
         record |= {"step": step, "lr": rate, "gradient_norm": norm.item()}
-        if log is not None:
+        if evaluation is not None:
             progress.set_postfix(shown(record, objective) | speed.shown())
             if evaluated:
                 with speed.spending_on("evaluation"):
-                    record |= objective.evaluate(evaluation_model)
-                    record |= probe(evaluation_model.base_model) if probe is not None else {}
-            log.write(**record)
-        accelerator.log(record | speed.rates(), step=step)
+                    evaluation.start(evaluation_model)
+            evaluation.write(record, speed.rates())
         signal = stop.agreed(device)
         if last or signal or step % recipe.checkpoint_every == 0:
             with speed.spending_on("checkpoints"):
                 saved = evaluation_model if evaluated else whole_model(model, device)
                 optimizer_state = whole_state(optimizer)
-                if log is not None:
+            if evaluation is not None:
+                whole_run = last or signal or sharing  # no model without its log and checkpoint
+                with speed.spending_on("evaluation"):
+                    finish_log = evaluation.before_checkpoint(wait=bool(whole_run))
+                with speed.spending_on("checkpoints"):
                     state = {"recipe": recipe.model_dump(), "data": objective.fingerprint}
-                    writer.start(log.sync, step, saved.state_dict(), optimizer_state, state)
-                    if last or signal or sharing:  # no model without its checkpoint
+                    writer.start(finish_log, step, saved.state_dict(), optimizer_state, state)
+                    if whole_run:
                         writer.wait()
                     if sharing and not (last or signal):
-                        write_model(objective, saved, log, speed)
+                        write_model(objective, saved, evaluation.log, speed)
                         sharing.start()
         if signal:
             accelerator.print(f"signal {signal}: stopped after step {step}", file=sys.stderr)
@@ -179,15 +183,14 @@ def _train(recipe: Recipe, stop: StopRequest, writer: CheckpointWriter) -> None:
             sys.exit(128 + signal)
 
     trained = whole_model(model, device)
-    if log is not None:
-        write_model(objective, trained, log, speed)
-        print_summary(objective, log.records, speed)
+    if evaluation is not None:
+        write_model(objective, trained, evaluation.log, speed)
+        print_summary(objective, evaluation.log.records, speed)
     accelerator.wait_for_everyone()
     loss_module = accelerator.free_memory(loss_module)  # before the processes part
     accelerator.end_training()
-    if (
-        main_process and sharing and recipe.push_to_hub
-    ):  # last, as no other process should wait for the Hub
+    # Last, as no other process should wait for the Hub.
+    if main_process and sharing and recipe.push_to_hub:
         sharing.finish(patience=10 * TIMEOUT)
         print(push(output, recipe.push_to_hub))
 
@@ -238,15 +241,17 @@ def build_objective(recipe: Recipe, accelerator: Accelerator) -> Objective:
     return objective
 
 
-def build_probe(recipe: Recipe, objective: Objective) -> Callable:
-    """Return the probe that a recipe asks for; it is imported lazily."""
+def build_evaluate(objective: Objective) -> Callable[[PreTrainedModel], dict[str, float]]:
+    """Return what scores a model: the objective and, if the recipe asks for it, a probe."""
+    recipe = objective.recipe
+    if recipe.probe is None or objective.rank:  # the main process evaluates
+        return objective.evaluate
     from isoclr.evaluation.label_probe import LabelProbe
 
-    if recipe.probe is None:
-        raise InputError("probe: got none, wanted labels")
     if objective.processor is None:
         raise InputError(f"probe: got one, wanted none: {recipe.objective} has no tokenizer")
-    return LabelProbe(objective.processor, **recipe.probe.model_dump())
+    probe = LabelProbe(objective.processor, **recipe.probe.model_dump())
+    return lambda model: objective.evaluate(model) | probe(model.base_model)  # pyright: ignore[reportArgumentType]
 
 
 def find_checkpoint(accelerator: Accelerator, output: Path) -> Path | None:

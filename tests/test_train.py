@@ -121,6 +121,13 @@ def test_caches_change_nothing(train, recipe_file, trained, tmp_path, words):
     assert weights == (trained / "model.safetensors").read_bytes()
 
 
+def test_evaluation_in_a_thread_changes_nothing(train, recipe_file, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "gains_from_a_thread", lambda device: True)
+    train.main([str(recipe_file), "--output", str(tmp_path)])
+    for name in ("model.safetensors", "log.jsonl"):
+        assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.distributed
 def test_two_processes_equal_one(request, train, recipe_file, trained, tmp_path, free_port):
@@ -194,7 +201,10 @@ def test_a_hub_that_is_away_stops_no_run_but_is_told_at_the_end(
     assert "https://hub/o/n" in capsys.readouterr().out
 
 
-def test_a_run_follows_a_linear_probe(train, recipe_file, clade, groups_folder, tmp_path):
+def test_a_run_follows_a_linear_probe(
+    train, recipe_file, clade, groups_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "gains_from_a_thread", lambda device: True)
     labels = {"labels": str(clade.half_life), "label": "half_life"}
     probe = json.dumps({**labels, "groups": str(groups_folder)})
     train.main([str(recipe_file), "--output", str(tmp_path), "--steps", "2", "--probe", probe])

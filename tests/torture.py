@@ -1,5 +1,7 @@
 """Kills training runs at random moments and compares what comes of them with a run never killed.
 
+Those that are killed evaluate in a thread, as on a GPU; the other one between two steps.
+
 python tests/torture.py KILLS [OBJECTIVE]
 """
 
@@ -68,7 +70,7 @@ _TOLERANCE = 1e-3
 _PATIENCE = 600  # seconds that a run may take, on a machine that others keep busy
 
 
-def start(recipe: Path, output: Path, processes: int) -> list[int]:
+def start(recipe: Path, output: Path, processes: int, *, in_thread: bool) -> list[int]:
     """Fork the processes of a run from this one, which has imported everything."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -77,12 +79,12 @@ def start(recipe: Path, output: Path, processes: int) -> list[int]:
     for rank in range(processes):
         child = os.fork()
         if child == 0:
-            _run(recipe, output, rank, processes, port)
+            _run(recipe, output, in_thread, rank, processes, port)
         children.append(child)
     return children
 
 
-def _run(recipe: Path, output: Path, rank: int, processes: int, port: int) -> None:
+def _run(recipe: Path, output: Path, in_thread: bool, rank: int, processes: int, port: int) -> None:
     """Train, and leave without what pytest would do at an exit."""
     status = 1
     try:
@@ -98,6 +100,7 @@ def _run(recipe: Path, output: Path, rank: int, processes: int, port: int) -> No
         torch.set_num_threads(1)
         import train
 
+        train.gains_from_a_thread = lambda device: in_thread
         train.main([str(recipe), "--output", str(output)])
         status = 0
     except BaseException:
@@ -147,12 +150,12 @@ def torture(recipe: dict, folder: Path, kills: int, processes: int, seed: int) -
     path.write_text(yaml.safe_dump({**ENGINE, **recipe, "output": "never written"}))
     quiet = folder / "quiet"
     began = time.monotonic()
-    assert finish(start(path, quiet, processes)), _told(folder)
+    assert finish(start(path, quiet, processes, in_thread=False)), _told(folder)
     duration = time.monotonic() - began
     moments, counts = random.Random(seed), {"kills": 0, "resumed": 0, "finished": 0}
     output = folder / "killed-0"
     while counts["kills"] < kills:
-        children = start(path, output, processes)
+        children = start(path, output, processes, in_thread=True)
         time.sleep(moments.uniform(0, duration))
         counts["resumed"] += any((output / "checkpoints").glob("step-*"))
         kill(children)
@@ -168,7 +171,7 @@ def torture(recipe: dict, folder: Path, kills: int, processes: int, seed: int) -
 
 def _finish_and_compare(recipe, output: Path, quiet: Path, processes: int) -> None:
     began = time.monotonic()
-    ended_well = finish(start(recipe, output, processes))
+    ended_well = finish(start(recipe, output, processes, in_thread=True))
     assert ended_well, f"{time.monotonic() - began:.0f} s\n{_told(output.parent)}"
     for name in _COMPARED:
         assert (output / name).read_bytes() == (quiet / name).read_bytes(), f"{output}: {name}"

@@ -87,6 +87,7 @@ class Objective(ABC, Generic[R, B, M]):
         batches: of this process; the constructor sets it.
         steps_per_epoch: in which the data comes once; the constructor sets it.
         processor: tokenizer or processor that is saved with the model; None: there is none.
+        evaluates_in_thread: whether `evaluate` may run while training does, see there.
         hub_datasets: repositories on the Hub that the data is read from.
         fingerprint: (name, checksum) of each dataset and file that batches are made of; a run goes
             on only with the same.
@@ -100,6 +101,7 @@ class Objective(ABC, Generic[R, B, M]):
     batches: B
     steps_per_epoch: int
     processor: Any = None
+    evaluates_in_thread: bool = True
     hub_datasets: Sequence[str] = ()
     fingerprint: Sequence[tuple[str, str]] = ()
 
@@ -136,7 +138,9 @@ class Objective(ABC, Generic[R, B, M]):
         """Score the model on data that is never trained on, without labels.
 
         Called on the main process alone, so it must not communicate. The model has all its weights,
-        is in training mode, and must be left so.
+        is in training mode, and must be left so. Where there is a GPU, it is a copy, and a thread
+        calls this while the next steps run: it must draw no global random numbers and change
+        nothing that `batches` or the loss read.
         """
         return {}
 

@@ -38,7 +38,8 @@ class CheckpointWriter:
         try:
             self.wait()
         except Exception as another:  # the first one is raised
-            print(another, file=sys.stderr)
+            if str(another) != str(error):
+                print(another, file=sys.stderr)
 
     def start(
         self,

@@ -90,7 +90,8 @@ class MaskedLoss(nn.Module):
 
     def forward(self, batch: HomologBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss whose mean over processes is that of all; `loss` and `accuracy`."""
-        torch.manual_seed(batch.seed)
+        if self.model.training:  # an evaluation draws nothing, and may run beside training
+            torch.manual_seed(batch.seed)
         logits = self.model(batch.tokens).logits
         with torch.autocast(logits.device.type, enabled=False):
             labels = batch.labels

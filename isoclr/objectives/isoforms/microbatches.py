@@ -117,7 +117,8 @@ class PairEncoder(nn.Module):
         self, batch: PairBatch, number: int, layout: Layout
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Embed a micro-batch and compute its loss; the same whenever it is called."""
-        torch.manual_seed(batch.seeds[number])
+        if self.model.training:  # an evaluation draws nothing, and may run beside training
+            torch.manual_seed(batch.seeds[number])
         labels = None if batch.labels is None else batch.labels[number]
         tokens, segment_ids = batch.tokens[number], batch.segment_ids[number]
         return self.encode(tokens, segment_ids, layout, labels)

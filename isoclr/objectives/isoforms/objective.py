@@ -51,6 +51,8 @@ class IsoformObjective(Objective[IsoformRecipe, PairBatches, IsoCLRForPreTrainin
         self.fingerprint = self.batches.source.fingerprint
         self.steps_per_epoch = self.batches.source.order.steps_per_epoch
         self.hub_datasets = [s.path for s in recipe.data if not Path(s.path).is_dir()]
+        # A capture clears workspaces and memory that all threads of the process share.
+        self.evaluates_in_thread = not recipe.cuda_graphs
         self._held_out = None
         if rank == 0:
             print(self.batches.source.described(), file=sys.stderr)

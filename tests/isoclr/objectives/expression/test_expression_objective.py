@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from global_draws import none_drawn
 from scipy import sparse
 from transformers import AutoModel, AutoProcessor
 
@@ -180,6 +181,15 @@ def test_byol_goes_on_to_the_same_bits(data, tmp_path):
     for name in ("model.safetensors", "log.jsonl"):
         whole, half = (tmp_path / run / name for run in ("whole", "half"))
         assert whole.read_bytes() == half.read_bytes()
+
+
+@every_method
+def test_an_evaluation_draws_nothing(data, method):
+    objective = ExpressionObjective(toy(data, method=method, held_out_fraction=0.2), 0, 1)
+    model = objective.build_model()
+    with none_drawn():
+        scores = objective.evaluate(model.train())
+    assert scores["effective_rank"] > 0 and model.training
 
 
 @every_method

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from global_draws import none_drawn
 from safetensors.torch import load_file
 from toy_families import simulated
 from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer
@@ -96,6 +97,16 @@ def test_the_cosine_of_one_hot_letters_is_the_optimal_critic_at_its_temperature(
     critic = IsoCLRCritic(config).double()
     scores = critic(*one_hot)[0].detach().numpy()
     np.testing.assert_allclose(info_nce(scores), info_nce(channel.scores(first, second)), atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "masked"])
+def test_an_evaluation_draws_nothing(tmp_path, proteins, loss):
+    masked = {"mask_fraction": 0.15} if loss == "masked" else {}
+    found = objective(tmp_path, proteins, loss=loss, model=TINY | {"dropout": 0.5}, **masked)
+    model = found.build_model()
+    with none_drawn():
+        scores = found.evaluate(model.train())
+    assert scores["held_out_loss"] > 0 and model.training
 
 
 def test_the_loss_is_log_n_minus_the_bound(tmp_path, proteins):

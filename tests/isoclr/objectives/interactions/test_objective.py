@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from global_draws import none_drawn
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 from toy_interactions import write_toy
@@ -124,6 +125,14 @@ def test_batches_hold_every_pair_once_whoever_asks(tmp_path, data):
         assert sum(part.weights.sum() for part in parts) == pytest.approx(1)
     ids = one.describe(0)
     assert len(ids) == len(one.batches.rows(0)) and ids[0].startswith("rna")
+
+
+def test_an_evaluation_draws_nothing(tmp_path, data):
+    made = objective(tmp_path, data, model=SMALL | {"dropout": 0.5})
+    model = made.build_model()
+    with none_drawn():
+        scores = made.evaluate(model.train())
+    assert 0 <= scores["held_out_auroc"] <= 1 and model.training
 
 
 def test_gradients_of_two_processes_average_to_those_of_one(tmp_path, data):

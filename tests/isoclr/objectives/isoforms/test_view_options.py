@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from global_draws import none_drawn
 
 from data_builders.homology.alphabets import translate
 from data_builders.records import InputError
@@ -134,6 +135,17 @@ def objective(groups_folder, **keys):
         **keys,
     )
     return IsoformObjective(recipe, 0, 1)
+
+
+def test_an_evaluation_draws_nothing(groups_folder):
+    found = objective(groups_folder, model={"dropout": 0.5})
+    model = found.build_model()
+    with none_drawn():
+        scores = found.evaluate(model.train())
+    assert scores["held_out_pairs"] == 4 and model.training
+    assert found.evaluates_in_thread
+    keys = {"compile": True, "cuda_graphs": True, "gradient_cache": False}
+    assert not objective(groups_folder, **keys).evaluates_in_thread
 
 
 def rows_of(batch):
