@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -27,10 +28,14 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
+from isoclr.objectives.isoforms.held_out import evaluate
 from isoclr.objectives.isoforms.members import Members
 from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.pairs import Located, Masking, PairBatch, PairBatches
 from isoclr.objectives.isoforms.sampling import PairSampler
+from isoclr.training.background_evaluation import BackgroundEvaluation
+from isoclr.training.curves import RunLog
+from isoclr.training.speed import Speed
 from modeling_isoclr import IsoCLRConfig, IsoCLRForPreTraining, IsoCLRModel
 from modeling_isoclr.configuration_isoclr import CODON_START_BIT, EXON_END_BIT, PAD_BASE
 from modeling_isoclr.layers_isoclr import IsoCLRConv
@@ -408,6 +413,46 @@ def waiting(scale: Scale, report: dict) -> dict:
     return show(f"train isoclr-small bf16 {mode}, with the loader", found)
 
 
+def evaluating(scale: Scale, report: dict) -> dict:
+    """What training pays for evaluations between two steps, and in a thread beside them."""
+    config = scale.config("isoclr-small")
+    batches = pair_batches(config, scale.pairs[0], scale.tokens[0])
+    batch, held_out = (batches[step].to(DEVICE) for step in (0, 1))
+    mode, steps, every = ("eager", 8, 4) if scale.toy else ("compiled", 64, 16)
+    found = {}
+    for name, in_thread in (("between two steps", False), ("in a thread", True)):
+        trainer, speed = Trainer(config, "bf16", mode), Speed()
+        for _ in range(2):
+            trainer.step(batch)
+        wait()
+        with tempfile.TemporaryDirectory() as folder:
+            log = RunLog(Path(folder) / "log.jsonl", 0)
+            evaluation = BackgroundEvaluation(
+                lambda model: evaluate(model, held_out, None),
+                trainer.model,
+                log,
+                lambda record, step: None,
+                in_thread=in_thread,
+            )
+            with evaluation:
+                for step, given in enumerate(speed.waiting_for([batch] * steps), 1):
+                    torch.isfinite(trainer.step(given)).item()  # as train.py does
+                    speed.did(given.sizes)
+                    if step % every == every // 2:  # so that steps follow the last one
+                        with speed.spending_on("evaluation"):
+                            evaluation.start(trainer.model)
+                    evaluation.write({"step": step}, {})
+                with speed.spending_on("evaluation"):
+                    evaluation.wait()
+        result = {"Mnt_per_s": speed.rates()["nucleotides_per_s"] / 1e6}
+        result["main_thread_pays_ms"] = 1e3 * speed.spent["evaluation"] / (steps // every)
+        result["evaluation_share"] = speed.rates()["evaluation_share"]
+        scored = [record for record in log.records if "held_out_loss" in record]
+        result["held_out_loss"] = scored[-1]["held_out_loss"]
+        found[name] = show(f"evaluating every {every} steps {name}, {mode}", result)
+    return found
+
+
 # --- Embedding
 
 
@@ -682,6 +727,7 @@ SECTIONS = {
     "plain": plain,
     "mamba": mamba,
     "waiting": waiting,
+    "evaluating": evaluating,
     "medium": section(train_one, ("medium", "bf16", "eager"), ("medium", "bf16", "compiled")),
     "buckets": buckets,
     "forms": forms,
