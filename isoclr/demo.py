@@ -15,7 +15,6 @@ from isoclr.shipped import DEFAULT_MODEL, shipped_model
 from isoclr.training.curves import read_log
 
 _MARK = ".isoclr-demo"
-FRESH = "The model in a fresh process, by transformers alone"
 _LOAD = """
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -60,46 +59,50 @@ def steps(output: Path, *lines: tuple[str, str], **values) -> list[tuple[str, li
     ]
 
 
+def score_table(path: Path, metric: str, width: int) -> str:
+    """Return a metric of results in JSON, a line a predictor, whose name is padded to `width`."""
+    scores = json.loads(path.read_text())["summary"]
+    return "\n".join(
+        f"    {name:<{width}} {score[metric][0]:.3f} ± {score[metric][1]:.3f}"
+        for name, score in scores.items()
+    )
+
+
 def fresh_process(program: str) -> tuple[str, str]:
     """Return the step that runs a program with the model that was trained."""
-    return FRESH, f"python -c {shlex.quote(program)}"
+    title = "The model in a fresh process, by transformers alone"
+    return title, f"python -c {shlex.quote(program)}"
 
 
 def demo_commands(output: Path) -> list[tuple[str, list[str]]]:
     """Each step's title and command."""
-    genomes, groups, model = output / "genomes", output / "groups", output / "model"
-    names = ("alpha_simulata", "beta_simulata", "gamma_simulata")
-    build = ["isoclr", "build"]
-    for name in names:
-        build += ["--genome", f"{genomes}/{name}.fa.gz", "--annotation", f"{genomes}/{name}.gtf.gz"]
-        build += ["--species", name]
-    build += ["--homology", f"{genomes}/homology.tsv", "--output", str(groups)]
-    probe = ["isoclr", "probe", "--model", str(model), "--labels", f"{genomes}/half_life.tsv"]
-    probe += ["--label", "half_life", "--groups", str(groups), "--output", f"{output}/probe"]
-    steps = [
-        ("Three genomes, simulated", ["isoclr", "simulate", "--output", str(genomes)]),
-        ("Isoform groups", build),
+    genomes = [
+        f"--genome {{genomes}}/{name}.fa.gz --annotation {{genomes}}/{name}.gtf.gz --species {name}"
+        for name in ("alpha_simulata", "beta_simulata", "gamma_simulata")
+    ]
+    lines = [
+        ("Three genomes, simulated", "isoclr simulate --output {genomes}"),
         (
-            "Contrastive pre-training",
-            ["isoclr", "train", "demo", "--data", str(groups), "--output", str(model)],
+            "Isoform groups",
+            f"isoclr build {' '.join(genomes)} --homology {{genomes}}/homology.tsv "
+            "--output {groups}",
         ),
-        (
-            FRESH,
-            ["python", "-c", _LOAD.format(model=str(model))],
-        ),
+        ("Contrastive pre-training", "isoclr train demo --data {groups} --output {model}"),
+        fresh_process(_LOAD),
         (
             "Embeddings of every transcript",
-            [
-                *("isoclr", "embed", "--model", str(model), "--groups", str(groups)),
-                *("--output", f"{output}/embeddings.parquet"),
-            ],
+            "isoclr embed --model {model} --groups {groups} --output {output}/embeddings.parquet",
         ),
-        ("What the embeddings know of half-life", probe),
+        (
+            "What the embeddings know of half-life",
+            "isoclr probe --model {model} --labels {genomes}/half_life.tsv --label half_life "
+            "--groups {groups} --output {output}/probe",
+        ),
     ]
     if shipped_model().is_dir():
-        embed = ["isoclr", "embed", *build[2:8], "--output", f"{output}/shipped.parquet"]
-        steps.append(("Embeddings of one genome's transcripts, by the shipped model", embed))
-    return steps
+        title = "Embeddings of one genome's transcripts, by the shipped model"
+        lines.append((title, f"isoclr embed {genomes[0]} --output {{output}}/shipped.parquet"))
+    return steps(output, *lines, genomes=output / "genomes", groups=output / "groups")
 
 
 def _run(title: str, command: list[str]) -> None:
@@ -116,11 +119,7 @@ def summary(output: Path, seconds: float) -> str:
     """What was made, where it lies, what the numbers say, what to type next."""
     dataset = json.loads((output / "groups" / "report.json").read_text())["dataset"]
     last = read_log(output / "model" / "log.jsonl")[-1]
-    scores = json.loads((output / "probe" / "probe.json").read_text())["summary"]
-    table = "\n".join(
-        f"    {name:<31} {score['pearson'][0]:.3f} ± {score['pearson'][1]:.3f}"
-        for name, score in scores.items()
-    )
+    table = score_table(output / "probe" / "probe.json", "pearson", 31)
     shipped = f"{DEFAULT_MODEL} is not in this installation: nothing embedded by it"
     if shipped_model().is_dir():
         shipped = f"{output}/shipped.parquet     of one species, by {DEFAULT_MODEL}"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from isoclr.demo import fresh_process, steps
+from isoclr.demo import fresh_process, score_table, steps
 from isoclr.training.curves import read_log
 
 _FAMILIES = 600
@@ -59,11 +59,7 @@ def homolog_summary(output: Path, seconds: float) -> str:
     """Return what was made, where it lies, and what the numbers say."""
     report = json.loads((output / "families" / "report.json").read_text())
     last = read_log(output / "model" / "log.jsonl")[-1]
-    scores = json.loads((output / "probe" / "probe.json").read_text())["summary"]
-    table = "\n".join(
-        f"    {name:<36} {score['accuracy'][0]:.3f} ± {score['accuracy'][1]:.3f}"
-        for name, score in scores.items()
-    )
+    table = score_table(output / "probe" / "probe.json", "accuracy", 36)
     return f"""
 == Done in {seconds:.0f} s
   {output}/simulated    families, the tree of their species, the kind of each

@@ -1,9 +1,8 @@
 """The path of RNA–protein pairs with planted motifs, by the commands that a user types."""
 
-import json
 from pathlib import Path
 
-from isoclr.demo import fresh_process, steps
+from isoclr.demo import fresh_process, score_table, steps
 from isoclr.training.curves import read_log
 
 _RNAS, _PROTEINS, _MOTIFS = 120, 80, 4
@@ -55,11 +54,7 @@ def interaction_commands(output: Path) -> list[tuple[str, list[str]]]:
 def interaction_summary(output: Path, seconds: float) -> str:
     """Return what was made, where it lies, and what the numbers say."""
     path = output / "controls" / f"{_NAME}_{_KIND}_{_NEGATIVES}.json"
-    scores = json.loads(path.read_text())["summary"]
-    table = "\n".join(
-        f"    {name:<22} {score['auroc'][0]:.3f} ± {score['auroc'][1]:.3f}"
-        for name, score in scores.items()
-    )
+    table = score_table(path, "auroc", 22)
     log = read_log(output / "model" / "log.jsonl")
     best = max(line["held_out_auroc"] for line in log if "held_out_auroc" in line)
     return f"""

@@ -154,29 +154,30 @@ def spread_of(x: np.ndarray, least: float) -> np.ndarray:
 
 def standard_sides(features: Indexed, fold: Fold, least_spread: float = 0.0) -> list[np.ndarray]:
     """Return train, validation and test rows in standard units of train: float64 (rows, width)."""
-    rows = (fold.train, fold.validation, fold.test)
-    sides = [np.asarray(features[of_side], np.float64) for of_side in rows]
-    centre, scale = sides[0].mean(axis=0), spread_of(sides[0], least_spread)
-    scale = np.where(scale > 0, scale, np.inf)  # a constant column says nothing
+    given = [np.asarray(features[rows]) for rows in (fold.train, fold.validation, fold.test)]
+    sides = [np.asarray(side, np.float64) for side in given]
+    varies, centre = _varies(given[0]), sides[0].mean(axis=0)
+    scale = spread_of(np.where(varies, sides[0], 0.0), least_spread)
+    scale[~varies] = np.inf  # a constant column says nothing
     return [(side - centre) / scale for side in sides]
 
 
-def _rounding_of(x: np.ndarray) -> np.ndarray | float:
-    """Return how far apart the values of a column may lie that are one number, rounded otherwise.
+def _varies(x: np.ndarray) -> np.ndarray:
+    """Return whether the values of each column, bool (width,), differ by more than rounding.
 
-    Embeddings are float32, and their last digits depend on the batch. In its own units such a
-    column would have a huge weight, and decide every prediction where it does vary.
+    Embeddings are float32, and their last digits depend on the batch. In its own units a column
+    that differs by these alone would have a huge weight, and decide every prediction where it does
+    vary.
     """
-    if not np.issubdtype(x.dtype, np.floating):
-        return 0.0
-    return 16 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0, initial=0.0)
+    rounding = np.finfo(x.dtype).eps if np.issubdtype(x.dtype, np.floating) else 0.0
+    return np.ptp(x, axis=0) > 16 * rounding * np.abs(x).max(axis=0, initial=0.0)
 
 
 class _Units:
     """The standard units of train rows, without the columns that are constant there."""
 
     def __init__(self, x: np.ndarray, least_spread: float = 0.0):
-        self.varies = np.ptp(x, axis=0) > _rounding_of(x)
+        self.varies = _varies(x)
         self.centre = x.mean(axis=0, dtype=np.float64)
         of_varying = x[:, self.varies].astype(np.float64)
         self.means, self.scale = of_varying.mean(axis=0), spread_of(of_varying, least_spread)

@@ -21,7 +21,7 @@ from isoclr.model_folder import HEAD_FILES, HEADS
 from isoclr.objectives import DEFAULT, objective_class
 from isoclr.statistics import plus_minus
 from isoclr.training.curves import read_log
-from isoclr.training.yaml_file import read_yaml
+from isoclr.training.yaml_file import read_mapping
 
 MEASURED = "measured.json"
 _TEMPLATE = "card_template.md"
@@ -175,12 +175,7 @@ def count_parameters(weights: Path, encoder_prefix: str = "isoclr.") -> dict[str
 
 def _read_recipe(path: Path) -> dict:
     """Read the keys and values as they were written; none where there is no recipe."""
-    if not path.exists():
-        return {}
-    recipe = read_yaml(path, "recipe")
-    if not isinstance(recipe, dict):
-        raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
-    return recipe
+    return read_mapping(path, "recipe") if path.exists() else {}
 
 
 def _read_probe(path: Path, folder: Path) -> dict:

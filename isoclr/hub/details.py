@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from data_builders.records import InputError
 from isoclr.training.recipe import Options, Place, nearest
-from isoclr.training.yaml_file import read_yaml
+from isoclr.training.yaml_file import read_mapping
 
 DETAILS = "card.yaml"
 
@@ -32,9 +32,7 @@ def read_details(folder: Path) -> Details:
     path = folder / DETAILS
     if not path.exists():
         return Details()
-    found = read_yaml(path, "details of a card")
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: got {type(found).__name__}, wanted keys and values")
+    found = read_mapping(path, "details of a card")
     for name in found:
         if name not in Details.model_fields:
             raise InputError(

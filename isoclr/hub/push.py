@@ -18,7 +18,7 @@ from data_builders.text import read_json
 from isoclr.hub.card import check_model_folder, write_card
 from isoclr.model_folder import HANDLER, HEAD_FILES, HEADS, SEARCH_FILE, code_files
 from isoclr.repositories import hub_errors
-from isoclr.training.yaml_file import read_yaml
+from isoclr.training.yaml_file import read_mapping
 
 _WEIGHTS = "model.safetensors"
 # What a repository carries, each by its name: what isoclr wrote. Checkpoints and whatever else
@@ -232,9 +232,7 @@ def loading_from(card: str, name: str) -> str:
 
 def public_recipe(path: Path) -> bytes:
     """A recipe without places of the machine that it ran on: of a path, its last part stays."""
-    recipe = read_yaml(path, "recipe")
-    if not isinstance(recipe, dict):
-        raise InputError(f"{path}: got {type(recipe).__name__}, wanted keys and values")
+    recipe = read_mapping(path, "recipe")
     public = {
         key: _last_part(value) if key in _PLACES and isinstance(value, str) else _public(value)
         for key, value in recipe.items()

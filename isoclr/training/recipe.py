@@ -21,7 +21,7 @@ from pydantic import (
 from data_builders.records import InputError
 from isoclr.training.optimizers import WITH_MOMENTUM, Optimizer
 from isoclr.training.schedule import Schedule
-from isoclr.training.yaml_file import parse_yaml, read_yaml
+from isoclr.training.yaml_file import parse_yaml, read_mapping
 
 _SHOWN = 80  # characters of a value that an error shows
 
@@ -178,9 +178,7 @@ def read_values(path: str | os.PathLike, overrides: Iterable[str] = ()) -> dict[
     Raises:
         InputError: on a missing file, one that is not keys and values, or an odd override.
     """
-    values = read_yaml(path, "recipe")
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: got {type(values).__name__}, wanted keys and values")
+    values = read_mapping(path, "recipe")
     for key, value in _overrides(list(overrides)):
         outer, dot, inner = key.partition(".")
         if dot:

@@ -38,6 +38,14 @@ def read_yaml(path: str | os.PathLike, what: str) -> Any:
     return parse_yaml(text, str(path))
 
 
+def read_mapping(path: str | os.PathLike, what: str) -> dict:
+    """Read a YAML file of keys and values; as `read_yaml`, and other values are an InputError."""
+    found = read_yaml(path, what)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: got {type(found).__name__}, wanted keys and values")
+    return found
+
+
 def parse_yaml(text: str, source: str) -> Any:
     """Parse a YAML text into the types of JSON and no others.
 

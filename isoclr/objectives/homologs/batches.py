@@ -85,7 +85,6 @@ class HomologBatches:
         eligible = self.makers[0].eligible
         self.held = np.flatnonzero(eligible & aside[0] & ~tested)
         self.test = np.flatnonzero(eligible & tested) if recipe.test_families else self.held
-        self._keys = np.cumsum([0, *map(len, datasets)])
         weights = [source.weight for source in recipe.data]
         self.order = EpochOrder([len(t) for t in self.trained], weights, recipe.batch_size)
 

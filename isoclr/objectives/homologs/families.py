@@ -33,7 +33,6 @@ class Families:
         bounds: first member of each family, and the number of all, (families + 1,).
         species_names: of all species, in order of the text.
         species: of each member, an index of `species_names`, (members,).
-        member_ids: of each member.
         lengths: letters of each member, (members,).
 
     Raises:
@@ -50,7 +49,6 @@ class Families:
         self.source, self.alphabet = source, alphabets[0]
         self.ids = [row["group_id"] for row in rows]
         self.bounds = np.cumsum([0, *(len(row["sequence"]) for row in rows)])
-        self.member_ids = [name for row in rows for name in row["transcript_id"]]
         names = [name for row in rows for name in row["species"]]
         self.species_names, self.species = np.unique(names, return_inverse=True)
         tokenizer = IsoCLRTokenizer(alphabet=self.alphabet)

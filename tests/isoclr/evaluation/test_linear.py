@@ -7,7 +7,14 @@ from sklearn.metrics import log_loss
 from data_builders.labels.base import BINARY, MULTICLASS, MULTILABEL, REGRESSION
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Fold
-from isoclr.evaluation.linear import ALPHAS, CLASS_ALPHAS, Linear, _Rotation, _Units
+from isoclr.evaluation.linear import (
+    ALPHAS,
+    CLASS_ALPHAS,
+    Linear,
+    _Rotation,
+    _Units,
+    standard_sides,
+)
 
 TRAIN, VALIDATION, TEST = np.arange(60), np.arange(60, 100), np.arange(100, 160)
 
@@ -164,6 +171,10 @@ def test_a_column_that_varies_by_its_rounding_alone_says_nothing():
     weights, _ = Linear(x).fit(fold_of(REGRESSION, x[:, 0].astype(float))).on_raw_features()
     assert weights[1] == 0
     assert weights[0] > 0.5
+    for least in (0.0, 0.1):
+        train, _, test = standard_sides(x, fold_of(REGRESSION, x[:, 0]), least)
+        assert not train[:, 1].any() and not test[:, 1].any()
+        np.testing.assert_allclose(train[:, [0, 2]].std(axis=0), 1)
 
 
 def test_a_class_of_one_value_in_train_is_predicted_to_be_so():
