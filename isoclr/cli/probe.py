@@ -92,7 +92,8 @@ def probe(
         Option(
             metavar="A-B",
             parser=_columns,
-            help="of every model's embedding alone, counted from 0, both among them",
+            help="also probe these alone, of the first model's embedding and of random weights', "
+            "counted from 0, both among them",
         ),
     ] = None,
     start_window: Annotated[

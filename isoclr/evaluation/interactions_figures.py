@@ -111,4 +111,5 @@ def plot_sets(found: Mapping[str, Mapping[str, Results]], path: str | os.PathLik
         fontsize=8,
         frameon=False,
     )
-    save_figure(figure, f"Means over splits, with {INTERVAL}.", path)
+    between = " " if len(found) > 1 else "\n"  # a figure of one set is narrow
+    save_figure(figure, f"Means over splits,{between}with {INTERVAL}.", path)

@@ -90,8 +90,8 @@ class ProbeOptions:
         embeddings: name -> file for `read_embeddings`, of models that were run elsewhere.
         start_window: nt upstream of the start codon that the first model of ours also reads by
             distance, in rows of its own beside their controls; 0: none.
-        columns: of every model's embedding, (first, the one after the last), with the rows named
-            so; None: all.
+        columns: of the first model's embedding, (first, the one after the last), which are also
+            probed alone, and those of its random weights; None: none.
     """
 
     split: str | None = None
@@ -130,7 +130,8 @@ def probe_models(
     features = features_of(named, options.embeddings, labels.transcripts)
     controls = random_features(named.values(), labels)
     if options.columns is not None:
-        features, controls = (_part(each, *options.columns) for each in (features, controls))
+        name = next(iter(named))
+        controls |= _part({name: features[name], **controls}, *options.columns)
     controls |= control_features(labels.transcripts, options.kmers)
     predictors = control_predictors(controls, labels.transcripts, options.saluki)
     if options.start_window:
