@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def reproduce(
     Returns:
         A comparison of each file of results: JSON by its numbers to three decimals, tables in text
         by their cells, figures by their pixels. A row that is gone is a difference unless the
-        commands say that it is not made, or lines that are slow were not run.
+        commands say that none makes it, or only slow ones that were not run.
 
     Raises:
         InputError: no commands, an unknown result, or a command that fails.
@@ -88,8 +88,8 @@ def reproduce(
         made = output / name
         places = {"model": model.resolve(), "data": data.resolve(), "output": made.resolve()}
         _run(how.fast + (how.slow if slow else []), places, made)
-        rest = "" if slow or not how.slow else "what is slow"
-        compared = list(_compared(_folder(model, name), made, _Expected(how.not_made, rest)))
+        unmade = frozenset(how.not_made + ([] if slow else how.slow_rows))
+        compared = _compared(_folder(model, name), made, unmade)
         differ = sum(len(each.differ) for each in compared)
         numbers = counted(differ + sum(each.same for each in compared), "number")
         print_above(f"{name}: {numbers} compared, {differ:,} differ")
@@ -156,32 +156,24 @@ def _run(lines: Sequence[str], places: dict[str, Path], made: Path) -> None:
     done.write_text(text)
 
 
-@dataclass(frozen=True)
-class _Expected:
-    """Which rows may be missing: those of these names, or any, for a reason that is said."""
+def _compared(old: Path, new: Path, unmade: frozenset[str]) -> list[Comparison]:
+    """Compare every table and figure of a folder of results with the one made anew.
 
-    rows: Sequence[str]
-    any_row: str = ""
-
-    def __contains__(self, names: Iterable[str]) -> bool:
-        return bool(self.any_row) or not set(names).isdisjoint(self.rows)
-
-
-def _compared(old: Path, new: Path, expected: _Expected) -> Iterator[Comparison]:
-    """Compare every table and figure of a folder of results with the one made anew."""
-    found = []
+    `unmade` are names of rows and files that nothing that was run makes.
+    """
+    found: list[Comparison] = []
     for suffix in ("json", "md", "txt", "png"):  # figures last: they may lack what tables lack
         for path in sorted(old.glob(f"*.{suffix}")):
             each = Comparison(f"{old.name}/{path.name}")
             found.append(each)
             again = new / path.name
             if not again.exists():
-                _gone(each, "the file", (path.name,), expected)
+                _gone(each, "the file", (path.name,), unmade)
             elif suffix == "json":
                 before, after = (read_json(p, (), "results of isoclr") for p in (path, again))
-                _compare(before, after, (), each, expected)
+                _compare(before, after, (), each, unmade)
             elif suffix != "png":
-                _compare_text(path.read_text("utf-8"), again.read_text("utf-8"), each, expected)
+                _compare_text(path.read_text("utf-8"), again.read_text("utf-8"), each, unmade)
             elif np.array_equal(imread(path), imread(again)):
                 each.same = 1
             elif any(one.missing for one in found):
@@ -189,31 +181,31 @@ def _compared(old: Path, new: Path, expected: _Expected) -> Iterator[Comparison]
             else:
                 each.differ.append(("pixels", "a figure", "another"))
             each.missing = list(dict.fromkeys(each.missing))
-    yield from found
+    return found
 
 
-def _gone(found: Comparison, where: str, names: Sequence[str], expected: _Expected) -> None:
+def _gone(found: Comparison, where: str, names: Sequence[str], unmade: frozenset[str]) -> None:
     """Note what was not made again: as told, or as a difference."""
-    if names in expected:
+    if unmade.intersection(names):
         found.missing.append(names[-1])
     else:
         found.differ.append((where, "there", "not made"))
 
 
-def _compare(old, new, where: tuple[str, ...], found: Comparison, expected: _Expected) -> None:
+def _compare(old, new, where: tuple[str, ...], found: Comparison, unmade: frozenset[str]) -> None:
     """Compare values of JSON, number by number as they are printed."""
     old, new = _named(old), _named(new)
     if isinstance(old, dict) and isinstance(new, dict):
         for key in (key for key in old if key not in _PASSED_OVER):
             if key in new:
-                _compare(old[key], new[key], (*where, key), found, expected)
+                _compare(old[key], new[key], (*where, key), found, unmade)
             else:
-                _gone(found, " / ".join((*where, key)), key.split(_BETWEEN), expected)
+                _gone(found, " / ".join((*where, key)), key.split(_BETWEEN), unmade)
         for key in new.keys() - old.keys() - _PASSED_OVER:
             found.differ.append((" / ".join((*where, key)), "not there", "made"))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
-            _compare(*pair, (*where, str(number)), found, expected)
+            _compare(*pair, (*where, str(number)), found, unmade)
     elif _printed(old) == _printed(new):
         found.same += 1
     else:
@@ -228,7 +220,7 @@ def _named(value):
     return dict(zip(names, value, strict=True)) if len({*names}) == len(names) else value
 
 
-def _compare_text(old: str, new: str, found: Comparison, expected: _Expected) -> None:
+def _compare_text(old: str, new: str, found: Comparison, unmade: frozenset[str]) -> None:
     """Compare tables in text: a line with that of the same first two cells."""
     before, after = ([_cells(line) for line in text.splitlines()] for text in (old, new))
     changed = [cells for cells in after if cells not in before]
@@ -238,8 +230,8 @@ def _compare_text(old: str, new: str, found: Comparison, expected: _Expected) ->
             continue
         where = " ".join(cells[:2])
         near = [other for other in changed if len(other) == len(cells) and other[:2] == cells[:2]]
-        if not near and cells in expected:
-            found.missing.append(next((c for c in cells if c in expected.rows), where))
+        if not near and unmade.intersection(cells):
+            found.missing.append(next(cell for cell in cells if cell in unmade))
         elif not near:
             found.differ.append((where, " ".join(cells), "no such line"))
         for was, now in zip(cells, near[0] if near else cells, strict=True):

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from data_builders.records import InputError
-from isoclr.training.yaml_file import read_yaml
+from isoclr.training.yaml_file import read_mapping
 
 COMMANDS = "commands.yaml"
 """File in the folder of results that says by which commands each of them is made."""
+
+_LISTS = ("fast", "slow", "slow_rows", "not_made")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +19,14 @@ class Commands:
     Attributes:
         fast: lines of isoclr.
         slow: lines that train networks for hours.
+        slow_rows: rows, and files, that the slow lines alone make.
         not_made: rows that no line makes, such as those of a control whose weights are not shipped.
         cpu_minutes: that the fast lines take, as measured; None: nobody has.
     """
 
     fast: list[str]
     slow: list[str] = field(default_factory=list)
+    slow_rows: list[str] = field(default_factory=list)
     not_made: list[str] = field(default_factory=list)
     cpu_minutes: float | None = None
 
@@ -31,14 +35,10 @@ def read_commands(path: Path) -> dict[str, Commands]:
     """Read the commands of a card."""
     if not path.is_file():
         raise InputError(f"{path}: no such file, wanted the commands that make a card's results")
-    wanted = "lines of isoclr for each result"
-    read = read_yaml(path, wanted)
-    if not isinstance(read, dict):
-        raise InputError(f"{path}: got {type(read).__name__}, wanted {wanted}")
     found = {}
-    for name, how in read.items():
+    for name, how in read_mapping(path, "lines of isoclr for each result").items():
         how = how if isinstance(how, dict) else {"fast": how}
-        texts = [how.get(key, []) for key in ("fast", "slow", "not_made")]
+        texts = [how.get(key, []) for key in _LISTS]
         minutes = how.get("cpu_minutes")
         if not (
             how.keys() <= {each.name for each in fields(Commands)}
@@ -49,7 +49,7 @@ def read_commands(path: Path) -> dict[str, Commands]:
         ):
             raise InputError(
                 f"{path}: {name}: wanted lines of isoclr, or 'fast' and perhaps 'slow' with such, "
-                "'not_made' with names of rows, and 'cpu_minutes'"
+                "'slow_rows' and 'not_made' with names of rows, and 'cpu_minutes'"
             )
         found[name] = Commands(**how)
     return found
