@@ -16,6 +16,13 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 
+def working_dtype(dtype, device_type):
+    """The type in which convolutions compute on inputs of a type: under autocast its own."""
+    if dtype != torch.float64 and torch.is_autocast_enabled(device_type):
+        return torch.get_autocast_dtype(device_type)
+    return dtype
+
+
 class Bounds(NamedTuple):
     """What keeps padding at zero at one depth.
 

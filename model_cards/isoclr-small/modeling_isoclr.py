@@ -18,7 +18,7 @@ from transformers.modeling_outputs import (
 from .checks_isoclr import refuse_unknown
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
-from .fused_isoclr import Bounds
+from .fused_isoclr import Bounds, working_dtype
 from .kernels_isoclr import has_kernels  # noqa: F401  transformers 4 copies only what is here
 from .layers_isoclr import (
     NORMS,
@@ -386,16 +386,14 @@ class IsoCLRModel(IsoCLRPreTrainedModel):
             A `Layout`, of which `part` takes rows, in the precision of a forward pass here: where
             that is autocast, so must this be.
         """
-        exact, device = self.embeddings.table.dtype, input_ids.device.type
+        exact = self.embeddings.table.dtype
         step = self.config.downsampling
         segments = Segments(
             segment_ids, n_segments, step, torch.promote_types(exact, torch.float32)
         )
         tracks = (self.embeddings(input_ids) * segments.valid[..., None])[:, None]
         tracks, matrix, weights = tracks.permute(0, 3, 1, 2), segments.matrix, ()
-        dtype = self._activation_dtype()
-        if torch.is_autocast_enabled(device) and dtype == torch.float32:
-            dtype = torch.get_autocast_dtype(device)
+        dtype = working_dtype(self._activation_dtype(), input_ids.device.type)
         if self.pooling is None:
             lengths = segments.counts(segments.valid)
         else:

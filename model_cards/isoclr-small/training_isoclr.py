@@ -13,6 +13,7 @@ from .fused_isoclr import (
     relu_conv,
     relu_mask,
     relu_mask_halve,
+    working_dtype,
 )
 from .kernels_isoclr import has_kernels, norm_of_conv
 from .layers_isoclr import NORMS, IsoCLRConv, IsoCLRLayerNorm
@@ -45,9 +46,8 @@ class Fused:
         """
         if not _fuses(encoder):
             return None
-        device, dtype = x.device.type, x.dtype
-        if torch.is_autocast_enabled(device) and dtype != torch.float64:
-            dtype = torch.get_autocast_dtype(device)
+        device = x.device.type
+        dtype = working_dtype(x.dtype, device)
         bounds = None if layout is None else layout.bounds
         if bounds is None or bounds.floor.dtype != dtype:
             bounds = Bounds.of(mask, dtype)
