@@ -50,7 +50,7 @@ class FamilyBounds:
     """The bounds of a trained critic on held-out families.
 
     Attributes:
-        model: folder.
+        model: name of its folder.
         batches: that each bound is a mean of.
         bands: in ascending order; the first has all pairs.
         windows: how the windows of a pair lay; None: as in training.
@@ -143,7 +143,8 @@ def family_bounds(
         of_band = model if model.config.critic_bands == 1 else told_band(model, recipe.bands, band)
         told = {"positives": "bands", "bands": [list(band)], "tell_bands": False}
         found.append(_measured(recipe.model_copy(update=told), of_band, band, batch_size, batches))
-    return FamilyBounds(str(folder), batches, tuple(found), windows)
+    # The name alone: a card says the same wherever the model lies.
+    return FamilyBounds(Path(folder).resolve().name, batches, tuple(found), windows)
 
 
 def told_band(
