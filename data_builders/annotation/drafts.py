@@ -168,12 +168,15 @@ def _add(
 def _parts_of(run: Run) -> Parts:
     """Return the parts of a regular run, which has exons, so that its UTRs are redundant."""
     runs, number = run
-    parts = runs.parts(number)
-    return Parts(
-        exons=[interval for kind, interval, _ in parts if kind == EXON],
-        cds={interval: phase for kind, interval, phase in parts if kind == CDS},
-        stops=[interval for kind, interval, _ in parts if kind == STOP],
-    )
+    parts = Parts()
+    for kind, interval, phase in runs.parts(number):
+        if kind == EXON:
+            parts.exons.append(interval)
+        elif kind == CDS:
+            parts.cds[interval] = phase
+        elif kind == STOP:
+            parts.stops.append(interval)
+    return parts
 
 
 def model_fields(

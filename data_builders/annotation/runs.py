@@ -1,5 +1,6 @@
 """Parts of many transcripts at once: which transcripts are regular and need no closer look."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -31,12 +32,12 @@ class Runs(NamedTuple):
     ends: np.ndarray
     phases: np.ndarray
 
-    def parts(self, run: int) -> list[tuple[int, Interval, int]]:
-        """Return kind, interval and phase of each part of a run."""
+    def parts(self, run: int) -> Iterator[tuple[int, Interval, int]]:
+        """Yield kind, interval and phase of each part of a run."""
         here = slice(*self.cuts[run : run + 2].tolist())
         kinds, phases = self.kinds[here].tolist(), self.phases[here].tolist()
         intervals = zip(self.starts[here].tolist(), self.ends[here].tolist(), strict=True)
-        return list(zip(kinds, intervals, phases, strict=True))
+        return zip(kinds, intervals, phases, strict=True)
 
     def regular(self, strands: np.ndarray) -> np.ndarray:
         """Return whether each run makes a model by itself, with nothing skipped or adjusted.
