@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from data_builders.counts import counted
 from data_builders.records import InputError
 from data_builders.text import read_json
-from isoclr.hub.commands import COMMANDS, Commands, read_commands
+from isoclr.hub.commands import COMMANDS, Commands, cpu_minutes, read_commands
 from isoclr.model_folder import HEADS
 from isoclr.progress import print_above
 from isoclr.progress import progress as progress_bar
@@ -99,11 +99,10 @@ def reproduce(
 
 def _planned(commands: Mapping[str, Commands], slow: bool) -> str:
     """Say what will be run, and how long it took where it was measured."""
-    parts, minutes = [], 0.0
+    parts, minutes = [], cpu_minutes(commands.values())
     for name, how in commands.items():
         lines = counted(len(how.fast) + (len(how.slow) if slow else 0), "command")
         known = "" if how.cpu_minutes is None else f", {how.cpu_minutes:g} CPU minutes"
-        minutes += how.cpu_minutes or 0
         parts.append(f"{name} ({lines}{known if not slow or not how.slow else ', hours'})")
     total = f", about {minutes:g} CPU minutes" if minutes and not slow else ""
     return f"{counted(len(parts), 'result')}{total}: {', '.join(parts)}"

@@ -14,7 +14,7 @@ from data_builders.records import InputError
 from data_builders.storage import reason_of
 from data_builders.text import read_json
 from isoclr import __version__
-from isoclr.hub.commands import COMMANDS, read_commands
+from isoclr.hub.commands import COMMANDS, cpu_minutes, read_commands
 from isoclr.hub.details import read_details
 from isoclr.hub.markdown import environment
 from isoclr.model_folder import HEAD_FILES, HEADS
@@ -141,7 +141,7 @@ def _rendered(
         curves=(folder / "curves.png").exists(),
         probes=probes,
         commands=commands,
-        cpu_minutes=sum(how.cpu_minutes or 0 for how in commands.values()),
+        cpu_minutes=cpu_minutes(commands.values()),
         not_made=list(dict.fromkeys(row for how in commands.values() for row in how.not_made)),
         heads=[_read_head(path) for path in sorted(folder.glob(f"{HEADS}/*/{HEAD_FILES[0]}"))],
         metrics=_METRICS,

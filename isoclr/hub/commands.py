@@ -1,5 +1,6 @@
 """By which commands the results of a model card are made, and which rows no command makes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -53,3 +54,9 @@ def read_commands(path: Path) -> dict[str, Commands]:
             )
         found[name] = Commands(**how)
     return found
+
+
+def cpu_minutes(commands: Iterable[Commands]) -> float | None:
+    """Return what all fast lines take; None where one was not measured, or there is none."""
+    known = [how.cpu_minutes for how in commands]
+    return sum(each for each in known if each) if known and None not in known else None

@@ -159,11 +159,14 @@ def test_results_and_notes_in_the_folder_are_taken_in(folder, probe_file):
 def test_a_card_says_by_what_its_results_are_made(folder):
     assert "make results" not in text_of(folder)
     (folder / "results").mkdir()
-    how = "mouse: {fast: [probe], not_made: [control], cpu_minutes: 1.4}\nhuman: [probe]\n"
+    how = "mouse: {fast: [probe], not_made: [control], cpu_minutes: 1.4}\nhuman: "
+    (folder / "results" / "commands.yaml").write_text(how + "[probe]")
+    assert "anew, and says which numbers differ." in text_of(folder)
+    how += "{fast: [probe], cpu_minutes: 1}"
     (folder / "results" / "commands.yaml").write_text(how)
     text = text_of(folder)
     assert f"`make results MODEL={folder.name}` in the repository of isoclr makes these" in text
-    assert "anew, in about 1 minutes of a CPU core, and says which numbers differ." in text
+    assert "anew, in about 2 minutes of a CPU core, and says which numbers differ." in text
     assert "models that are not shipped are not made again: control.\n" in text
 
 

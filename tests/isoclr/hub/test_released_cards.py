@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from isoclr.evaluation.results import read_results
 from isoclr.hub.card import write_card
+from isoclr.statistics import plus_minus
 
 CARDS = Path(__file__).resolve().parents[3] / "model_cards"
 FOLDERS = sorted(path.parent for path in CARDS.glob("*/README.md"))
@@ -48,6 +50,29 @@ def test_a_card_says_who_made_what(folder):
     siblings = re.findall(r"^\| sibling \| `([\w.-]+)`", text, re.MULTILINE)
     assert folder.name not in siblings
     assert all((CARDS / name / "config.json").exists() for name in siblings)
+
+
+def test_what_training_adds_to_isoclr_base_is_what_its_results_say():
+    folder = CARDS / "isoclr-base"
+    files = {name: f"half_life_{name}" for name in ("human", "mouse", "yeast")}
+    files["Gene Ontology"] = "go_mf"
+    rows = re.findall(
+        r"^\| ((?:all|content alone), .+?) \| (\S+) \| (\S+) \| (.+?) \|$",
+        (folder / "NOTES.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(rows) == 9
+    for row, *printed in rows:
+        columns, of, *few = row.split(", ")
+        if (columns, of) == ("content alone", "human"):
+            continue  # of the log of experiments, as the notes say
+        results = read_results(folder / "results" / files[of] / "probe.json")
+        part = "" if columns == "all" else ", columns 1920 to 2175"
+        trained, random = f"isoclr-base{part}", f"random weights{part}"
+        labels = int(few[0].split()[0]) if few else None
+        means = [f"{results.mean(name, labels=labels)[0]:.3f}" for name in (trained, random)]
+        gain, half, _ = results.gain(trained, labels=labels, reference=random)
+        assert printed == [*means, plus_minus(gain, half, "+")], row
 
 
 @pytest.mark.slow
