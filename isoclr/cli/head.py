@@ -16,6 +16,10 @@ def head(
     terms: Annotated[
         int | None, Option(help="of labels with many classes, predict the most frequent alone")
     ] = None,
+    start_window: Annotated[
+        int,
+        Option(help="nt before the start codon to read by distance too, such as 96; 0: none"),
+    ] = 0,
     with_encoder: Annotated[
         bool,
         Option(
@@ -31,11 +35,17 @@ def head(
     Example:
     isoclr head --labels half_life.parquet --output my-head
     isoclr head --task go-mf --labels go.parquet --terms 10 --output go-mf
+    isoclr head --task ribosome-load --labels loads.parquet --start-window 96 --output loads
     """
     from isoclr.evaluation.fit_head import make_head
     from isoclr.evaluation.heads import facts_of, table_of
 
     made = make_head(
-        labels.made(homology), Path(output), model=model, terms=terms, with_encoder=with_encoder
+        labels.made(homology),
+        Path(output),
+        model=model,
+        terms=terms,
+        start_window=start_window,
+        with_encoder=with_encoder,
     )
     return Printed(text=table_of([made]), data={"output": output, **facts_of(made)})

@@ -25,6 +25,7 @@ from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest, 
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.scores import METRICS
+from isoclr.evaluation.start import encoder_of
 from isoclr.pretrained import load_model, load_pretrained, on_device
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar
@@ -484,7 +485,8 @@ def explain_model(
     transcript = _find(transcripts, transcript_id)
     encoder, tokenizer = load_model(model)
     if head is not None:
-        score = ready_score(encoder, read_head(find_head(head, model)), class_name)
+        fitted = read_head(find_head(head, model))
+        score = ready_score(encoder_of(fitted, encoder), fitted, class_name)
     elif labels is not None:
         score = probe_score(encoder, tokenizer, labels, class_name)
     elif similar_to is not None:

@@ -27,6 +27,7 @@ from isoclr.evaluation.heads import (
     write_head,
 )
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
+from isoclr.evaluation.start import read_from_start
 from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model
@@ -110,16 +111,20 @@ def make_head(
     *,
     model: str | os.PathLike = DEFAULT_MODEL,
     terms: int | None = None,
+    start_window: int = 0,
     with_encoder: bool = False,
 ) -> Head:
     """Fit a head to labels and write it: what `isoclr head` does.
 
     The folder gets `head.json`, `head.safetensors` and `held_out.png`. Of labels with many classes
-    `terms` are predicted, as `frequent_terms` chooses them; None: all. With the encoder, it is
-    written too, with the head as its classification head, so that
+    `terms` are predicted, as `frequent_terms` chooses them; None: all. With a start window, a
+    multiple of 24 nt, the encoder also reads what lies before the start codon. With the encoder, it
+    is written too, with the head as its classification head, so that
     AutoModelForSequenceClassification loads the folder.
     """
     encoder, tokenizer = load_model(model)
+    if start_window:
+        encoder = read_from_start(encoder, start_window)
     labels = source.read()
     if terms is not None:
         labels = of_terms(labels, frequent_terms(labels, terms))
@@ -132,7 +137,12 @@ def make_head(
         predicts=task.predicts if task else "",
         citation=task.citation if task else "",
     )
-    head = replace(head, model=Path(model).name, encoder=weights_digest(encoder))
+    head = replace(
+        head,
+        model=Path(model).name,
+        encoder=weights_digest(encoder),
+        start_window=start_window,
+    )
     if with_encoder:
         write_model_folder(with_head(encoder, head), tokenizer, output)
     write_head(head, output)

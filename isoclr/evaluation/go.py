@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from data_builders.labels.files import read_label_set
 from data_builders.labels.ontology import read_obo
 from data_builders.labels.splits import SEEDS, make_splits
 from isoclr.evaluation.compare import Results, RunLog
 from isoclr.evaluation.controls import control_features, control_predictors
 from isoclr.evaluation.embeddings import features_of, model_names
+from isoclr.evaluation.features import residue_pair_frequencies
 from isoclr.evaluation.figures_terms import plot_terms
 from isoclr.evaluation.probe import fingerprint, probe, random_features, write_probe
 from isoclr.evaluation.terms import (
@@ -71,6 +74,7 @@ def go_model(
     features |= random_features([model], labelled)
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])
+    features["amino-acid pairs"] = np.sqrt(residue_pair_frequencies(labelled.transcripts))
     separation = separate(features, labelled, columns)
     output.mkdir(parents=True, exist_ok=True)
     separation.to_json(output / "go.json")

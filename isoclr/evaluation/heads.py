@@ -69,6 +69,8 @@ class Head:
         citation: where the measurements were published; may be empty.
         model: name of the encoder.
         encoder: `weights_digest` of the encoder.
+        start_window: nt before the start codon that the encoder also reads by distance for this
+            head, see `IsoCLRConfig`; 0: it is as the model has it.
         alpha: penalty.
         training: what it was fitted to.
         half_widths: share of transcripts, as text -> half the width of the interval that covers it,
@@ -89,6 +91,7 @@ class Head:
     citation: str = ""
     model: str
     encoder: str
+    start_window: int = 0
     alpha: float
     training: Training
     half_widths: dict[str, float] = field(default_factory=dict)
@@ -175,9 +178,13 @@ def heads_of(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Path]:
 
 
 def number_heads(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Head]:
-    """Return the heads of a model that predict a number, by name."""
+    """Return the heads that predict a number from the embeddings of a model as it is, by name."""
     heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
-    return {name: head for name, head in heads.items() if head.task == REGRESSION}
+    return {
+        name: head
+        for name, head in heads.items()
+        if head.task == REGRESSION and not head.start_window
+    }
 
 
 def find_head(head: str | os.PathLike, model: str | os.PathLike = DEFAULT_MODEL) -> Path:
@@ -211,7 +218,8 @@ def facts_of(head: Head) -> dict:
 def read_head(folder: str | os.PathLike) -> Head:
     """Read what `write_head` wrote; what is damaged, or does not fit together, is an InputError."""
     path, arrays = Path(folder) / _FACTS, Path(folder) / _ARRAYS
-    facts = read_json(path, [f.name for f in fields(Head) if f.name not in _SHAPES], _HEAD)
+    wanted = [f.name for f in fields(Head) if f.name not in (*_SHAPES, "start_window")]
+    facts = read_json(path, wanted, _HEAD)  # heads of before lack the window
     try:
         facts["training"] = _read_training(**facts["training"])
         facts["classes"] = tuple(map(str, facts["classes"]))
@@ -227,9 +235,9 @@ def read_head(folder: str | os.PathLike) -> Head:
     if head.task not in TASK_TYPES:
         raise InputError(f"{path}: task: got '{head.task}', wanted one of {', '.join(TASK_TYPES)}")
     width, outputs = head.centre.size, len(head.outputs)
-    wanted = {"weights": (width, outputs), "intercept": (outputs,)}
-    wanted |= {"centre": (width,), "spread": (width,)}
-    for name, shape in wanted.items():
+    shapes = {"weights": (width, outputs), "intercept": (outputs,)}
+    shapes |= {"centre": (width,), "spread": (width,)}
+    for name, shape in shapes.items():
         array = getattr(head, name)
         if array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all():
             raise InputError(

@@ -13,6 +13,7 @@ from data_builders.storage import check_ending
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import safe_table
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
+from isoclr.evaluation.start import encoder_of
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -53,15 +54,22 @@ def predict(
     names = [head.name for head in read]
     if not read or len(set(names)) < len(names):
         raise InputError(f"heads: got {', '.join(names) or 'none'}, wanted some, each once")
-    digest = weights_digest(encoder)
+    readers = {head.start_window: encoder_of(head, encoder) for head in read}
+    digests = {window: weights_digest(reader) for window, reader in readers.items()}
     for head in read:
-        if head.encoder != digest:
+        if head.encoder != digests[head.start_window]:
             raise InputError(
                 f"head '{head.name}': got weights of {model}, wanted those of {head.model} that it "
                 "was fitted on"
             )
-    embeddings = embed_transcripts(encoder, tokenizer, transcripts, progress=progress)
-    return pl.concat([predict_embedded(head, embeddings, transcripts, level) for head in read])
+    embeddings = {
+        window: embed_transcripts(reader, tokenizer, transcripts, progress=progress)
+        for window, reader in readers.items()
+    }
+    tables = [
+        predict_embedded(head, embeddings[head.start_window], transcripts, level) for head in read
+    ]
+    return pl.concat(tables)
 
 
 def predict_embedded(

@@ -10,6 +10,7 @@ from isoclr.evaluation.compare import Predictor
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embeddings import is_ours
 from isoclr.evaluation.features import base_codes
+from isoclr.evaluation.heads import Head
 from isoclr.evaluation.networks import untrained
 from isoclr.evaluation.predictors import Boosting
 from isoclr.pretrained import load_model, on_device
@@ -40,6 +41,11 @@ def read_from_start(encoder: IsoCLRModel, window: int) -> IsoCLRModel:
     reading = IsoCLRModel(config).eval()
     reading.load_state_dict(encoder.state_dict())
     return on_device(reading, encoder.device)
+
+
+def encoder_of(head: Head, encoder: IsoCLRModel) -> IsoCLRModel:
+    """Return the encoder as the head reads it, with the columns of its start window."""
+    return read_from_start(encoder, head.start_window) if head.start_window else encoder
 
 
 def start_features(transcripts: Sequence[Transcript], window: int) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ from isoclr.evaluation import heads
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.fit_head import fit_head, make_head
 from isoclr.evaluation.predict import predict, predict_embedded
+from isoclr.evaluation.start import encoder_of, read_from_start
 from isoclr.hub.push import shared_files
 from isoclr.model_folder import HEAD_FILES
 from isoclr.pretrained import load_model
@@ -219,6 +220,30 @@ def test_a_head_of_another_encoder_is_refused(made, new_transcripts, tmp_path):
         predict(new_transcripts[:1], [made], model=tmp_path, progress=False)
 
 
+def test_a_head_may_read_before_the_start_codon(new_transcripts, tmp_path):
+    shape = {"filters": [8], "blocks": [1], "dilations": [1], "pooling": "regions"}
+    shape |= {"stem_filters": 4, "layout_size": 8, "content_size": 4}
+    torch.manual_seed(0)
+    IsoCLRModel(IsoCLRConfig(**shape)).save_pretrained(tmp_path / "model")
+    IsoCLRTokenizer().save_pretrained(tmp_path / "model")
+    write_label_set(labels_of(made_transcripts(300)), tmp_path / "gc.parquet")
+    folder = tmp_path / "model" / "heads" / "start"
+    words = ["--labels", tmp_path / "gc.parquet", "--output", folder, "--start-window", 24]
+    assert main(["head", "--model", *map(str, [tmp_path / "model", *words])]) == 0
+    head, few = heads.read_head(folder), new_transcripts[:5]
+    encoder, tokenizer = load_model(tmp_path / "model")
+    reader = read_from_start(encoder, 24)
+    assert head.start_window == 24 and head.encoder == heads.weights_digest(reader)
+    table = predict(few, ["start"], model=tmp_path / "model", progress=False)
+    embeddings = embed_transcripts(reader, tokenizer, few, progress=False)
+    np.testing.assert_array_equal(table["prediction"], head.values(embeddings)[:, 0])
+    # What has the embeddings of the model alone can't ask this head.
+    assert heads.number_heads(tmp_path / "model") == {}
+    with pytest.raises(InputError, match=r"embeddings: got shape \(5, 88\), wanted"):
+        plain = embed_transcripts(encoder, tokenizer, few, progress=False)
+        predict_embedded(head, plain, few)
+
+
 def test_damaged_heads_are_refused(made, model, tmp_path):
     facts = json.loads((made / "head.json").read_text())
     arrays = load_file(made / "head.safetensors")
@@ -278,7 +303,8 @@ SHIPPED = sorted(shipped_folder("model_cards").glob("*/heads/*"))
 @pytest.mark.parametrize("head", SHIPPED, ids=[head.name for head in SHIPPED])
 def test_every_shipped_head_fits_its_encoder(head):
     found = heads.read_head(head)
-    assert found.encoder == heads.weights_digest(load_model(head.parents[1])[0])
+    encoder, _ = load_model(head.parents[1])
+    assert found.encoder == heads.weights_digest(encoder_of(found, encoder))
     assert found.name == head.name
     if found.task == "regression":
         assert abs(found.held_out["coverage 0.9"][0] - 0.9) < 0.03
