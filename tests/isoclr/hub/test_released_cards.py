@@ -64,8 +64,6 @@ def test_what_training_adds_to_isoclr_base_is_what_its_results_say():
     assert len(rows) == 9
     for row, *printed in rows:
         columns, of, *few = row.split(", ")
-        if (columns, of) == ("content alone", "human"):
-            continue  # of the log of experiments, as the notes say
         results = read_results(folder / "results" / files[of] / "probe.json")
         part = "" if columns == "all" else ", columns 1920 to 2175"
         trained, random = f"isoclr-base{part}", f"random weights{part}"
