@@ -155,7 +155,7 @@ def test_reports_of_shards_are_merged(run, tmp_path, capsys):
 
 def test_neighbours_of_ones_own_transcripts(run):
     names = run("EVALUATION", 5, transcripts=TRANSCRIPTS)
-    assert names["vectors"].shape == (7, 256)
+    assert names["vectors"].shape == (7, 656)
     np.testing.assert_allclose(np.linalg.norm(names["vectors"], axis=1), 1, rtol=1e-5)
     assert names["table"].height == 7 * 5
 
