@@ -152,7 +152,7 @@ def _looked_at(engine: Engine, found, chosen, head) -> list:
         if studied is None or row is None:
             return [None, None, None]
         made = draw_tracks(studied.transcripts[row])
-        return [made.pixels, made, nearest(engine, studied, row)]
+        return [made.pixels, made, nearest(studied, row)]
 
     def choose(made, event: gr.SelectData):
         return made.position(event.index[0])

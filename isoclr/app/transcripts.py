@@ -75,10 +75,13 @@ class Study:
     Attributes:
         transcripts: n of them.
         embeddings: float32 (n, width).
+        compared: by what neighbours are found, (n, size): words along the model's axes of search,
+            or the embeddings where it has none.
     """
 
     transcripts: Sequence[Transcript]
     embeddings: np.ndarray
+    compared: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,10 @@ def study(engine: Engine, transcripts: Sequence[Transcript]) -> Study:
     Raises:
         InputError: on a transcript that the tokenizer refuses.
     """
-    return Study(transcripts=tuple(transcripts), embeddings=engine.embed(transcripts))
+    compared = embeddings = engine.embed(transcripts)
+    if engine.axes is not None:
+        compared = engine.axes.vectors(search_words(transcripts, progress=False))
+    return Study(transcripts=tuple(transcripts), embeddings=embeddings, compared=compared)
 
 
 def table_of(engine: Engine, found: Study, head: str | None) -> tuple[list[str], list[list]]:
@@ -212,19 +218,15 @@ def _described(transcript: Transcript) -> list:
     ]
 
 
-def nearest(engine: Engine, found: Study, row: int, most: int = 10) -> list[list]:
+def nearest(found: Study, row: int, most: int = 10) -> list[list]:
     """Return the other transcripts nearest to one: id, gene, cosine, as `isoclr neighbours`.
 
     Args:
-        engine: of the study.
         found: the study.
         row: of the one.
         most: how many.
     """
-    vectors = found.embeddings
-    if engine.axes is not None:
-        vectors = engine.axes.vectors(search_words(found.transcripts, progress=False))
-    similar = _cosines(vectors, row)
+    similar = _cosines(found.compared, row)
     similar[row] = -np.inf
     order = np.argsort(-similar, kind="stable")[: min(most, len(similar) - 1)]
     named = [(found.transcripts[other], similar[other]) for other in order]
