@@ -3,6 +3,7 @@
 Every function takes n transcripts and returns an array of n rows, finite everywhere.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import product
@@ -12,6 +13,7 @@ import numpy as np
 from data_builders.homology.alphabets import translate
 from data_builders.records import InputError, Transcript
 from isoclr.progress import progress
+from modeling_isoclr.sites_isoclr import FROM_JUNCTION, FROM_STOP, SITE_NUMBERS
 
 STRUCTURE_FEATURES = (
     "log1p transcript length",
@@ -25,6 +27,10 @@ STRUCTURE_FEATURES = (
 CODONS = tuple(map("".join, product("ACGT", repeat=3)))
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
+# Looking ahead, so that sites that overlap are all found.
+_M6A, _M6A_CORE, _AU_RICH, _PUMILIO = (
+    re.compile(f"(?={motif})") for motif in ("[AGT][AG]AC[ACT]", "GGAC", "ATTTA", "TGTA[ACT]ATA")
+)
 _INVALID = 255
 _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
 _CODE_OF_BYTE[np.frombuffer(b"ACGTN", np.uint8)] = np.arange(5)
@@ -127,6 +133,39 @@ def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
         row[4] = np.log1p(len(junctions))
         row[5] = 1000 * in_cds / max(regions[1], 1)
         row[6] = transcript.exon_junctions is not None
+    return features
+
+
+def site_features(transcripts: Sequence[Transcript]) -> np.ndarray:
+    """Return how many sites of decay there are, and where: what modeling_isoclr/sites_isoclr.py has.
+
+    float32 (n, 9): log(1 + count) of the core of m6A's motif (GGAC) over 100, 200 and 400 nt from
+    any exon junction; within 300 nt of the end of the CDS, of the motif (DRACH), of those over 100
+    nt from any junction, and of such cores; of AU-rich (ATTTA) and of Pumilio elements (TGTAHATA)
+    in the 3'UTR; and AU-rich elements for 100 nt of the 3'UTR, which counts as 100 nt longer. The
+    last six are 0 without a CDS.
+    """
+    features = np.zeros((len(transcripts), SITE_NUMBERS), np.float32)
+    for row, transcript in zip(features, transcripts, strict=True):
+        sequence, end = transcript.sequence, transcript.cds_end
+        junctions = np.array(transcript.exon_junctions or ())[:, None]
+        motif, core = (
+            np.array([found.start() + 2 for found in pattern.finditer(sequence)], int)
+            for pattern in (_M6A, _M6A_CORE)
+        )
+        # Of the two bases at a junction, the first of the next exon gives its place.
+        away = [
+            [((at < junctions - nt) | (at >= junctions + nt)).all(0) for nt in FROM_JUNCTION]
+            for at in (motif, core)
+        ]
+        counts = [float(each.sum()) for each in away[1]] + 5 * [0.0]
+        density = 0.0
+        if transcript.cds_start >= 0:
+            near = [abs(at - end) < FROM_STOP for at in (motif, core)]
+            counts[3:6] = near[0].sum(), (near[0] & away[0][0]).sum(), (near[1] & away[1][0]).sum()
+            counts[6:] = (len(found.findall(sequence, end)) for found in (_AU_RICH, _PUMILIO))
+            density = 100 * counts[6] / (len(sequence) - end + 100)
+        row[:] = *np.log1p(counts), density
     return features
 
 
