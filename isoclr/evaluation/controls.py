@@ -6,7 +6,12 @@ import numpy as np
 
 from data_builders.records import Transcript
 from isoclr.evaluation.compare import Predictor
-from isoclr.evaluation.features import codon_frequencies, kmer_frequencies, structure_features
+from isoclr.evaluation.features import (
+    codon_frequencies,
+    kmer_frequencies,
+    site_features,
+    structure_features,
+)
 from isoclr.evaluation.finetune import Saluki
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.predictors import Boosting
@@ -17,6 +22,7 @@ RANDOM = "random weights"
 BOOSTING = "boosting"
 SALUKI = "Saluki-like network"
 TOGETHER = "codons + structure + k-mers 1-4"
+WITH_SITES = "codons + structure + sites"
 
 
 def control_features(
@@ -24,7 +30,7 @@ def control_features(
 ) -> dict[str, np.ndarray]:
     """Return the feature sets that need no model, by name, each float32 (n, width).
 
-    They are k-mers, structure, codons, both, and both with short k-mers.
+    They are k-mers, structure, codons, both, both with sites of decay, and both with short k-mers.
     """
     structure, codons = structure_features(transcripts), codon_frequencies(transcripts)
     both = np.hstack([codons, structure])
@@ -35,8 +41,15 @@ def control_features(
         "structure": structure,
         "codons": codons,
         "codons + structure": both,
+        WITH_SITES: np.hstack([both, site_features(transcripts)]),
         TOGETHER: np.hstack([both, kmer_frequencies(transcripts, 1, 4)]),
     }
+
+
+def boosting_features(features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return what trees are boosted on: of `control_features` all but long k-mers."""
+    sites = features[WITH_SITES][:, features["codons + structure"].shape[1] :]
+    return np.hstack([features[TOGETHER], sites])
 
 
 def control_predictors(
@@ -46,7 +59,7 @@ def control_predictors(
 
     `features` are those of `control_features`. The network after Saluki takes long.
     """
-    predictors: dict[str, Predictor] = {BOOSTING: Boosting(features[TOGETHER])}
+    predictors: dict[str, Predictor] = {BOOSTING: Boosting(boosting_features(features))}
     if saluki:
         rows, _ = tokenize(IsoCLRTokenizer(), transcripts)
         predictors[SALUKI] = Saluki(rows)

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from data_builders.labels.source import LabelSource
 from data_builders.labels.splits import make_splits
 from data_builders.records import InputError
 from isoclr.evaluation.compare import Predictor, Results, RunLog, compare
-from isoclr.evaluation.controls import TOGETHER, control_features
+from isoclr.evaluation.controls import boosting_features, control_features
 from isoclr.evaluation.features import Lazy, kmer_frequencies, structure_features
 from isoclr.evaluation.finetune import FineTuned, Saluki, about_training, embed_rows
 from isoclr.evaluation.linear import Linear
@@ -116,8 +116,7 @@ def _predictors(
     """Method -> predictor; features are made when they are first asked for."""
     transcripts, budget = labels.transcripts, settings.fine_tuned.tokens_per_batch
 
-    def controls(name: str) -> np.ndarray:
-        return control_features(transcripts, kmers=())[name]
+    controls = cache(lambda: control_features(transcripts, kmers=()))
 
     def structure_and_kmers() -> np.ndarray:
         return np.hstack([structure_features(transcripts), kmer_frequencies(transcripts, 1, 6)])
@@ -132,9 +131,9 @@ def _predictors(
         "scratch": FineTuned(encoder, rows, None, settings, progress=False),
         "random": Linear(Lazy(of_random_weights)),
         "structure": Linear(Lazy(partial(structure_features, transcripts))),
-        "codons": Linear(Lazy(partial(controls, "codons + structure"))),
+        "codons": Linear(Lazy(lambda: controls()["codons + structure"])),
         "kmers": Linear(Lazy(structure_and_kmers)),
-        "boosting": Boosting(Lazy(partial(controls, TOGETHER))),
+        "boosting": Boosting(Lazy(lambda: boosting_features(controls()))),
         "saluki": Saluki(rows, settings.saluki_like, progress=False),
     }
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from .configuration_isoclr import BASES
 from .fused_isoclr import Bounds, read
+from .sites_isoclr import site_numbers, site_values
 
 REGIONS = 3
 # nt of the whole transcript's mean that each region's is mixed with: the mean of a region of a few
@@ -251,10 +252,20 @@ class SegmentRegions:
         logs = torch.log10(1 + torch.cat([lengths, outside, 100 * counts], 2))
         return torch.cat([logs, density], 2)
 
+    def site_numbers(self):
+        """(batch, segments, SITE_NUMBERS), see `site_numbers`."""
+        values = site_values(self.tracks, self._edges_here().long().transpose(1, 2))
+        counts = self.segments.sums(self.segments.in_blocks(values).sum(2))
+        return site_numbers(counts, self.lengths[..., 2])
+
+    def _edges_here(self):
+        """Those of the transcript that each nucleotide belongs to, (batch, length, 4)."""
+        return self.segments.spread(self.edges).repeat_interleave(self.segments.step, 1)
+
     def _places(self):
         """Which region each nucleotide is in, bool (batch, length, regions)."""
         position = torch.arange(self.segments.valid.shape[1], device=self.edges.device)
-        here = self.segments.spread(self.edges).repeat_interleave(self.segments.step, 1)
+        here = self._edges_here()
         inside = position[:, None] >= here[..., :-1]
         return inside & (position[:, None] < here[..., 1:])
 

@@ -89,6 +89,8 @@ class IsoCLRConfig(PretrainedConfig):
         discriminants: linear discriminants of homologs that `regions` has, fitted after training
             (see pooling_isoclr.py); 0: none.
         discriminant_size: features of the discriminants.
+        sites_size: features of the sites of decay that `regions` has (see sites_isoclr.py); 0:
+            none. None is learned, so any model with `regions` can be loaded with them.
         start_window: nt upstream of the start codon that `regions` also reads by distance and
             reading frame (see pooling_isoclr.py), a multiple of 24; 0: none. It has no weights, so
             any model with `regions` can be loaded with it.
@@ -139,6 +141,7 @@ class IsoCLRConfig(PretrainedConfig):
         content_size=256,
         discriminants=0,
         discriminant_size=1024,
+        sites_size=0,
         start_window=0,
         unknown_value=None,
         projector_sizes=(2048, 2048, 512),
@@ -173,6 +176,7 @@ class IsoCLRConfig(PretrainedConfig):
         self.content_size = content_size
         self.discriminants = discriminants
         self.discriminant_size = discriminant_size
+        self.sites_size = sites_size
         self.start_window = start_window
         if unknown_value is None:
             unknown_value = 1 / (len(AMINO_ACIDS) if alphabet == "protein" else BASES)
@@ -229,6 +233,7 @@ class IsoCLRConfig(PretrainedConfig):
             if any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted positive integers")
         as_integer("classifier_hidden_size", self.classifier_hidden_size, minimum=0)
+        as_integer("sites_size", self.sites_size, minimum=0)
         as_integer("start_window", self.start_window, minimum=0)
         as_number("norm_eps", self.norm_eps, above=0)
         as_number("norm_momentum", self.norm_momentum, above=0)
@@ -256,19 +261,15 @@ class IsoCLRConfig(PretrainedConfig):
                 f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "
                 "starts and exon ends"
             )
-        if self.discriminants and self.pooling != "regions":
-            raise ValueError(
-                f"discriminants: got {self.discriminants} with pooling={self.pooling!r}, wanted 0, "
-                "or pooling='regions'"
-            )
+        for name in ("discriminants", "sites_size", "start_window"):
+            if getattr(self, name) and self.pooling != "regions":
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)} with pooling={self.pooling!r}, wanted 0, "
+                    "or pooling='regions'"
+                )
         if self.start_window % START_STEP:
             raise ValueError(
                 f"start_window: got {self.start_window}, wanted a multiple of {START_STEP} nt"
-            )
-        if self.start_window and self.pooling != "regions":
-            raise ValueError(
-                f"start_window: got {self.start_window} with pooling={self.pooling!r}, wanted 0, "
-                "or pooling='regions'"
             )
         choices = {
             "critic": (None, "cosine", "bilinear"),
@@ -320,7 +321,7 @@ class IsoCLRConfig(PretrainedConfig):
         """Width of `pooler_output`."""
         if self.pooling == "regions":
             features = self.discriminant_size if self.discriminants else 0
-            fixed = self.layout_size + BASES**3 + features
+            fixed = self.layout_size + BASES**3 + features + self.sites_size
             return fixed + self.start_size + self.contrasted_size
         return self.contrasted_size
 

@@ -17,6 +17,7 @@ from torch import nn
 from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
 from .segments_isoclr import PRIOR, REGIONS, SegmentRegions, joined_means
+from .sites_isoclr import SITE_NUMBERS, site_numbers, site_values
 
 CODONS = BASES**3
 # What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
@@ -103,6 +104,13 @@ class IsoCLRDiscriminants(nn.Module):
         return self.features((columns - centre) @ axes)
 
 
+class IsoCLRSites(IsoCLRRandomFeatures):
+    """Random features of how many sites of decay a transcript has, and where."""
+
+    def __init__(self, config: IsoCLRConfig):
+        super().__init__(SITE_NUMBERS, config.sites_size, variance=2.0)
+
+
 class IsoCLRRegionPooling(nn.Module):
     """Layout, codon usage, and what stem and stages see in 5'UTR, CDS and 3'UTR."""
 
@@ -113,6 +121,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.content = nn.Linear(REGIONS * sum(config.filters), config.content_size)
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
+        self.sites = IsoCLRSites(config) if config.sites_size else None
         self.start_window = config.start_window
 
     def read(self, layout, fused):
@@ -129,13 +138,13 @@ class IsoCLRRegionPooling(nn.Module):
             stem: its output, (batch, channels, 1, length).
             stages: output and mask of each, as `IsoCLREncoder` gives them.
             segments: `Segments` of rows that hold several transcripts.
-            learned_only: leave layout, codon usage, discriminants and the start's window out.
+            learned_only: leave out what is not learned, all but stem and content.
             layout: `Layout` of such rows instead, for what is learned alone.
 
         Returns:
-            (batch, layout_size + 64 + discriminant_size + start_size + 3 · channels of the stem +
-            content_size), without discriminants less their features; with segments (batch,
-            segments, the same).
+            (batch, layout_size + 64 + discriminant_size + sites_size + start_size + 3 · channels of
+            the stem + content_size), without discriminants less their features; with segments
+            (batch, segments, the same).
         """
         if layout is not None:
             regions = layout
@@ -153,6 +162,8 @@ class IsoCLRRegionPooling(nn.Module):
             fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
             if self.discriminants is not None:
                 fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
+            if self.sites is not None:
+                fixed.append(self.sites(regions.site_numbers()))
             if self.start_window:
                 begin, start = regions.upstream()
                 place = Upstream(begin, start, self.start_window)
@@ -196,6 +207,13 @@ class _RowRegions:
     def layout_numbers(self):
         """(batch, LAYOUT_NUMBERS)."""
         return layout_numbers(self.tracks, self.mask, self.regions)
+
+    def site_numbers(self):
+        """(batch, SITE_NUMBERS)."""
+        lengths = self.regions.sum((2, 3))
+        edges = nn.functional.pad(lengths.cumsum(1), (1, 0))
+        counts = site_values(self.tracks, edges[..., None]).sum(1)
+        return site_numbers(counts, lengths[:, 2])
 
 
 def regions_of(starts, mask):

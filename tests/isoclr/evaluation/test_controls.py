@@ -8,10 +8,17 @@ from isoclr.evaluation.controls import (
     BOOSTING,
     SALUKI,
     TOGETHER,
+    boosting_features,
     control_features,
     control_predictors,
 )
-from isoclr.evaluation.features import Lazy, codon_frequencies, kmer_frequencies, structure_features
+from isoclr.evaluation.features import (
+    Lazy,
+    codon_frequencies,
+    kmer_frequencies,
+    site_features,
+    structure_features,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +39,7 @@ def test_every_control_is_there_by_name(transcripts):
         "structure": (5, 7),
         "codons": (5, 64),
         "codons + structure": (5, 71),
+        "codons + structure + sites": (5, 80),
         "codons + structure + k-mers 1-4": (5, 411),
     }
     assert {matrix.dtype for matrix in features.values()} == {np.dtype(np.float32)}
@@ -46,6 +54,9 @@ def test_together_is_each_side_by_side(transcripts):
     assert (features["codons + structure"] == np.hstack([codons, structure])).all()
     whole = np.hstack([codons, structure, kmer_frequencies(transcripts, 1, 4)])
     assert (features[TOGETHER] == whole).all()
+    sites = site_features(transcripts)
+    assert (features["codons + structure + sites"] == np.hstack([codons, structure, sites])).all()
+    assert (boosting_features(features) == np.hstack([whole, sites])).all()
 
 
 def test_lazy_features_are_made_once_and_when_asked_for():
