@@ -137,7 +137,7 @@ def structure_features(transcripts: Sequence[Transcript]) -> np.ndarray:
 
 
 def site_features(transcripts: Sequence[Transcript]) -> np.ndarray:
-    """Return how many sites of decay there are, and where: what modeling_isoclr/sites_isoclr.py has.
+    """Return how many sites of decay there are, and where, as modeling_isoclr/sites_isoclr.py has.
 
     float32 (n, 9): log(1 + count) of the core of m6A's motif (GGAC) over 100, 200 and 400 nt from
     any exon junction; within 300 nt of the end of the CDS, of the motif (DRACH), of those over 100
