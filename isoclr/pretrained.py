@@ -23,6 +23,7 @@ NEW_KEYS = {
     "alphabet": "rna",
     "critic": None,
     "critic_bands": 1,
+    "residue_pairs": False,
     "sites_size": 0,
     "start_window": 0,
     "zero_init_residual": False,

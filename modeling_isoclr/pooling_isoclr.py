@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from .codons_isoclr import CODONS, codon_parts, neighbouring_residues, pair_columns
 from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
 from .segments_isoclr import PRIOR, REGIONS, SegmentRegions, joined_means
 from .sites_isoclr import SITE_NUMBERS, site_numbers, site_values
 
-CODONS = BASES**3
 # What `layout_numbers` gives, and what it is about in human coding transcripts of known exons:
 # log10(1 + nt) of 5'UTR, CDS, 3'UTR, the whole, and before the first and after the last junction;
 # log10(1 + 100 junctions) of the same four; junctions per 500 nt of CDS.
@@ -122,7 +122,7 @@ class IsoCLRRegionPooling(nn.Module):
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
         self.sites = IsoCLRSites(config) if config.sites_size else None
-        self.start_window = config.start_window
+        self.residue_pairs, self.start_window = config.residue_pairs, config.start_window
 
     def read(self, layout, fused):
         """What is learned, of a batch whose outputs the training path has read, see `forward`."""
@@ -142,9 +142,10 @@ class IsoCLRRegionPooling(nn.Module):
             layout: `Layout` of such rows instead, for what is learned alone.
 
         Returns:
-            (batch, layout_size + 64 + discriminant_size + sites_size + start_size + 3 · channels of
-            the stem + content_size), without discriminants less their features; with segments
-            (batch, segments, the same).
+            (batch, `pooled_size` of the configuration): features of the layout, codon usage,
+            features of discriminants and of sites, pairs of residues, what lies before the start
+            codon, what the stem sees in the three regions, content. With segments (batch, segments,
+            the same).
         """
         if layout is not None:
             regions = layout
@@ -164,6 +165,8 @@ class IsoCLRRegionPooling(nn.Module):
                 fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
             if self.sites is not None:
                 fixed.append(self.sites(regions.site_numbers()))
+            if self.residue_pairs:
+                fixed.append(pair_columns(regions.residue_pairs()))
             if self.start_window:
                 begin, start = regions.upstream()
                 place = Upstream(begin, start, self.start_window)
@@ -207,6 +210,12 @@ class _RowRegions:
     def layout_numbers(self):
         """(batch, LAYOUT_NUMBERS)."""
         return layout_numbers(self.tracks, self.mask, self.regions)
+
+    def residue_pairs(self):
+        """How often each pair of neighbouring residues comes, (batch, 400)."""
+        bases = at_least_float32(self.tracks[:, :BASES]).flatten(2)
+        residues, following = neighbouring_residues(bases, self.starts.flatten(1))
+        return torch.bmm(residues, following.transpose(1, 2)).flatten(1)
 
     def site_numbers(self):
         """(batch, SITE_NUMBERS)."""
@@ -264,10 +273,8 @@ def codon_usage(tracks, starts):
     Returns:
         (batch, 64), by alphabet.
     """
-    first = at_least_float32(tracks[:, :BASES]).flatten(2)
-    second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
-    starts = starts.flatten(2).to(first.dtype)
-    pairs = ((first * starts)[:, :, None] * second[:, None]).flatten(1, 2)
+    starts = starts.flatten(2)
+    pairs, third = codon_parts(at_least_float32(tracks[:, :BASES]).flatten(2), starts.squeeze(1))
     counts = torch.bmm(pairs, third.transpose(1, 2)).flatten(1)
     return counts * CODONS / starts.sum(2).clamp(min=1)
 

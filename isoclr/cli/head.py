@@ -20,6 +20,13 @@ def head(
         int,
         Option(help="nt before the start codon to read by distance too, such as 96; 0: none"),
     ] = 0,
+    residue_pairs: Annotated[
+        bool,
+        Option(
+            "--residue-pairs",
+            help="read how often each pair of neighbouring residues comes too, as for functions",
+        ),
+    ] = False,
     with_encoder: Annotated[
         bool,
         Option(
@@ -34,7 +41,7 @@ def head(
 
     Example:
     isoclr head --labels half_life.parquet --output my-head
-    isoclr head --task go-mf --labels go.parquet --terms 10 --output go-mf
+    isoclr head --task go-mf --labels go.parquet --terms 10 --residue-pairs --output go-mf
     isoclr head --task ribosome-load --labels loads.parquet --start-window 96 --output loads
     """
     from isoclr.evaluation.fit_head import make_head
@@ -46,6 +53,7 @@ def head(
         model=model,
         terms=terms,
         start_window=start_window,
+        residue_pairs=residue_pairs,
         with_encoder=with_encoder,
     )
     return Printed(text=table_of([made]), data={"output": output, **facts_of(made)})

@@ -27,7 +27,7 @@ from isoclr.evaluation.heads import (
     write_head,
 )
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
-from isoclr.evaluation.start import read_from_start
+from isoclr.evaluation.start import read_also
 from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model
@@ -112,19 +112,20 @@ def make_head(
     model: str | os.PathLike = DEFAULT_MODEL,
     terms: int | None = None,
     start_window: int = 0,
+    residue_pairs: bool = False,
     with_encoder: bool = False,
 ) -> Head:
     """Fit a head to labels and write it: what `isoclr head` does.
 
     The folder gets `head.json`, `head.safetensors` and `held_out.png`. Of labels with many classes
     `terms` are predicted, as `frequent_terms` chooses them; None: all. With a start window, a
-    multiple of 24 nt, the encoder also reads what lies before the start codon. With the encoder, it
-    is written too, with the head as its classification head, so that
-    AutoModelForSequenceClassification loads the folder.
+    multiple of 24 nt, the encoder also reads what lies before the start codon; with `residue_pairs`
+    how often neighbouring residues come. With the encoder, it is written too, with the head as its
+    classification head, so that AutoModelForSequenceClassification loads the folder.
     """
     encoder, tokenizer = load_model(model)
-    if start_window:
-        encoder = read_from_start(encoder, start_window)
+    if start_window or residue_pairs:
+        encoder = read_also(encoder, start_window=start_window, residue_pairs=residue_pairs)
     labels = source.read()
     if terms is not None:
         labels = of_terms(labels, frequent_terms(labels, terms))
@@ -142,6 +143,7 @@ def make_head(
         model=Path(model).name,
         encoder=weights_digest(encoder),
         start_window=start_window,
+        residue_pairs=residue_pairs,
     )
     if with_encoder:
         write_model_folder(with_head(encoder, head), tokenizer, output)

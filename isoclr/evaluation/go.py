@@ -74,7 +74,12 @@ def go_model(
     features |= random_features([model], labelled)
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])
-    features["amino-acid pairs"] = np.sqrt(residue_pair_frequencies(labelled.transcripts))
+    pairs = np.sqrt(residue_pair_frequencies(labelled.transcripts))
+    first = next(iter(features))
+    features |= {
+        "amino-acid pairs": pairs,
+        f"{first} + amino-acid pairs": np.hstack([features[first], pairs]),
+    }
     separation = separate(features, labelled, columns)
     output.mkdir(parents=True, exist_ok=True)
     separation.to_json(output / "go.json")

@@ -30,6 +30,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 _FACTS, _ARRAYS, _ = HEAD_FILES
 _SHAPES = ("weights", "intercept", "centre", "spread")
+_READINGS = ("start_window", "residue_pairs")
 _HEAD = "a head that isoclr head wrote"
 
 
@@ -71,6 +72,7 @@ class Head:
         encoder: `weights_digest` of the encoder.
         start_window: nt before the start codon that the encoder also reads by distance for this
             head, see `IsoCLRConfig`; 0: it is as the model has it.
+        residue_pairs: whether it also reads pairs of neighbouring residues for this head.
         alpha: penalty.
         training: what it was fitted to.
         half_widths: share of transcripts, as text -> half the width of the interval that covers it,
@@ -92,6 +94,7 @@ class Head:
     model: str
     encoder: str
     start_window: int = 0
+    residue_pairs: bool = False
     alpha: float
     training: Training
     half_widths: dict[str, float] = field(default_factory=dict)
@@ -100,6 +103,11 @@ class Head:
     intercept: np.ndarray
     centre: np.ndarray
     spread: np.ndarray
+
+    @property
+    def readings(self) -> dict[str, int]:
+        """What the encoder reads for this head and not by itself, as `read_also` takes it."""
+        return {name: value for name in _READINGS if (value := getattr(self, name))}
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -161,6 +169,8 @@ def weights_digest(encoder: IsoCLRModel) -> str:
     digest = hashlib.sha256()
     if encoder.config.start_window:
         digest.update(f"start_window {encoder.config.start_window}".encode())
+    if encoder.config.residue_pairs:
+        digest.update(b"residue_pairs")
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().float().numpy().tobytes())
@@ -181,9 +191,7 @@ def number_heads(model: str | os.PathLike = DEFAULT_MODEL) -> dict[str, Head]:
     """Return the heads that predict a number from the embeddings of a model as it is, by name."""
     heads = {name: read_head(folder) for name, folder in heads_of(model).items()}
     return {
-        name: head
-        for name, head in heads.items()
-        if head.task == REGRESSION and not head.start_window
+        name: head for name, head in heads.items() if head.task == REGRESSION and not head.readings
     }
 
 
@@ -218,8 +226,8 @@ def facts_of(head: Head) -> dict:
 def read_head(folder: str | os.PathLike) -> Head:
     """Read what `write_head` wrote; what is damaged, or does not fit together, is an InputError."""
     path, arrays = Path(folder) / _FACTS, Path(folder) / _ARRAYS
-    wanted = [f.name for f in fields(Head) if f.name not in (*_SHAPES, "start_window")]
-    facts = read_json(path, wanted, _HEAD)  # heads of before lack the window
+    wanted = [f.name for f in fields(Head) if f.name not in (*_SHAPES, *_READINGS)]
+    facts = read_json(path, wanted, _HEAD)  # heads of before lack readings
     try:
         facts["training"] = _read_training(**facts["training"])
         facts["classes"] = tuple(map(str, facts["classes"]))

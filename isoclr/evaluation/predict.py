@@ -54,22 +54,25 @@ def predict(
     names = [head.name for head in read]
     if not read or len(set(names)) < len(names):
         raise InputError(f"heads: got {', '.join(names) or 'none'}, wanted some, each once")
-    readers = {head.start_window: encoder_of(head, encoder) for head in read}
-    digests = {window: weights_digest(reader) for window, reader in readers.items()}
+    readers = {_key(head): encoder_of(head, encoder) for head in read}
+    digests = {key: weights_digest(reader) for key, reader in readers.items()}
     for head in read:
-        if head.encoder != digests[head.start_window]:
+        if head.encoder != digests[_key(head)]:
             raise InputError(
                 f"head '{head.name}': got weights of {model}, wanted those of {head.model} that it "
                 "was fitted on"
             )
     embeddings = {
-        window: embed_transcripts(reader, tokenizer, transcripts, progress=progress)
-        for window, reader in readers.items()
+        key: embed_transcripts(reader, tokenizer, transcripts, progress=progress)
+        for key, reader in readers.items()
     }
-    tables = [
-        predict_embedded(head, embeddings[head.start_window], transcripts, level) for head in read
-    ]
+    tables = [predict_embedded(head, embeddings[_key(head)], transcripts, level) for head in read]
     return pl.concat(tables)
+
+
+def _key(head: Head) -> tuple:
+    """What its encoder reads; heads with the same share embeddings."""
+    return tuple(head.readings.items())
 
 
 def predict_embedded(

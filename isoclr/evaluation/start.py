@@ -21,21 +21,20 @@ _WORD = 3
 _WORDS = BASES**_WORD
 
 
-def read_from_start(encoder: IsoCLRModel, window: int) -> IsoCLRModel:
-    """Return the encoder with columns that read what lies before the start codon.
+def read_also(encoder: IsoCLRModel, **readings: int) -> IsoCLRModel:
+    """Return the encoder with columns that read more of a transcript.
 
-    They stand right before what is learned, `config.start_size` of them; `start_columns` of the
-    model's code says what they are. All others stay as they are, and no weight is new.
+    They stand right before what is learned; all others stay as they are, and no weight is new.
 
     Args:
         encoder: with pooling by regions.
-        window: nt before the start codon, a multiple of 24.
+        readings: keys of `IsoCLRConfig`: `start_window`, `residue_pairs`.
 
     Raises:
-        InputError: another pooling or window.
+        InputError: another pooling, or a value that the configuration refuses.
     """
     try:
-        config = IsoCLRConfig.from_dict({**encoder.config.to_dict(), "start_window": window})
+        config = IsoCLRConfig.from_dict({**encoder.config.to_dict(), **readings})
     except ValueError as error:
         raise InputError(str(error)) from error
     reading = IsoCLRModel(config).eval()
@@ -44,8 +43,8 @@ def read_from_start(encoder: IsoCLRModel, window: int) -> IsoCLRModel:
 
 
 def encoder_of(head: Head, encoder: IsoCLRModel) -> IsoCLRModel:
-    """Return the encoder as the head reads it, with the columns of its start window."""
-    return read_from_start(encoder, head.start_window) if head.start_window else encoder
+    """Return the encoder as the head reads it."""
+    return read_also(encoder, **head.readings) if head.readings else encoder
 
 
 def start_features(transcripts: Sequence[Transcript], window: int) -> dict[str, np.ndarray]:
@@ -96,7 +95,7 @@ def start_rows(
         window: nt before the start codon, a multiple of 24.
 
     Raises:
-        InputError: no model of ours, or as `read_from_start`.
+        InputError: no model of ours, or as `read_also`.
     """
     name = next((name for name, model in models.items() if is_ours(model)), None)
     if name is None:
@@ -104,7 +103,7 @@ def start_rows(
             f"start_window: got {window} and no model of ours among {', '.join(models)}, wanted one"
         )
     encoder, tokenizer = load_model(models[name])
-    reading = read_from_start(encoder, window)
+    reading = read_also(encoder, start_window=window)
     random = untrained(reading.config, 0)
     features = {
         f"{title}, {window} nt from the start": embed_transcripts(model, tokenizer, transcripts)

@@ -91,6 +91,8 @@ class IsoCLRConfig(PretrainedConfig):
         discriminant_size: features of the discriminants.
         sites_size: features of the sites of decay that `regions` has (see sites_isoclr.py); 0:
             none. None is learned, so any model with `regions` can be loaded with them.
+        residue_pairs: have `regions` also tell how often each pair of neighbouring residues comes
+            in the protein (see codons_isoclr.py). No weight is new either.
         start_window: nt upstream of the start codon that `regions` also reads by distance and
             reading frame (see pooling_isoclr.py), a multiple of 24; 0: none. It has no weights, so
             any model with `regions` can be loaded with it.
@@ -142,6 +144,7 @@ class IsoCLRConfig(PretrainedConfig):
         discriminants=0,
         discriminant_size=1024,
         sites_size=0,
+        residue_pairs=False,
         start_window=0,
         unknown_value=None,
         projector_sizes=(2048, 2048, 512),
@@ -177,6 +180,7 @@ class IsoCLRConfig(PretrainedConfig):
         self.discriminants = discriminants
         self.discriminant_size = discriminant_size
         self.sites_size = sites_size
+        self.residue_pairs = residue_pairs
         self.start_window = start_window
         if unknown_value is None:
             unknown_value = 1 / (len(AMINO_ACIDS) if alphabet == "protein" else BASES)
@@ -237,10 +241,9 @@ class IsoCLRConfig(PretrainedConfig):
         as_integer("start_window", self.start_window, minimum=0)
         as_number("norm_eps", self.norm_eps, above=0)
         as_number("norm_momentum", self.norm_momentum, above=0)
-        if not isinstance(self.zero_init_residual, bool):
-            raise ValueError(
-                f"zero_init_residual: got {self.zero_init_residual!r}, wanted true or false"
-            )
+        for name in ("residue_pairs", "zero_init_residual"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted true or false")
         as_number("loss_temperature", self.loss_temperature, above=0)
         as_number("unknown_value", self.unknown_value)
         for name in ("dropout", "classifier_dropout", "masked_lm_weight"):
@@ -261,11 +264,11 @@ class IsoCLRConfig(PretrainedConfig):
                 f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "
                 "starts and exon ends"
             )
-        for name in ("discriminants", "sites_size", "start_window"):
+        for name in ("discriminants", "sites_size", "residue_pairs", "start_window"):
             if getattr(self, name) and self.pooling != "regions":
                 raise ValueError(
-                    f"{name}: got {getattr(self, name)} with pooling={self.pooling!r}, wanted 0, "
-                    "or pooling='regions'"
+                    f"{name}: got {getattr(self, name)} with pooling={self.pooling!r}, wanted "
+                    "none, or pooling='regions'"
                 )
         if self.start_window % START_STEP:
             raise ValueError(
@@ -320,8 +323,9 @@ class IsoCLRConfig(PretrainedConfig):
     def pooled_size(self) -> int:
         """Width of `pooler_output`."""
         if self.pooling == "regions":
-            features = self.discriminant_size if self.discriminants else 0
-            fixed = self.layout_size + BASES**3 + features + self.sites_size
+            discriminants = self.discriminant_size if self.discriminants else 0
+            pairs = len(AMINO_ACIDS) ** 2 if self.residue_pairs else 0
+            fixed = self.layout_size + BASES**3 + discriminants + self.sites_size + pairs
             return fixed + self.start_size + self.contrasted_size
         return self.contrasted_size
 

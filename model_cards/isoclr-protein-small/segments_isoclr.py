@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .codons_isoclr import CODONS, codon_parts, neighbouring_residues
 from .configuration_isoclr import BASES
 from .fused_isoclr import Bounds, read
 from .sites_isoclr import site_numbers, site_values
@@ -223,16 +224,25 @@ class SegmentRegions:
     @_without_autocast
     def codon_usage(self):
         """(batch, segments, 64), see `codon_usage`."""
-        first = self.tracks[:, :BASES, 0].to(self.segments.matrix.dtype)
-        second, third = (nn.functional.pad(first, (0, k))[..., k:] for k in (1, 2))
-        pairs = ((first * self.starts[:, None])[:, :, None] * second[:, None]).flatten(1, 2)
-        pairs, third = (
+        counts = self._products(*codon_parts(self._bases(), self.starts))
+        return counts * CODONS / self.codons.clamp(min=1)[..., None]
+
+    @_without_autocast
+    def residue_pairs(self):
+        """How often each pair of neighbouring residues comes, (batch, segments, 400)."""
+        return self._products(*neighbouring_residues(self._bases(), self.starts))
+
+    def _bases(self):
+        return self.tracks[:, :BASES, 0].to(self.segments.matrix.dtype)
+
+    def _products(self, left, right):
+        """Sums of products over each transcript: (batch, n or m, length) to (..., n · m)."""
+        left, right = (
             self.segments.in_blocks(values.transpose(1, 2)).flatten(0, 1)
-            for values in (pairs, third)
+            for values in (left, right)
         )
-        counts = torch.bmm(pairs.transpose(1, 2), third).flatten(1)
-        counts = self.segments.sums(counts.unflatten(0, (len(first), -1)))
-        return counts * BASES**3 / self.codons.clamp(min=1)[..., None]
+        of_blocks = torch.bmm(left.transpose(1, 2), right).flatten(1)
+        return self.segments.sums(of_blocks.unflatten(0, (len(self.tracks), -1)))
 
     def layout_numbers(self):
         """(batch, segments, LAYOUT_NUMBERS), see `layout_numbers`."""

@@ -243,7 +243,7 @@ def test_blocks_may_begin_as_their_shortcuts(norm, tmp_path):
     [
         ({"norm": "group"}, "norm: got 'group'"),
         ({"pooling": "max"}, "pooling: got 'max'"),
-        ({"discriminants": 3}, "discriminants: got 3 with pooling='last', wanted 0"),
+        ({"discriminants": 3}, "discriminants: got 3 with pooling='last', wanted none"),
         ({"pooling": "regions", "discriminants": -1}, "discriminants: got -1, wanted positive"),
         ({"discriminant_size": 0}, "discriminant_size: got 0, wanted positive"),
         ({"blocks": [1, 2]}, "filters, blocks, dilations"),

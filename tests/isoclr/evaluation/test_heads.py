@@ -17,7 +17,7 @@ from isoclr.evaluation import heads
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.fit_head import fit_head, make_head
 from isoclr.evaluation.predict import predict, predict_embedded
-from isoclr.evaluation.start import encoder_of, read_from_start
+from isoclr.evaluation.start import encoder_of, read_also
 from isoclr.hub.push import shared_files
 from isoclr.model_folder import HEAD_FILES
 from isoclr.pretrained import load_model
@@ -220,7 +220,14 @@ def test_a_head_of_another_encoder_is_refused(made, new_transcripts, tmp_path):
         predict(new_transcripts[:1], [made], model=tmp_path, progress=False)
 
 
-def test_a_head_may_read_before_the_start_codon(new_transcripts, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "readings"),
+    [
+        (["--start-window", 24], {"start_window": 24}),
+        (["--residue-pairs"], {"residue_pairs": True}),
+    ],
+)
+def test_a_head_may_read_more_than_its_encoder(options, readings, new_transcripts, tmp_path):
     shape = {"filters": [8], "blocks": [1], "dilations": [1], "pooling": "regions"}
     shape |= {"stem_filters": 4, "layout_size": 8, "content_size": 4}
     torch.manual_seed(0)
@@ -228,12 +235,12 @@ def test_a_head_may_read_before_the_start_codon(new_transcripts, tmp_path):
     IsoCLRTokenizer().save_pretrained(tmp_path / "model")
     write_label_set(labels_of(made_transcripts(300)), tmp_path / "gc.parquet")
     folder = tmp_path / "model" / "heads" / "start"
-    words = ["--labels", tmp_path / "gc.parquet", "--output", folder, "--start-window", 24]
+    words = ["--labels", tmp_path / "gc.parquet", "--output", folder, *options]
     assert main(["head", "--model", *map(str, [tmp_path / "model", *words])]) == 0
     head, few = heads.read_head(folder), new_transcripts[:5]
     encoder, tokenizer = load_model(tmp_path / "model")
-    reader = read_from_start(encoder, 24)
-    assert head.start_window == 24 and head.encoder == heads.weights_digest(reader)
+    reader = read_also(encoder, **readings)
+    assert head.readings == readings and head.encoder == heads.weights_digest(reader)
     table = predict(few, ["start"], model=tmp_path / "model", progress=False)
     embeddings = embed_transcripts(reader, tokenizer, few, progress=False)
     np.testing.assert_array_equal(table["prediction"], head.values(embeddings)[:, 0])

@@ -10,7 +10,7 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.heads import weights_digest
 from isoclr.evaluation.probe import ProbeOptions, probe_models
-from isoclr.evaluation.start import read_from_start, start_features, start_rows
+from isoclr.evaluation.start import read_also, start_features, start_rows
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from toys import tiny
 
@@ -44,7 +44,7 @@ def encoder():
 
 
 def test_a_model_sees_the_same_words_as_the_control(encoder, transcripts):
-    reading = read_from_start(encoder, WINDOW)
+    reading = read_also(encoder, start_window=WINDOW)
     found = embed_transcripts(reading, IsoCLRTokenizer(), transcripts, progress=False)
     controls = start_features(transcripts, WINDOW)
     np.testing.assert_allclose(found[:, 74 : 74 + 384], controls[NAMED], atol=1e-6)
@@ -59,8 +59,8 @@ def test_a_model_sees_the_same_words_as_the_control(encoder, transcripts):
 
 
 def test_a_head_of_the_plain_encoder_is_not_taken_for_one_of_this(encoder):
-    assert weights_digest(read_from_start(encoder, WINDOW)) != weights_digest(encoder)
-    assert weights_digest(read_from_start(encoder, 0)) == weights_digest(encoder)
+    assert weights_digest(read_also(encoder, start_window=WINDOW)) != weights_digest(encoder)
+    assert weights_digest(read_also(encoder, start_window=0)) == weights_digest(encoder)
 
 
 def test_rows_of_a_model_random_weights_and_controls(encoder, transcripts, tmp_path):
@@ -77,9 +77,9 @@ def test_rows_of_a_model_random_weights_and_controls(encoder, transcripts, tmp_p
 
 def test_what_cannot_be_read_is_refused(encoder):
     with pytest.raises(InputError, match="start_window: got 25, wanted a multiple of 24"):
-        read_from_start(encoder, 25)
+        read_also(encoder, start_window=25)
     with pytest.raises(InputError, match="with pooling='last'"):
-        read_from_start(IsoCLRModel(tiny()), WINDOW)
+        read_also(IsoCLRModel(tiny()), start_window=WINDOW)
 
 
 def test_a_probe_has_the_rows_and_refuses_models_that_cannot(encoder, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What `sites_size` reads: sites of decay by their distance from junctions and stop codon."""
+"""What `sites_size` and `residue_pairs` read beside what is learned."""
 
 from dataclasses import replace
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from data_builders.homology.alphabets import translate
 from data_builders.records import Transcript
-from isoclr.evaluation.features import site_features
+from isoclr.evaluation.features import CODONS, residue_pair_frequencies, site_features
 from modeling_isoclr import IsoCLRConfig, IsoCLRModel, IsoCLRTokenizer
+from modeling_isoclr.codons_isoclr import CODE, RESIDUE_PAIRS
 from modeling_isoclr.packing_isoclr import PackedShape, pack
 from modeling_isoclr.pipeline_isoclr import embed_tokens
 from modeling_isoclr.pooling_isoclr import _RowRegions
@@ -17,11 +19,12 @@ from toys import tiny, trained_like
 
 FIXED = 74  # layout and codon usage of the toy
 SITES = 12
+READ = SITES + RESIDUE_PAIRS
 
 
 def toy(**changes):
     options = {"pooling": "regions", "layout_size": 10, "content_size": 6, "norm": "layer"}
-    return tiny(**options | {"sites_size": SITES} | changes)
+    return tiny(**options | {"sites_size": SITES, "residue_pairs": True} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +95,29 @@ def test_sites_are_counted_by_their_place(model):
 
 
 def test_numbers_equal_a_search_by_regular_expressions(model):
-    known = [
-        replace(record, sequence=record.sequence.replace("N", "T"))
-        for record in random_transcripts()
-    ]
+    known = known_transcripts()
     with torch.no_grad():
         found = np.stack([numbers(model, record) for record in known])
     np.testing.assert_allclose(found, site_features(known), atol=1e-5)
     assert (np.ptp(found, axis=0) > 0).all()
+
+
+def known_transcripts():
+    return [
+        replace(record, sequence=record.sequence.replace("N", "T"))
+        for record in random_transcripts()
+    ]
+
+
+def test_pairs_of_residues_are_counted_along_the_protein(model):
+    assert translate("".join(CODONS)) == CODE
+    known = known_transcripts()
+    with torch.no_grad():
+        rows = [model(tokens(record)[None]).pooler_output for record in known]
+    found = torch.cat(rows)[:, FIXED + SITES : FIXED + READ].numpy()
+    expected = 20 * np.sqrt(residue_pair_frequencies(known))
+    np.testing.assert_allclose(found, expected, atol=3e-5)
+    assert expected[0].any() and not expected[2].any()
 
 
 def test_padding_and_packing_change_nothing(model):
@@ -118,31 +136,41 @@ def test_padding_and_packing_change_nothing(model):
 
 
 def test_nothing_else_changes_and_a_model_without_them_loads_with_them(model, tmp_path):
-    plain = IsoCLRModel(toy(sites_size=0)).double().eval()
+    plain = IsoCLRModel(toy(sites_size=0, residue_pairs=False)).double().eval()
     plain.load_state_dict(model.state_dict(), strict=False)
     row = tokens(random_transcripts()[0])[None]
     with torch.no_grad():
         without, found = plain(row).pooler_output, model(row).pooler_output
         learned = model(row, learned_only=True).pooler_output
-    assert found.shape[1] == model.config.pooled_size == without.shape[1] + SITES
+    assert found.shape[1] == model.config.pooled_size == without.shape[1] + READ
     assert torch.equal(found[:, :FIXED], without[:, :FIXED])
-    assert torch.equal(found[:, FIXED + SITES :], without[:, FIXED:])
+    assert torch.equal(found[:, FIXED + READ :], without[:, FIXED:])
     assert torch.equal(learned, without[:, FIXED:])
     plain.save_pretrained(tmp_path)
-    loaded = IsoCLRModel.from_pretrained(tmp_path, sites_size=SITES).eval()
+    loaded = IsoCLRModel.from_pretrained(tmp_path, sites_size=SITES, residue_pairs=True).eval()
     with torch.no_grad():
         torch.testing.assert_close(loaded(row).pooler_output, found)
 
 
-def test_gradients_reach_the_bases(model):
+@pytest.mark.parametrize(
+    "columns", [slice(FIXED, FIXED + SITES), slice(FIXED + SITES, FIXED + READ)]
+)
+def test_gradients_reach_the_bases(model, columns):
     row = tokens(random_transcripts()[1])[None]
     inputs = model.embeddings(row).detach().requires_grad_()
-    model(inputs_embeds=inputs).pooler_output[:, FIXED : FIXED + SITES].sum().backward()
-    assert (inputs.grad[..., :4] != 0).any()
+    model(inputs_embeds=inputs).pooler_output[:, columns].sum().backward()
+    assert (inputs.grad[..., :4] != 0).any() and inputs.grad.isfinite().all()
 
 
-def test_sites_of_another_pooling_are_refused():
-    with pytest.raises(ValueError, match="sites_size: got 8 with pooling='last'"):
-        IsoCLRConfig(sites_size=8)
-    with pytest.raises(ValueError, match="sites_size: got -1"):
-        IsoCLRConfig(pooling="regions", sites_size=-1)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sites_size": 8, "pooling": "last"}, "sites_size: got 8 with pooling='last'"),
+        ({"sites_size": -1}, "sites_size: got -1"),
+        ({"residue_pairs": True, "pooling": "last"}, "residue_pairs: got True with pooling='last'"),
+        ({"residue_pairs": 1}, "residue_pairs: got 1, wanted true or false"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        IsoCLRConfig(**{"pooling": "regions", **changes})
