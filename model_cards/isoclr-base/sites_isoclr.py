@@ -7,9 +7,6 @@ lives in a 3'UTR beside it are AU-rich elements (Chen & Shyu 1995) and the sites
 (Gerber et al. 2006).
 """
 
-from functools import reduce
-from operator import mul
-
 import torch
 from torch import nn
 
@@ -90,8 +87,8 @@ def _found(tracks, motif, place):
     bases = bases.to(torch.promote_types(bases.dtype, torch.float32))
     bases = nn.functional.pad(bases, (place, len(motif) - 1 - place))
     length = tracks.shape[3]
-    parts = [
-        sum(bases[:, "ACGT".index(base), k : k + length] for base in _LETTERS[letter])
-        for k, letter in enumerate(motif)
-    ]
-    return reduce(mul, parts)
+    found = torch.ones_like(bases[:, 0, :length])
+    for k, letter in enumerate(motif):
+        allowed = ["ACGT".index(base) for base in _LETTERS[letter]]
+        found = found * bases[:, allowed, k : k + length].sum(1)
+    return found

@@ -40,7 +40,9 @@ def neighbouring_residues(bases, starts):
     """
     pairs, third = codon_parts(bases, starts)
     code = _code().to(bases)
-    residues = sum(code[base] @ (pairs * third[:, base, None]) for base in range(BASES))
+    residues = code[0] @ (pairs * third[:, :1])
+    for base in range(1, BASES):
+        residues = residues + code[base] @ (pairs * third[:, base, None])
     return residues, nn.functional.pad(residues, (0, 3))[..., 3:]
 
 
