@@ -112,6 +112,11 @@ def test_every_guide_is_in_the_list_of_guides():
     assert listed == {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
+def test_no_page_keeps_the_marks_of_a_merge():
+    for page in [*PAGES, *(ROOT / "model_cards").rglob("*.md"), *ROOT.rglob("recipes/*.yaml")]:
+        assert not re.search(r"^(<{7}|={7}$|>{7})", page.read_text(), re.M), page
+
+
 def test_there_is_one_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == __version__
@@ -237,7 +242,7 @@ def test_the_python_of_the_embedding_guide_runs(tmp_path):
     names: dict = {"MODEL": str(model)}
     for block in blocks:
         exec(compile(block, "EMBEDDING.md", "exec"), names)
-    assert names["X"].shape == (2, 1856) and len(names["embeddings"]) == 2
+    assert names["X"].shape == (2, 2112) and len(names["embeddings"]) == 2
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_transcripts_are_embedded_and_predicted(tmp_path):
         Transcript("b", "b", "unknown", "ACGT" * 20),
     ]
     expected = predict(transcripts, ["half-life-human"], progress=False)
-    assert len(answers[0][0]["embedding"]) == 1856
+    assert len(answers[0][0]["embedding"]) == 2112
     for name in ("prediction", "lower", "upper"):
         found = [answer[name] for answer in answers[1]]
         np.testing.assert_allclose(found, expected[name], rtol=1e-5)
