@@ -51,7 +51,7 @@ def test_predictions_are_those_of_the_command():
     assert "no CDS" in found.warnings[1]
     assert (
         "3,225 transcripts of homo_sapiens" in found.note
-        and "Pearson r on held-out groups: 0.710" in found.note
+        and "Pearson r on held-out groups: 0.723" in found.note
     )
 
 
