@@ -64,8 +64,9 @@ def test_terms_are_separated_and_probed_beside_the_controls(
     separation, probed = go_model(model_folder, labels_file, tmp_path / "out", options)
     assert separation.terms == ("GO:1", "GO:2")  # neither what all genes have nor what is deeper
     assert separation.genes == tuple(labels.targets[:, :2].sum(axis=0))
-    controls = ["structure", "codons", "codons + structure", "codons + structure + k-mers 1-4"]
-    controls.append("amino-acid pairs")
+    controls = ["structure", "codons", "codons + structure", "codons + structure + sites"]
+    controls += ["codons + structure + k-mers 1-4", "amino-acid pairs"]
+    controls.append(f"{model_folder.name} + amino-acid pairs")
     features = [model_folder.name, "random weights", "k-mers 1-6", *controls]
     assert list(separation.scores) == features
     networks = ["Saluki-like network"] if by == "level" else []

@@ -296,7 +296,8 @@ def test_every_model_and_every_control_on_the_same_splits(
     options = ProbeOptions(kmers=KMERS, few_labels=(15,), embeddings={"theirs": path})
     results = probe_models([other_model, model_folder], source, out, options)
     names = ["other", model_folder.name, "theirs", "random weights", "k-mers 1-2", "structure"]
-    names += ["codons", "codons + structure", "codons + structure + k-mers 1-4", "boosting"]
+    names += ["codons", "codons + structure", "codons + structure + sites"]
+    names += ["codons + structure + k-mers 1-4", "boosting"]
     assert list(results.predictors) == names
     assert results.label_counts == (15, 1.0)
     features = {
