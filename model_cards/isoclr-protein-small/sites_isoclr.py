@@ -1,10 +1,9 @@
 """Sites of decay: m6A away from exon junctions, AU-rich and Pumilio elements of the 3'UTR.
 
-m6A makes transcripts short-lived, and lies near the stop codon most of all. Exon junction complexes
+m6A makes transcripts short-lived, and most of it lies near the stop codon. Exon junction complexes
 keep its writers away from what is near a junction (Uzonyi et al. 2023; He et al. 2023). So the
-motifs of m6A are counted by their distance from junctions and from the stop codon. What shortens
-lives in a 3'UTR beside it are AU-rich elements (Chen & Shyu 1995) and the sites of Pumilio
-(Gerber et al. 2006).
+motifs of m6A are counted by their distance from junctions and from the stop codon. AU-rich elements
+(Chen & Shyu 1995) and sites of Pumilio (Gerber et al. 2006) in the 3'UTR shorten lives too.
 """
 
 import torch
@@ -60,8 +59,8 @@ def site_values(tracks, edges):
     # At the A that is methylated.
     motif, core = _found(tracks, M6A, 2), _found(tracks, M6A_CORE, 2)
     values = [core * away(distance) for distance in FROM_JUNCTION]
-    lone = near & away(FROM_JUNCTION[0])
-    values += [motif * near, motif * lone, core * lone]
+    near_and_away = near & away(FROM_JUNCTION[0])
+    values += [motif * near, motif * near_and_away, core * near_and_away]
     values += [_found(tracks, element, 0) * in_utr for element in (AU_RICH, PUMILIO)]
     return torch.stack(values, 2)
 
