@@ -13,7 +13,7 @@ from data_builders.storage import check_ending
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import safe_table
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
-from isoclr.evaluation.start import encoder_of
+from isoclr.evaluation.start import columns_for, encoder_of, read_also
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 
@@ -54,25 +54,25 @@ def predict(
     names = [head.name for head in read]
     if not read or len(set(names)) < len(names):
         raise InputError(f"heads: got {', '.join(names) or 'none'}, wanted some, each once")
-    readers = {_key(head): encoder_of(head, encoder) for head in read}
-    digests = {key: weights_digest(reader) for key, reader in readers.items()}
     for head in read:
-        if head.encoder != digests[_key(head)]:
+        if head.encoder != weights_digest(encoder_of(head, encoder)):
             raise InputError(
                 f"head '{head.name}': got weights of {model}, wanted those of {head.model} that it "
                 "was fitted on"
             )
-    embeddings = {
-        key: embed_transcripts(reader, tokenizer, transcripts, progress=progress)
-        for key, reader in readers.items()
-    }
-    tables = [predict_embedded(head, embeddings[_key(head)], transcripts, level) for head in read]
-    return pl.concat(tables)
-
-
-def _key(head: Head) -> tuple:
-    """What its encoder reads; heads with the same share embeddings."""
-    return tuple(head.readings.items())
+    tables = {}
+    pairs, widest = any(h.residue_pairs for h in read), max(h.start_window for h in read)
+    # The encoder runs once for all heads but those of other windows.
+    for window in {head.start_window or widest for head in read}:
+        reader = encoder
+        if window or pairs:
+            reader = read_also(encoder, start_window=window, residue_pairs=pairs)
+        embeddings = embed_transcripts(reader, tokenizer, transcripts, progress=progress)
+        for head in read:
+            if window == (head.start_window or widest):
+                of_head = embeddings.take(columns_for(head, reader.config), axis=1)
+                tables[head.name] = predict_embedded(head, of_head, transcripts, level)
+    return pl.concat([tables[name] for name in names])
 
 
 def predict_embedded(

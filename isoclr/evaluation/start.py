@@ -47,6 +47,26 @@ def encoder_of(head: Head, encoder: IsoCLRModel) -> IsoCLRModel:
     return read_also(encoder, **head.readings) if head.readings else encoder
 
 
+def columns_for(head: Head, config: IsoCLRConfig) -> np.ndarray:
+    """Return which columns a head reads, of an encoder that reads more than the head does.
+
+    Args:
+        head: of the encoder, with the same start window or none.
+        config: of the encoder as `read_also` gives it.
+
+    Returns:
+        Numbers of the columns, ascending.
+    """
+    sizes = {"residue_pairs": config.pairs_size, "start_window": config.start_size}
+    learned = config.pooled_size - config.contrasted_size
+    place, unread = learned - sum(sizes.values()), []
+    for reading, size in sizes.items():
+        if reading not in head.readings:
+            unread += range(place, place + size)
+        place += size
+    return np.delete(np.arange(config.pooled_size), unread)
+
+
 def start_features(transcripts: Sequence[Transcript], window: int) -> dict[str, np.ndarray]:
     """Return what a reading from the start codon sees without a model, by name.
 

@@ -324,10 +324,14 @@ class IsoCLRConfig(PretrainedConfig):
         """Width of `pooler_output`."""
         if self.pooling == "regions":
             discriminants = self.discriminant_size if self.discriminants else 0
-            pairs = len(AMINO_ACIDS) ** 2 if self.residue_pairs else 0
-            fixed = self.layout_size + BASES**3 + discriminants + self.sites_size + pairs
-            return fixed + self.start_size + self.contrasted_size
+            fixed = self.layout_size + BASES**3 + discriminants + self.sites_size
+            return fixed + self.pairs_size + self.start_size + self.contrasted_size
         return self.contrasted_size
+
+    @property
+    def pairs_size(self) -> int:
+        """Width of the pairs of residues, right before what is read from the start codon."""
+        return len(AMINO_ACIDS) ** 2 if self.residue_pairs else 0
 
     @property
     def start_size(self) -> int:

@@ -220,32 +220,30 @@ def test_a_head_of_another_encoder_is_refused(made, new_transcripts, tmp_path):
         predict(new_transcripts[:1], [made], model=tmp_path, progress=False)
 
 
-@pytest.mark.parametrize(
-    ("options", "readings"),
-    [
-        (["--start-window", 24], {"start_window": 24}),
-        (["--residue-pairs"], {"residue_pairs": True}),
-    ],
-)
-def test_a_head_may_read_more_than_its_encoder(options, readings, new_transcripts, tmp_path):
+def test_heads_may_read_more_than_their_encoder(new_transcripts, tmp_path):
     shape = {"filters": [8], "blocks": [1], "dilations": [1], "pooling": "regions"}
     shape |= {"stem_filters": 4, "layout_size": 8, "content_size": 4}
     torch.manual_seed(0)
-    IsoCLRModel(IsoCLRConfig(**shape)).save_pretrained(tmp_path / "model")
-    IsoCLRTokenizer().save_pretrained(tmp_path / "model")
+    model = tmp_path / "model"
+    IsoCLRModel(IsoCLRConfig(**shape)).save_pretrained(model)
+    IsoCLRTokenizer().save_pretrained(model)
     write_label_set(labels_of(made_transcripts(300)), tmp_path / "gc.parquet")
-    folder = tmp_path / "model" / "heads" / "start"
-    words = ["--labels", tmp_path / "gc.parquet", "--output", folder, *options]
-    assert main(["head", "--model", *map(str, [tmp_path / "model", *words])]) == 0
-    head, few = heads.read_head(folder), new_transcripts[:5]
-    encoder, tokenizer = load_model(tmp_path / "model")
-    reader = read_also(encoder, **readings)
-    assert head.readings == readings and head.encoder == heads.weights_digest(reader)
-    table = predict(few, ["start"], model=tmp_path / "model", progress=False)
-    embeddings = embed_transcripts(reader, tokenizer, few, progress=False)
-    np.testing.assert_array_equal(table["prediction"], head.values(embeddings)[:, 0])
-    # What has the embeddings of the model alone can't ask this head.
-    assert heads.number_heads(tmp_path / "model") == {}
+    readings = {"plain": {}, "start": {"start_window": 24}, "pairs": {"residue_pairs": True}}
+    options = {"plain": [], "start": ["--start-window", 24], "pairs": ["--residue-pairs"]}
+    few, (encoder, tokenizer) = new_transcripts[:5], load_model(model)
+    alone = {}
+    for name, reading in readings.items():
+        words = ["--labels", tmp_path / "gc.parquet", "--output", model / "heads" / name]
+        assert main(["head", "--model", *map(str, [model, *words, *options[name]])]) == 0
+        head, reader = heads.read_head(model / "heads" / name), read_also(encoder, **reading)
+        assert head.readings == reading and head.encoder == heads.weights_digest(reader)
+        alone[name] = predict(few, [name], model=model, progress=False)
+        embeddings = embed_transcripts(reader, tokenizer, few, progress=False)
+        np.testing.assert_array_equal(alone[name]["prediction"], head.values(embeddings)[:, 0])
+    together = predict(few, list(alone), model=model, progress=False)
+    assert together.equals(pl.concat(alone.values()))
+    # What has the embeddings of the model alone can't ask heads that read more.
+    assert list(heads.number_heads(model)) == ["plain"]
     with pytest.raises(InputError, match=r"embeddings: got shape \(5, 88\), wanted"):
         plain = embed_transcripts(encoder, tokenizer, few, progress=False)
         predict_embedded(head, plain, few)
