@@ -124,8 +124,9 @@ def make_head(
     classification head, so that AutoModelForSequenceClassification loads the folder.
     """
     encoder, tokenizer = load_model(model)
-    if start_window or residue_pairs:
-        encoder = read_also(encoder, start_window=start_window, residue_pairs=residue_pairs)
+    readings = {"start_window": start_window, "residue_pairs": residue_pairs}
+    if any(readings.values()):
+        encoder = read_also(encoder, **{name: value for name, value in readings.items() if value})
     labels = source.read()
     if terms is not None:
         labels = of_terms(labels, frequent_terms(labels, terms))
@@ -142,8 +143,7 @@ def make_head(
         head,
         model=Path(model).name,
         encoder=weights_digest(encoder),
-        start_window=start_window,
-        residue_pairs=residue_pairs,
+        **readings,
     )
     if with_encoder:
         write_model_folder(with_head(encoder, head), tokenizer, output)

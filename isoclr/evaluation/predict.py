@@ -16,6 +16,7 @@ from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
 from isoclr.evaluation.start import columns_for, encoder_of, read_also
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
+from modeling_isoclr import IsoCLRModel
 
 _COLUMNS: dict[str, type[pl.DataType]] = dict.fromkeys(
     ("transcript_id", "gene_id", "species", "head", "output"), pl.String
@@ -61,18 +62,25 @@ def predict(
                 "was fitted on"
             )
     tables = {}
-    pairs, widest = any(h.residue_pairs for h in read), max(h.start_window for h in read)
-    # The encoder runs once for all heads but those of other windows.
-    for window in {head.start_window or widest for head in read}:
-        reader = encoder
-        if window or pairs:
-            reader = read_also(encoder, start_window=window, residue_pairs=pairs)
+    for sharing in _sharing(read, encoder):
+        readings = {name: value for head in sharing for name, value in head.readings.items()}
+        reader = read_also(encoder, **readings) if readings else encoder
         embeddings = embed_transcripts(reader, tokenizer, transcripts, progress=progress)
-        for head in read:
-            if window == (head.start_window or widest):
-                of_head = embeddings.take(columns_for(head, reader.config), axis=1)
-                tables[head.name] = predict_embedded(head, of_head, transcripts, level)
+        for head in sharing:
+            columns = columns_for(head, encoder.config, reader.config)
+            of_head = embeddings.take(columns, axis=1)
+            tables[head.name] = predict_embedded(head, of_head, transcripts, level)
     return pl.concat([tables[name] for name in names])
+
+
+def _sharing(heads: Sequence[Head], encoder: IsoCLRModel) -> list[list[Head]]:
+    """Heads for which the encoder runs once: those of one start window, and those of none."""
+    found: dict[int, list[Head]] = {}
+    # An encoder that has a window by itself would lose it to that of a head.
+    widest = 0 if encoder.config.start_window else max(head.start_window for head in heads)
+    for head in heads:
+        found.setdefault(head.start_window or widest, []).append(head)
+    return list(found.values())
 
 
 def predict_embedded(

@@ -47,24 +47,25 @@ def encoder_of(head: Head, encoder: IsoCLRModel) -> IsoCLRModel:
     return read_also(encoder, **head.readings) if head.readings else encoder
 
 
-def columns_for(head: Head, config: IsoCLRConfig) -> np.ndarray:
-    """Return which columns a head reads, of an encoder that reads more than the head does.
+def columns_for(head: Head, encoder: IsoCLRConfig, reader: IsoCLRConfig) -> np.ndarray:
+    """Return which columns a head reads of an encoder that reads more.
 
     Args:
-        head: of the encoder, with the same start window or none.
-        config: of the encoder as `read_also` gives it.
+        head: of the encoder.
+        encoder: its configuration.
+        reader: that of the same as `read_also` gives it, with all that the head reads.
 
     Returns:
         Numbers of the columns, ascending.
     """
-    sizes = {"residue_pairs": config.pairs_size, "start_window": config.start_size}
-    learned = config.pooled_size - config.contrasted_size
+    sizes = {"residue_pairs": reader.pairs_size, "start_window": reader.start_size}
+    learned = reader.pooled_size - reader.contrasted_size
     place, unread = learned - sum(sizes.values()), []
     for reading, size in sizes.items():
-        if reading not in head.readings:
+        if reading not in head.readings and not getattr(encoder, reading):
             unread += range(place, place + size)
         place += size
-    return np.delete(np.arange(config.pooled_size), unread)
+    return np.delete(np.arange(reader.pooled_size), unread)
 
 
 def start_features(transcripts: Sequence[Transcript], window: int) -> dict[str, np.ndarray]:

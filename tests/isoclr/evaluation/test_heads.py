@@ -220,16 +220,20 @@ def test_a_head_of_another_encoder_is_refused(made, new_transcripts, tmp_path):
         predict(new_transcripts[:1], [made], model=tmp_path, progress=False)
 
 
-def test_heads_may_read_more_than_their_encoder(new_transcripts, tmp_path):
+@pytest.mark.parametrize("by_itself", [0, 72])
+def test_heads_may_read_more_than_their_encoder(by_itself, new_transcripts, tmp_path):
+    """Whether or not it has a start window by itself."""
     shape = {"filters": [8], "blocks": [1], "dilations": [1], "pooling": "regions"}
+    shape["start_window"] = by_itself
     shape |= {"stem_filters": 4, "layout_size": 8, "content_size": 4}
     torch.manual_seed(0)
     model = tmp_path / "model"
     IsoCLRModel(IsoCLRConfig(**shape)).save_pretrained(model)
     IsoCLRTokenizer().save_pretrained(model)
     write_label_set(labels_of(made_transcripts(300)), tmp_path / "gc.parquet")
-    readings = {"plain": {}, "start": {"start_window": 24}, "pairs": {"residue_pairs": True}}
-    options = {"plain": [], "start": ["--start-window", 24], "pairs": ["--residue-pairs"]}
+    options = {"plain": [], "start": ["--start-window", 24], "far": ["--start-window", 48]}
+    readings = {"plain": {}, "start": {"start_window": 24}, "far": {"start_window": 48}}
+    options["pairs"], readings["pairs"] = ["--residue-pairs"], {"residue_pairs": True}
     few, (encoder, tokenizer) = new_transcripts[:5], load_model(model)
     alone = {}
     for name, reading in readings.items():
@@ -244,7 +248,7 @@ def test_heads_may_read_more_than_their_encoder(new_transcripts, tmp_path):
     assert together.equals(pl.concat(alone.values()))
     # What has the embeddings of the model alone can't ask heads that read more.
     assert list(heads.number_heads(model)) == ["plain"]
-    with pytest.raises(InputError, match=r"embeddings: got shape \(5, 88\), wanted"):
+    with pytest.raises(InputError, match=r"embeddings: got shape \(5, \d+\), wanted"):
         plain = embed_transcripts(encoder, tokenizer, few, progress=False)
         predict_embedded(head, plain, few)
 
