@@ -8,9 +8,11 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 
+from .checks_isoclr import one_of  # noqa: F401  transformers 4 copies only what is here
 from .configuration_rpi import RPIConfig
+from .embedders_rpi import make_embedder  # noqa: F401  as above
 from .kernel_rpi import RPIKernel, RPISum
-from .processing_rpi import RPIProcessor  # noqa: F401  transformers 4 copies only what is here
+from .processing_rpi import RPIProcessor  # noqa: F401  as above
 
 
 @dataclass

@@ -16,10 +16,11 @@ from transformers.modeling_outputs import (
 )
 
 from .checks_isoclr import refuse_unknown
+from .codons_isoclr import CODONS  # noqa: F401  transformers 4 copies only what is here
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
 from .fused_isoclr import Bounds, working_dtype
-from .kernels_isoclr import has_kernels  # noqa: F401  transformers 4 copies only what is here
+from .kernels_isoclr import has_kernels  # noqa: F401  as above
 from .layers_isoclr import (
     NORMS,
     IsoCLRBatchNorm,
@@ -44,6 +45,7 @@ from .pooling_isoclr import (
     masked_mean,
 )
 from .segments_isoclr import Layout, SegmentRegions, Segments
+from .sites_isoclr import SITE_NUMBERS  # noqa: F401  as above
 from .tokenization_isoclr import IsoCLRTokenizer  # noqa: F401  as above
 from .training_isoclr import Fused
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
+from transformers.dynamic_module_utils import get_relative_import_files, get_relative_imports
 
 from data_builders.records import InputError
 from isoclr import model_folder
@@ -51,6 +52,14 @@ embed = transformers.pipeline("isoform-embedding", model=folder, trust_remote_co
 tensors["pipeline"] = torch.from_numpy(embed(["ACGUACGTNN"]))
 save_file({{name: tensor.contiguous() for name, tensor in tensors.items()}}, out)
 """
+
+
+@pytest.mark.parametrize("family", ["isoclr", "expression", "rpi"])
+def test_the_models_import_all_that_transformers_4_is_to_copy(family):
+    """It copies what the file of the models imports by itself, and no further."""
+    models = ROOT / "modeling_isoclr" / f"modeling_{family}.py"
+    needed = {Path(file).stem for file in get_relative_import_files(models)}
+    assert needed <= set(get_relative_imports(models))
 
 
 def test_there_are_released_models():

@@ -65,7 +65,7 @@ def test_what_training_adds_to_isoclr_base_is_what_its_results_say():
     for row, *printed in rows:
         columns, of, *few = row.split(", ")
         results = read_results(folder / "results" / files[of] / "probe.json")
-        part = "" if columns == "all" else ", columns 1920 to 2175"
+        part = "" if columns == "all" else ", columns 2176 to 2431"
         trained, random = f"isoclr-base{part}", f"random weights{part}"
         labels = int(few[0].split()[0]) if few else None
         means = [f"{results.mean(name, labels=labels)[0]:.3f}" for name in (trained, random)]
