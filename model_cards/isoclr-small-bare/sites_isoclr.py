@@ -56,12 +56,13 @@ def site_values(tracks, edges):
 
     near = ((position - after).abs() < FROM_STOP) & (after > coding)
     in_utr = (position >= after) & (position < end)
+    letters = _letters(tracks)
     # At the A that is methylated.
-    motif, core = _found(tracks, M6A, 2), _found(tracks, M6A_CORE, 2)
+    motif, core = _found(letters, M6A, 2), _found(letters, M6A_CORE, 2)
     values = [core * away(distance) for distance in FROM_JUNCTION]
     near_and_away = near & away(FROM_JUNCTION[0])
     values += [motif * near, motif * near_and_away, core * near_and_away]
-    values += [_found(tracks, element, 0) * in_utr for element in (AU_RICH, PUMILIO)]
+    values += [_found(letters, element, 0) * in_utr for element in (AU_RICH, PUMILIO)]
     return torch.stack(values, 2)
 
 
@@ -80,14 +81,19 @@ def site_numbers(counts, utr):
     return (torch.cat([torch.log1p(counts), density], -1) - mean) / spread
 
 
-def _found(tracks, motif, place):
-    """How much each nucleotide is that of a motif at `place`, 1 or 0 of known bases."""
+def _letters(tracks):
+    """How much each nucleotide is of each letter of motifs: letter -> (batch, length)."""
     bases = tracks[:, :BASES, 0]
     bases = bases.to(torch.promote_types(bases.dtype, torch.float32))
-    bases = nn.functional.pad(bases, (place, len(motif) - 1 - place))
-    length = tracks.shape[3]
-    found = torch.ones_like(bases[:, 0, :length])
+    allowed = {letter: ["ACGT".index(base) for base in of] for letter, of in _LETTERS.items()}
+    return {letter: bases[:, rows].sum(1) for letter, rows in allowed.items()}
+
+
+def _found(letters, motif, place):
+    """How much each nucleotide is that of a motif at `place`, 1 or 0 of known bases."""
+    length = letters[motif[0]].shape[1]
+    found = torch.ones_like(letters[motif[0]])
     for k, letter in enumerate(motif):
-        allowed = ["ACGT".index(base) for base in _LETTERS[letter]]
-        found = found * bases[:, allowed, k : k + length].sum(1)
+        shifted = nn.functional.pad(letters[letter], (place, len(motif) - 1 - place))
+        found = found * shifted[:, k : k + length]
     return found
