@@ -13,7 +13,17 @@ import numpy as np
 from data_builders.homology.alphabets import translate
 from data_builders.records import InputError, Transcript
 from isoclr.progress import progress
-from modeling_isoclr.sites_isoclr import FROM_JUNCTION, FROM_STOP, SITE_NUMBERS
+from modeling_isoclr.sites_isoclr import (
+    AU_RICH,
+    FROM_JUNCTION,
+    FROM_STOP,
+    LETTERS,
+    M6A,
+    M6A_CORE,
+    OF_UTR,
+    PUMILIO,
+    SITE_NUMBERS,
+)
 
 STRUCTURE_FEATURES = (
     "log1p transcript length",
@@ -29,7 +39,8 @@ AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
 
 # Looking ahead, so that sites that overlap are all found.
 _M6A, _M6A_CORE, _AU_RICH, _PUMILIO = (
-    re.compile(f"(?={motif})") for motif in ("[AGT][AG]AC[ACT]", "GGAC", "ATTTA", "TGTA[ACT]ATA")
+    re.compile("(?=" + "".join(f"[{LETTERS[letter]}]" for letter in motif) + ")")
+    for motif in (M6A, M6A_CORE, AU_RICH, PUMILIO)
 )
 _INVALID = 255
 _CODE_OF_BYTE = np.full(256, _INVALID, np.uint8)
@@ -164,7 +175,7 @@ def site_features(transcripts: Sequence[Transcript]) -> np.ndarray:
             near = [abs(at - end) < FROM_STOP for at in (motif, core)]
             counts[3:6] = near[0].sum(), (near[0] & away[0][0]).sum(), (near[1] & away[1][0]).sum()
             counts[6:] = (len(found.findall(sequence, end)) for found in (_AU_RICH, _PUMILIO))
-            density = 100 * counts[6] / (len(sequence) - end + 100)
+            density = 100 * counts[6] / (len(sequence) - end + OF_UTR)
         row[:] = *np.log1p(counts), density
     return features
 

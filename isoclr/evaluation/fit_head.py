@@ -125,8 +125,7 @@ def make_head(
     """
     encoder, tokenizer = load_model(model)
     readings = {"start_window": start_window, "residue_pairs": residue_pairs}
-    if any(readings.values()):
-        encoder = read_also(encoder, **{name: value for name, value in readings.items() if value})
+    encoder = read_also(encoder, **readings)
     labels = source.read()
     if terms is not None:
         labels = of_terms(labels, frequent_terms(labels, terms))

@@ -55,8 +55,10 @@ def predict(
     names = [head.name for head in read]
     if not read or len(set(names)) < len(names):
         raise InputError(f"heads: got {', '.join(names) or 'none'}, wanted some, each once")
+    by_readings = {_key(head): head for head in read}
+    digests = {key: weights_digest(encoder_of(head, encoder)) for key, head in by_readings.items()}
     for head in read:
-        if head.encoder != weights_digest(encoder_of(head, encoder)):
+        if head.encoder != digests[_key(head)]:
             raise InputError(
                 f"head '{head.name}': got weights of {model}, wanted those of {head.model} that it "
                 "was fitted on"
@@ -64,13 +66,18 @@ def predict(
     tables = {}
     for sharing in _sharing(read, encoder):
         readings = {name: value for head in sharing for name, value in head.readings.items()}
-        reader = read_also(encoder, **readings) if readings else encoder
+        reader = read_also(encoder, **readings)
         embeddings = embed_transcripts(reader, tokenizer, transcripts, progress=progress)
         for head in sharing:
             columns = columns_for(head, encoder.config, reader.config)
             of_head = embeddings.take(columns, axis=1)
             tables[head.name] = predict_embedded(head, of_head, transcripts, level)
     return pl.concat([tables[name] for name in names])
+
+
+def _key(head: Head) -> tuple:
+    """What its encoder reads for a head; the digest of its weights is the same for these."""
+    return tuple(head.readings.items())
 
 
 def _sharing(heads: Sequence[Head], encoder: IsoCLRModel) -> list[list[Head]]:

@@ -28,11 +28,15 @@ def read_also(encoder: IsoCLRModel, **readings: int) -> IsoCLRModel:
 
     Args:
         encoder: with pooling by regions.
-        readings: keys of `IsoCLRConfig`: `start_window`, `residue_pairs`.
+        readings: keys of `IsoCLRConfig`: `start_window`, `residue_pairs`. What is 0 or False stays
+            as the encoder has it.
 
     Raises:
         InputError: another pooling, or a value that the configuration refuses.
     """
+    readings = {name: value for name, value in readings.items() if value}
+    if not readings:
+        return encoder
     try:
         config = IsoCLRConfig.from_dict({**encoder.config.to_dict(), **readings})
     except ValueError as error:
@@ -44,7 +48,7 @@ def read_also(encoder: IsoCLRModel, **readings: int) -> IsoCLRModel:
 
 def encoder_of(head: Head, encoder: IsoCLRModel) -> IsoCLRModel:
     """Return the encoder as the head reads it."""
-    return read_also(encoder, **head.readings) if head.readings else encoder
+    return read_also(encoder, **head.readings)
 
 
 def columns_for(head: Head, encoder: IsoCLRConfig, reader: IsoCLRConfig) -> np.ndarray:

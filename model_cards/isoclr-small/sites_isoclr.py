@@ -23,8 +23,10 @@ TYPICAL = (
     *((1.0, 0.9), (0.2, 0.4), (0.2, 0.2)),  # AU-rich and Pumilio elements, density of the first
 )
 SITE_NUMBERS = len(TYPICAL)
-_LETTERS = {"A": "A", "C": "C", "G": "G", "T": "T", "D": "AGT", "R": "AG", "H": "ACT"}
-_OF_UTR = 100  # nt that are added to the length of a 3'UTR, of which a short one says little
+LETTERS = {"A": "A", "C": "C", "G": "G", "T": "T", "D": "AGT", "R": "AG", "H": "ACT"}
+OF_UTR = 100
+"""nt that are added to the length of a 3'UTR, of which a short one says little."""
+_REACH = max(map(len, (M6A, M6A_CORE, AU_RICH, PUMILIO)))
 
 
 def site_values(tracks, edges):
@@ -49,18 +51,19 @@ def site_values(tracks, edges):
     junctions = (tracks[:, BASES + 1, 0] > 0.5) & (position + 1 < end)
     before = nn.functional.pad(junctions.to(torch.int32).cumsum(1), (1, 0))
 
-    def away(distance):
+    def is_away(distance):
         low = torch.maximum(position - distance, begin).expand(len(tracks), -1)
         high = torch.minimum(position + distance, end).expand(len(tracks), -1)
         return before.gather(1, high.clamp(min=0)) == before.gather(1, low)
 
+    away = [is_away(distance) for distance in FROM_JUNCTION]
     near = ((position - after).abs() < FROM_STOP) & (after > coding)
     in_utr = (position >= after) & (position < end)
     letters = _letters(tracks)
     # At the A that is methylated.
     motif, core = _found(letters, M6A, 2), _found(letters, M6A_CORE, 2)
-    values = [core * away(distance) for distance in FROM_JUNCTION]
-    near_and_away = near & away(FROM_JUNCTION[0])
+    values = [core * each for each in away]
+    near_and_away = near & away[0]
     values += [motif * near, motif * near_and_away, core * near_and_away]
     values += [_found(letters, element, 0) * in_utr for element in (AU_RICH, PUMILIO)]
     return torch.stack(values, 2)
@@ -76,24 +79,29 @@ def site_numbers(counts, utr):
     Returns:
         (..., SITE_NUMBERS): log(1 + count) of each, then AU-rich elements for 100 nt of the 3'UTR.
     """
-    density = 100 * counts[..., 6:7] / (utr[..., None] + _OF_UTR)
+    density = 100 * counts[..., 6:7] / (utr[..., None] + OF_UTR)
     mean, spread = counts.new_tensor(TYPICAL).unbind(1)
     return (torch.cat([torch.log1p(counts), density], -1) - mean) / spread
 
 
 def _letters(tracks):
-    """How much each nucleotide is of each letter of motifs: letter -> (batch, length)."""
+    """How much each nucleotide is of each letter of motifs, with `_REACH` zeros at either end."""
     bases = tracks[:, :BASES, 0]
     bases = bases.to(torch.promote_types(bases.dtype, torch.float32))
-    allowed = {letter: ["ACGT".index(base) for base in of] for letter, of in _LETTERS.items()}
+    bases = nn.functional.pad(bases, (_REACH, _REACH))
+    allowed = {letter: ["ACGT".index(base) for base in of] for letter, of in LETTERS.items()}
     return {letter: bases[:, rows].sum(1) for letter, rows in allowed.items()}
 
 
 def _found(letters, motif, place):
     """How much each nucleotide is that of a motif at `place`, 1 or 0 of known bases."""
-    length = letters[motif[0]].shape[1]
-    found = torch.ones_like(letters[motif[0]])
-    for k, letter in enumerate(motif):
-        shifted = nn.functional.pad(letters[letter], (place, len(motif) - 1 - place))
-        found = found * shifted[:, k : k + length]
+    length = letters[motif[0]].shape[1] - 2 * _REACH
+    begins = range(_REACH - place, _REACH - place + len(motif))
+    parts = [
+        letters[letter][:, begin : begin + length]
+        for letter, begin in zip(motif, begins, strict=True)
+    ]
+    found = parts[0]
+    for part in parts[1:]:
+        found = found * part
     return found

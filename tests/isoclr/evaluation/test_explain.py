@@ -30,7 +30,7 @@ from isoclr.evaluation.explain import (
     similarity_score,
 )
 from isoclr.evaluation.figures_explain import strongest
-from isoclr.evaluation.heads import find_head, read_head
+from isoclr.evaluation.heads import find_head
 from isoclr.evaluation.networks import tokenize
 from isoclr.evaluation.predict import predict
 from modeling_isoclr import (
@@ -425,8 +425,7 @@ def test_a_ready_made_head_is_explained(tmp_path):
     (predicted,) = predict([coding], ["half-life-human"], progress=False)["prediction"]
     assert found.value == pytest.approx(predicted, rel=1e-4)
     folder = find_head("half-life-human")
-    correlation = read_head(folder).held_out["pearson"][0]
-    assert f"on held-out transcripts: pearson {correlation:.2f}," in found.title()
+    assert "on held-out transcripts: pearson 0.72," in found.title()
     with pytest.raises(InputError, match="got one of another encoder, wanted one of this model"):
         explain_model("isoclr-base", [coding], "t", tmp_path, **options | {"head": folder})
     with pytest.raises(InputError, match="got labels or a similar transcript beside it"):
