@@ -22,6 +22,7 @@ _ROW = ("species", "provider", "assembly")
 _FOLDERS = ("provider", "release", "species")  # of the cache
 _MOST_ROWS = 2_000
 _MOST_BYTES = 1 << 20
+_DEEPEST = 10
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FIELD = re.compile(r"\{(\w+)\}")
 _RELEASES = re.compile(r"(\d+)-(\d*)")
@@ -184,9 +185,7 @@ def read_registry(path: str | os.PathLike = SHIPPED) -> Registry:
             text = file.read(_MOST_BYTES + 1)
         if len(text) > _MOST_BYTES:
             raise InputError(f"{path}: got over {_MOST_BYTES >> 20} MiB, wanted a table of genomes")
-        # Nested, aliases multiply.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)):
-            raise InputError(f"{path}: got an alias (*), wanted every value written out")
+        _check_nesting(text, path)
         table = yaml.load(text, _LOADER)  # noqa: S506  a SafeLoader
     except OSError as error:
         raise InputError(f"{path}: got '{error.strerror}', wanted a table of genomes") from error
@@ -209,6 +208,25 @@ def read_registry(path: str | os.PathLike = SHIPPED) -> Registry:
             _check_pair(one, row)
         before.append(row)
     return Registry(path, rows)
+
+
+def _check_nesting(text: bytes, path: Path) -> None:
+    """Refuse what would take long to read.
+
+    Nested, aliases multiply, and libyaml's time grows with the square of the depth.
+    """
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{path}: got an alias (*), wanted every value written out")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            line = event.start_mark.line + 1
+            raise InputError(
+                f"{path}: line {line}: got lists within lists over {_DEEPEST} deep, "
+                "wanted a table of genomes"
+            )
 
 
 def _providers(providers, path: Path) -> dict[str, dict[str, str]]:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from data_builders.records import InputError, Transcript
 from isoclr import __version__
@@ -22,6 +21,7 @@ from isoclr.report.structure import Structure, structure_of, warnings_of
 from isoclr.report.switches import Switch, find_switches
 from isoclr.shipped import DEFAULT_MODEL, resolve_model
 from isoclr.statistics import unit_vectors
+from isoclr.training.yaml_file import read_yaml
 
 _EMBEDDINGS = "whitened embeddings"
 
@@ -142,7 +142,7 @@ def trained_length(model: str | os.PathLike) -> int | None:
     path = Path(resolve_model(model)) / "recipe.yaml"
     if not path.is_file():
         return None
-    recipe = yaml.safe_load(path.read_text())
+    recipe = read_yaml(path, "recipe")
     default = IsoformRecipe.model_fields["max_length"].default
     return recipe.get("max_length", default) if isinstance(recipe, dict) else None
 

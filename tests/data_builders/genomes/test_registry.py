@@ -298,7 +298,8 @@ class TestReadRegistry:
         ("content", "message"),
         [
             ("a: &a [1]\nb: [*a, *a]", "got an alias"),
-            ("providers: " + "[" * 100_000, "table.yaml: "),
+            ("providers:\n " + "[" * 1_000_000, "line 2: got lists within lists over 10 deep"),
+            ("- " * 500_000, "line 1: got lists within lists over 10 deep"),
             ("providers: {}\ngenomes:\n" + "- {}\n" * 3000, "got 3000 rows, wanted at most 2000"),
             ("# " + "x" * (1 << 20), "got over 1 MiB, wanted a table of genomes"),
             ("providers: {? [a] : b}", "table.yaml: "),

@@ -66,6 +66,9 @@ def test_the_longest_transcript_of_training_is_that_of_the_recipe(model_folder, 
     assert trained_length("isoclr-small") == 12288
     assert trained_length(model_folder) == 5000
     assert trained_length(tmp_path) is None
+    (tmp_path / "recipe.yaml").write_text("max_length: [1")
+    with pytest.raises(InputError, match=r"recipe\.yaml: not YAML: "):
+        trained_length(tmp_path)
 
 
 def test_a_chimera_has_one_region_of_the_other_isoform():
