@@ -24,8 +24,8 @@ from isoclr.evaluation.figures_explain import plot_explanation
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest, with_head
 from isoclr.evaluation.linear import Linear, LinearModel
 from isoclr.evaluation.networks import tokenize
+from isoclr.evaluation.readings import encoder_of
 from isoclr.evaluation.scores import METRICS
-from isoclr.evaluation.start import encoder_of
 from isoclr.pretrained import load_model, load_pretrained, on_device
 from isoclr.progress import Progress
 from isoclr.progress import progress as progress_bar

@@ -27,7 +27,7 @@ from isoclr.evaluation.heads import (
     write_head,
 )
 from isoclr.evaluation.linear import LEAST_SPREAD, Linear
-from isoclr.evaluation.start import read_also
+from isoclr.evaluation.readings import read_also
 from isoclr.evaluation.terms import frequent_terms, of_terms
 from isoclr.model_folder import HEAD_FILES, write_model_folder
 from isoclr.pretrained import load_model

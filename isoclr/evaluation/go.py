@@ -75,11 +75,8 @@ def go_model(
     maps = {name: map_genes(matrix[rows]) for name, matrix in features.items()}
     features |= control_features(labelled.transcripts, kmers=[(1, 6)])
     pairs = np.sqrt(residue_pair_frequencies(labelled.transcripts))
-    first = next(iter(features))
-    features |= {
-        "amino-acid pairs": pairs,
-        f"{first} + amino-acid pairs": np.hstack([features[first], pairs]),
-    }
+    features["amino-acid pairs"] = pairs
+    features |= {f"{name} + amino-acid pairs": np.hstack([features[name], pairs]) for name in maps}
     separation = separate(features, labelled, columns)
     output.mkdir(parents=True, exist_ok=True)
     separation.to_json(output / "go.json")

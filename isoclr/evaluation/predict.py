@@ -13,7 +13,7 @@ from data_builders.storage import check_ending
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.embedding_files import safe_table
 from isoclr.evaluation.heads import Head, find_head, read_head, weights_digest
-from isoclr.evaluation.start import columns_for, encoder_of, read_also
+from isoclr.evaluation.readings import columns_for, encoder_of, read_also
 from isoclr.pretrained import load_model
 from isoclr.shipped import DEFAULT_MODEL
 from modeling_isoclr import IsoCLRModel

@@ -66,7 +66,7 @@ def test_terms_are_separated_and_probed_beside_the_controls(
     assert separation.genes == tuple(labels.targets[:, :2].sum(axis=0))
     controls = ["structure", "codons", "codons + structure", "codons + structure + sites"]
     controls += ["codons + structure + k-mers 1-4", "amino-acid pairs"]
-    controls.append(f"{model_folder.name} + amino-acid pairs")
+    controls += [f"{model_folder.name} + amino-acid pairs", "random weights + amino-acid pairs"]
     features = [model_folder.name, "random weights", "k-mers 1-6", *controls]
     assert list(separation.scores) == features
     networks = ["Saluki-like network"] if by == "level" else []

@@ -17,7 +17,7 @@ from isoclr.evaluation import heads
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.fit_head import fit_head, make_head
 from isoclr.evaluation.predict import predict, predict_embedded
-from isoclr.evaluation.start import encoder_of, read_also
+from isoclr.evaluation.readings import encoder_of, read_also
 from isoclr.hub.push import shared_files
 from isoclr.model_folder import HEAD_FILES
 from isoclr.pretrained import load_model

@@ -10,7 +10,8 @@ from data_builders.records import InputError, Transcript
 from isoclr.evaluation.embed import embed_transcripts
 from isoclr.evaluation.heads import weights_digest
 from isoclr.evaluation.probe import ProbeOptions, probe_models
-from isoclr.evaluation.start import read_also, start_features, start_rows
+from isoclr.evaluation.readings import read_also
+from isoclr.evaluation.start import start_features, start_rows
 from modeling_isoclr import IsoCLRModel, IsoCLRTokenizer
 from toys import tiny
 
