@@ -43,6 +43,7 @@ COMMANDS = {
         "interact",
         "app",
         "discriminants",
+        "homolog-features",
         "search-axes",
         "card",
         "reproduce",

@@ -23,6 +23,8 @@ POOLINGS = {
         "content_size": 6,
         "discriminants": 3,
         "discriminant_size": 5,
+        "homolog_features": 4,
+        "homolog_hidden": 3,
     },
 }
 
