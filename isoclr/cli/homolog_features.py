@@ -14,7 +14,7 @@ def homolog_features(
     model: Model = DEFAULT_MODEL,
     features: Annotated[int, Option(help="columns made of them")] = 512,
     hidden: Annotated[int, Option(help="width of the hidden layer")] = 256,
-    steps: Annotated[int, Option(help="steps of 512 pairs")] = 300,
+    steps: Annotated[int, Option(help="steps of 512 pairs")] = 600,
     transcripts: Annotated[int, Option(help="how many suffice")] = 20_000,
     seed: SampleSeed = 0,
 ) -> Printed:
