@@ -23,8 +23,6 @@ NEW_KEYS = {
     "alphabet": "rna",
     "critic": None,
     "critic_bands": 1,
-    "homolog_features": 0,
-    "homolog_hidden": 256,
     "residue_pairs": False,
     "sites_size": 0,
     "start_window": 0,

@@ -43,7 +43,6 @@ COMMANDS = {
         "interact",
         "app",
         "discriminants",
-        "homolog-features",
         "search-axes",
         "card",
         "reproduce",

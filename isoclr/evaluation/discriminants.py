@@ -30,9 +30,6 @@ _SHRINKAGE = 1.0
 _HELD_OUT = 10
 # What a model folder tells of its training, beside config and weights.
 _HISTORY = ("recipe.yaml", "log.jsonl", "curves.png", "speed.json", "NOTES.md")
-_HISTORY += tuple(
-    f"{what}.{kind}" for what in ("discriminants", "homolog_features") for kind in ("json", "png")
-)
 
 
 @dataclass(frozen=True)
@@ -118,17 +115,28 @@ def fit_discriminants(
     features of the discriminants, columns of the embedding. Anything else is an InputError.
     """
     config = model.config
-    check_refinable(config, discriminants=discriminants, features=features)
-    count, left_out = held_out_tenth(groups)
+    if config.pooling != "regions":
+        raise InputError(f"pooling: got a model with '{config.pooling}', wanted 'regions'")
+    for name, value in (("discriminants", discriminants), ("features", features)):
+        if value < 1:
+            raise InputError(f"{name}: got {value}, wanted at least 1")
+    names, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < _HELD_OUT or sizes.min() < 2:
+        raise InputError(
+            f"groups: got {len(names)}, the smallest of "
+            f"{counted(min(sizes, default=0), 'transcript')}, wanted at least "
+            f"{_HELD_OUT}, each of several"
+        )
     embeddings = embed_transcripts(model, tokenizer, transcripts, progress=progress)
     fixed = config.layout_size + CODONS
     near = slice(-config.contrasted_size, -config.content_size)
     columns = np.hstack([embeddings[:, :fixed], embeddings[:, near]])
+    left_out = numbers % _HELD_OUT == 0
     centre, axes, _ = linear_discriminants(columns[~left_out], groups[~left_out], discriminants)
     held_out = _ratios((columns[left_out] - centre) @ axes, groups[left_out])
     centre, axes, _ = linear_discriminants(columns, groups, discriminants)
     about = Discriminants(
-        count,
+        len(names),
         len(transcripts),
         tuple(_ratios((columns - centre) @ axes, groups)),
         tuple(held_out),
@@ -182,41 +190,6 @@ def add_discriminants(
         discriminants=discriminants,
         features=features,
     )
-    write_refined(fitted, tokenizer, model, output)
-    (output / "discriminants.json").write_text(json.dumps(asdict(about), indent=1) + "\n")
-    plot_discriminants(about, output / "discriminants.png")
-    return about
-
-
-def check_refinable(config: IsoCLRConfig, **numbers: int) -> None:
-    """Raise InputError unless a model pools by regions and all these numbers are positive."""
-    if config.pooling != "regions":
-        raise InputError(f"pooling: got a model with '{config.pooling}', wanted 'regions'")
-    for name, value in numbers.items():
-        if value < 1:
-            raise InputError(f"{name}: got {value}, wanted at least 1")
-
-
-def held_out_tenth(groups: np.ndarray) -> tuple[int, np.ndarray]:
-    """Return how many groups there are, and which rows are of the tenth that is left out.
-
-    `groups` (n,) are alike for the rows of a group. Fewer than ten groups, or one of a single row,
-    are an InputError.
-    """
-    names, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    if len(names) < _HELD_OUT or sizes.min() < 2:
-        raise InputError(
-            f"groups: got {len(names)}, the smallest of "
-            f"{counted(min(sizes, default=0), 'transcript')}, wanted at least "
-            f"{_HELD_OUT}, each of several"
-        )
-    return len(names), numbers % _HELD_OUT == 0
-
-
-def write_refined(
-    fitted: IsoCLRModel, tokenizer: IsoCLRTokenizer, model: str | os.PathLike, output: Path
-) -> None:
-    """Write an encoder that was made from a model, with what tells of that model's training."""
     write_model_folder(fitted, tokenizer, output)
     for source, target in ((Path(model) / name, output / name) for name in _HISTORY):
         if source.resolve() != target.resolve():
@@ -224,6 +197,9 @@ def write_refined(
             if source.exists():
                 shutil.copy(source, target)
     write_card(output)
+    (output / "discriminants.json").write_text(json.dumps(asdict(about), indent=1) + "\n")
+    plot_discriminants(about, output / "discriminants.png")
+    return about
 
 
 def draw_members(

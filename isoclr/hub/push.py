@@ -34,7 +34,6 @@ _SHARED = (
     "log.jsonl",
     "curves.png",
     "discriminants.json",
-    "homolog_features.json",
     SEARCH_FILE,
     "measured.json",
     "card.yaml",

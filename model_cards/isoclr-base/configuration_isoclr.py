@@ -58,7 +58,6 @@ AMBIGUOUS_RESIDUES = {"B": "DN", "Z": "EQ", "J": "IL", "U": "C", "O": "K"}
 # A number for clients that ask for one; a convolution has no longest input.
 LONGEST = 1 << 20
 _TRACKS = {"rna": BASES + 2, "protein": len(AMINO_ACIDS)}
-_OF_REGIONS = ("discriminants", "homolog_features", "sites_size", "residue_pairs", "start_window")
 
 
 class IsoCLRConfig(PretrainedConfig):
@@ -90,9 +89,6 @@ class IsoCLRConfig(PretrainedConfig):
         discriminants: linear discriminants of homologs that `regions` has, fitted after training
             (see pooling_isoclr.py); 0: none.
         discriminant_size: features of the discriminants.
-        homolog_features: features of a small network that `regions` has, taught by homologs after
-            training (see pooling_isoclr.py); 0: none.
-        homolog_hidden: width of its hidden layer.
         sites_size: features of the sites of decay that `regions` has (see sites_isoclr.py); 0:
             none. None is learned, so any model with `regions` can be loaded with them.
         residue_pairs: have `regions` also tell how often each pair of neighbouring residues comes
@@ -147,8 +143,6 @@ class IsoCLRConfig(PretrainedConfig):
         content_size=256,
         discriminants=0,
         discriminant_size=1024,
-        homolog_features=0,
-        homolog_hidden=256,
         sites_size=0,
         residue_pairs=False,
         start_window=0,
@@ -185,8 +179,6 @@ class IsoCLRConfig(PretrainedConfig):
         self.content_size = content_size
         self.discriminants = discriminants
         self.discriminant_size = discriminant_size
-        self.homolog_features = homolog_features
-        self.homolog_hidden = homolog_hidden
         self.sites_size = sites_size
         self.residue_pairs = residue_pairs
         self.start_window = start_window
@@ -240,14 +232,13 @@ class IsoCLRConfig(PretrainedConfig):
             "content_size": [self.content_size],
             "discriminants": [self.discriminants or 1],
             "discriminant_size": [self.discriminant_size],
-            "homolog_hidden": [self.homolog_hidden],
         }
         for name, values in positive.items():
             if any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, wanted positive integers")
         as_integer("classifier_hidden_size", self.classifier_hidden_size, minimum=0)
-        for name in ("homolog_features", "sites_size", "start_window"):
-            as_integer(name, getattr(self, name), minimum=0)
+        as_integer("sites_size", self.sites_size, minimum=0)
+        as_integer("start_window", self.start_window, minimum=0)
         as_number("norm_eps", self.norm_eps, above=0)
         as_number("norm_momentum", self.norm_momentum, above=0)
         for name in ("residue_pairs", "zero_init_residual"):
@@ -273,7 +264,7 @@ class IsoCLRConfig(PretrainedConfig):
                 f"n_tracks: got {self.n_tracks} with pooling='regions', wanted at least 6: codon "
                 "starts and exon ends"
             )
-        for name in _OF_REGIONS:
+        for name in ("discriminants", "sites_size", "residue_pairs", "start_window"):
             if getattr(self, name) and self.pooling != "regions":
                 raise ValueError(
                     f"{name}: got {getattr(self, name)} with pooling={self.pooling!r}, wanted "
@@ -334,7 +325,6 @@ class IsoCLRConfig(PretrainedConfig):
         if self.pooling == "regions":
             discriminants = self.discriminant_size if self.discriminants else 0
             fixed = self.layout_size + BASES**3 + discriminants + self.sites_size
-            fixed += self.homolog_features
             return fixed + self.pairs_size + self.start_size + self.contrasted_size
         return self.contrasted_size
 

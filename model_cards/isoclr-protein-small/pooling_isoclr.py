@@ -3,9 +3,8 @@
 `last` and `stages` average whole transcripts, as the paper and over every stage. `regions` reads
 5'UTR, CDS and 3'UTR apart, the stem too, and keeps what an average of strided convolutions forgets:
 which codons there are, how long regions are, and how they are spliced. Of all that, linear
-discriminants and a small network take what homologs have in common. With `start_window` it also
-reads the end of the 5'UTR by distance from the start codon, so that a reading frame that opens
-upstream is seen.
+discriminants take what homologs have in common. With `start_window` it also reads the end of the
+5'UTR by distance from the start codon, so that a reading frame that opens upstream is seen.
 """
 
 from itertools import pairwise
@@ -15,13 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .codons_isoclr import (
-    CODONS,
-    RESIDUE_PAIRS,
-    codon_parts,
-    neighbouring_residues,
-    pair_columns,
-)
+from .codons_isoclr import CODONS, codon_parts, neighbouring_residues, pair_columns
 from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
 from .layers_isoclr import IsoCLRVectorNorm
 from .segments_isoclr import PRIOR, REGIONS, SegmentRegions, joined_means
@@ -111,53 +104,6 @@ class IsoCLRDiscriminants(nn.Module):
         return self.features((columns - centre) @ axes)
 
 
-class IsoCLRHomologFeatures(nn.Module):
-    """What a small network sees in all that is not layout: it was taught to tell homologs.
-
-    Its weights are found after training (`isoclr homolog-features`), until then they are at random.
-    Like axes of discriminants they are no parameters: no optimizer of the encoder moves them.
-    """
-
-    centre: torch.Tensor
-    spread: torch.Tensor
-    hidden: torch.Tensor
-    hidden_bias: torch.Tensor
-    output: torch.Tensor
-    output_bias: torch.Tensor
-
-    def __init__(self, config: IsoCLRConfig):
-        super().__init__()
-        width = CODONS + config.sites_size + RESIDUE_PAIRS + config.contrasted_size
-        hidden, size = config.homolog_hidden, config.homolog_features
-        self.register_buffer("centre", torch.zeros(width))
-        self.register_buffer("spread", torch.ones(width))
-        self.register_buffer("hidden", torch.zeros(width, hidden))
-        self.register_buffer("hidden_bias", torch.zeros(hidden))
-        self.register_buffer("output", torch.zeros(hidden, size))
-        self.register_buffer("output_bias", torch.zeros(size))
-        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
-
-    def draw(self):
-        """Weights at random, of a variance that no layer changes."""
-        nn.init.kaiming_normal_(self.hidden.T, nonlinearity="linear")
-        nn.init.kaiming_normal_(self.output.T, nonlinearity="relu")
-
-    def standard(self, columns):
-        """Columns in the units of those it was taught by, and no further than 5 from their mean."""
-        centre, spread = self.centre.to(columns.dtype), self.spread.to(columns.dtype)
-        return ((columns - centre) / spread).clamp(-5, 5)
-
-    def seen(self, standard):
-        """What the network makes of columns in standard units: within -1 and 1."""
-        weights = (self.hidden, self.hidden_bias, self.output, self.output_bias)
-        hidden, hidden_bias, output, output_bias = (part.to(standard.dtype) for part in weights)
-        return self.tanh(self.relu(standard @ hidden + hidden_bias) @ output + output_bias)
-
-    def forward(self, columns):
-        """Codon usage, sites, pairs of residues, stem and content to (batch, homolog_features)."""
-        return self.seen(self.standard(at_least_float32(columns)))
-
-
 class IsoCLRSites(IsoCLRRandomFeatures):
     """Random features of how many sites of decay a transcript has, and where."""
 
@@ -176,7 +122,6 @@ class IsoCLRRegionPooling(nn.Module):
         self.content_norm = IsoCLRVectorNorm(config.content_size, eps=config.norm_eps)
         self.discriminants = IsoCLRDiscriminants(config) if config.discriminants else None
         self.sites = IsoCLRSites(config) if config.sites_size else None
-        self.homologs = IsoCLRHomologFeatures(config) if config.homolog_features else None
         self.residue_pairs, self.start_window = config.residue_pairs, config.start_window
 
     def read(self, layout, fused):
@@ -198,9 +143,9 @@ class IsoCLRRegionPooling(nn.Module):
 
         Returns:
             (batch, `pooled_size` of the configuration): features of the layout, codon usage,
-            features of discriminants and of sites, those that homologs taught, pairs of residues,
-            what lies before the start codon, what the stem sees in the three regions, content. With
-            segments (batch, segments, the same).
+            features of discriminants and of sites, pairs of residues, what lies before the start
+            codon, what the stem sees in the three regions, content. With segments (batch, segments,
+            the same).
         """
         if layout is not None:
             regions = layout
@@ -215,20 +160,13 @@ class IsoCLRRegionPooling(nn.Module):
         content = self.content_norm(self.content(stage_features.to(stem.dtype)))
         pooled = [stem_features, content]
         if not learned_only:
-            codons = regions.codon_usage()
-            fixed = [self.layout(regions.layout_numbers()), codons]
+            fixed = [self.layout(regions.layout_numbers()), regions.codon_usage()]
             if self.discriminants is not None:
                 fixed.append(self.discriminants(torch.cat([*fixed, stem_features], -1)))
-            sites, pairs = [], []
             if self.sites is not None:
-                sites = [self.sites(regions.site_numbers())]
-            if self.residue_pairs or self.homologs is not None:
-                pairs = [pair_columns(regions.residue_pairs())]
-            fixed += sites
-            if self.homologs is not None:
-                fixed.append(self.homologs(torch.cat([codons, *sites, *pairs, *pooled], -1)))
+                fixed.append(self.sites(regions.site_numbers()))
             if self.residue_pairs:
-                fixed += pairs
+                fixed.append(pair_columns(regions.residue_pairs()))
             if self.start_window:
                 begin, start = regions.upstream()
                 place = Upstream(begin, start, self.start_window)

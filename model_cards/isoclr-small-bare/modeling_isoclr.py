@@ -39,7 +39,6 @@ from .packing_isoclr import PackedShape  # noqa: F401  as above
 from .pipeline_isoclr import embed_tokens
 from .pooling_isoclr import (
     IsoCLRDiscriminants,
-    IsoCLRHomologFeatures,
     IsoCLRRandomFeatures,
     IsoCLRRegionPooling,
     at_least_float32,
@@ -140,9 +139,6 @@ class IsoCLRPreTrainedModel(PreTrainedModel):
                 module.reset()
         elif isinstance(module, IsoCLRRandomFeatures):
             if not getattr(module.directions, "_is_hf_initialized", False):
-                module.draw()
-        elif isinstance(module, IsoCLRHomologFeatures):
-            if not getattr(module.hidden, "_is_hf_initialized", False):
                 module.draw()
         elif isinstance(module, IsoCLRDiscriminants):
             if not getattr(module.axes, "_is_hf_initialized", False):

@@ -24,7 +24,7 @@ MODELS = (
 POOLINGS = [
     {"pooling": "last"},
     {"pooling": "stages"},
-    {"pooling": "regions", "discriminants": 3, "discriminant_size": 50, "homolog_features": 9},
+    {"pooling": "regions", "discriminants": 3, "discriminant_size": 50},
 ]
 
 

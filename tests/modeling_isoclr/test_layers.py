@@ -41,7 +41,7 @@ class CountCalls(TorchDispatchMode):
 @pytest.mark.parametrize(
     ("head", "arguments"),
     [
-        (IsoCLRModel, {"pooling": "regions", "discriminants": 2, "homolog_features": 3}),
+        (IsoCLRModel, {"pooling": "regions", "discriminants": 2}),
         (IsoCLRForPreTraining, {}),
         (IsoCLRForSequenceClassification, {"classifier_hidden_size": 4}),
         (IsoCLRForMaskedLM, {}),

@@ -172,11 +172,7 @@ class Positional(nn.Module):
     ("head", "arguments", "names"),
     [
         (IsoCLRModel, {"pooling": "stages"}, ("last_hidden_state", "pooler_output")),
-        (
-            IsoCLRModel,
-            {"pooling": "regions", "discriminants": 2, "homolog_features": 3},
-            ("pooler_output",),
-        ),
+        (IsoCLRModel, {"pooling": "regions", "discriminants": 2}, ("pooler_output",)),
         (IsoCLRForMaskedLM, {}, ("logits",)),
     ],
 )

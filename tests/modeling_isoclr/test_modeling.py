@@ -104,7 +104,7 @@ def test_equals_the_naive_encoder(norm, kernel_size, length):
         {"pooling": "last"},
         {"pooling": "stages"},
         {"pooling": "regions"},
-        {"pooling": "regions", "discriminants": 3, "discriminant_size": 50, "homolog_features": 9},
+        {"pooling": "regions", "discriminants": 3, "discriminant_size": 50},
     ],
     ids=["last", "stages", "regions", "discriminants"],
 )
@@ -245,8 +245,6 @@ def test_blocks_may_begin_as_their_shortcuts(norm, tmp_path):
         ({"pooling": "max"}, "pooling: got 'max'"),
         ({"discriminants": 3}, "discriminants: got 3 with pooling='last', wanted none"),
         ({"pooling": "regions", "discriminants": -1}, "discriminants: got -1, wanted positive"),
-        ({"homolog_features": 4}, "homolog_features: got 4 with pooling='last', wanted none"),
-        ({"homolog_hidden": 0}, "homolog_hidden: got 0, wanted positive"),
         ({"discriminant_size": 0}, "discriminant_size: got 0, wanted positive"),
         ({"blocks": [1, 2]}, "filters, blocks, dilations"),
         ({"n_tracks": 3}, "n_tracks: got 3"),

@@ -23,8 +23,6 @@ POOLINGS = {
         "content_size": 6,
         "discriminants": 3,
         "discriminant_size": 5,
-        "homolog_features": 4,
-        "homolog_hidden": 3,
     },
 }
 
