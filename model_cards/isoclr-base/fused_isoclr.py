@@ -23,6 +23,11 @@ def working_dtype(dtype, device_type):
     return dtype
 
 
+def at_least_float32(x):
+    """`x` in a precision that can count the nucleotides of a transcript."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class Bounds(NamedTuple):
     """What keeps padding at zero at one depth.
 
@@ -358,7 +363,7 @@ class _NormOverValid(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, mask, n, weight, bias, eps):
-        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        exact = at_least_float32(x)
         mean = (exact * mask).sum(_POSITIONS, keepdim=True) / n
         centred = (exact - mean).mul_(mask)
         var = centred.square().sum(_POSITIONS, keepdim=True) / n

@@ -24,7 +24,7 @@ from .configuration_isoclr import (
     VOCABULARY_SIZE,
     IsoCLRConfig,
 )
-from .fused_isoclr import norm_over_valid
+from .fused_isoclr import at_least_float32, norm_over_valid
 
 
 def track_table(n_tracks: int, unknown_value: float) -> torch.Tensor:
@@ -191,7 +191,7 @@ class IsoCLRBatchNorm(nn.Module):
     def _by_autograd(self, x, mask):
         """What `norm_over_valid` does, where a compiler or other processes take part."""
         dtype = x.dtype
-        x = x.to(torch.promote_types(dtype, torch.float32))  # half precision cannot count
+        x = at_least_float32(x)
         total = self.over_processes or (lambda values: values)
         n = total((mask != 0).sum())
         mean = total((x * mask).sum((0, 2, 3), keepdim=True)) / n

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .configuration_isoclr import BASES
+from .fused_isoclr import at_least_float32
 
 M6A, M6A_CORE, AU_RICH, PUMILIO = "DRACH", "GGAC", "ATTTA", "TGTAHATA"
 FROM_JUNCTION = (100, 200, 400)
@@ -86,8 +87,7 @@ def site_numbers(counts, utr):
 
 def _letters(tracks):
     """How much each nucleotide is of each letter of motifs, with `_REACH` zeros at either end."""
-    bases = tracks[:, :BASES, 0]
-    bases = bases.to(torch.promote_types(bases.dtype, torch.float32))
+    bases = at_least_float32(tracks[:, :BASES, 0])
     bases = nn.functional.pad(bases, (_REACH, _REACH))
     allowed = {letter: ["ACGT".index(base) for base in of] for letter, of in LETTERS.items()}
     return {letter: bases[:, rows].sum(1) for letter, rows in allowed.items()}

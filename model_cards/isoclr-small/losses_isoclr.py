@@ -21,6 +21,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from .fused_isoclr import at_least_float32
+
 LOSS_FORMS = ("dcl", "dcl_paper", "nt_xent", "info_nce")
 TILE = 512  # rows and columns of similarities at a time: 1 MB in float32, near the processor
 
@@ -104,8 +106,7 @@ def contrastive_loss_and_accuracy(
         raise ValueError(f"z1, z2: got {pairs} pairs, wanted at least two, for negatives")
     if weights is not None and weights.shape != (pairs,):
         raise ValueError(f"weights: got shape {tuple(weights.shape)}, wanted ({pairs},)")
-    z = torch.cat([z1, z2])
-    z = z.to(torch.promote_types(z.dtype, torch.float32))
+    z = at_least_float32(torch.cat([z1, z2]))
     z = nn.functional.normalize(z, dim=1) * temperature**-0.5  # products: similarity / temperature
     log_sum_exps = _LogSumExps.apply if pairs <= TILE else _uncompiled_log_sum_exps
     (within, across), accuracy = log_sum_exps(z, form != "info_nce")

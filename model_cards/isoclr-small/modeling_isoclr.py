@@ -19,7 +19,7 @@ from .checks_isoclr import refuse_unknown
 from .codons_isoclr import CODONS  # noqa: F401  transformers 4 copies only what is here
 from .configuration_isoclr import BASES, N_BASE, PAD_BASE, IsoCLRConfig
 from .critic_isoclr import IsoCLRCritic
-from .fused_isoclr import Bounds, working_dtype
+from .fused_isoclr import Bounds, at_least_float32, working_dtype
 from .kernels_isoclr import has_kernels  # noqa: F401  as above
 from .layers_isoclr import (
     NORMS,
@@ -41,7 +41,6 @@ from .pooling_isoclr import (
     IsoCLRDiscriminants,
     IsoCLRRandomFeatures,
     IsoCLRRegionPooling,
-    at_least_float32,
     masked_mean,
 )
 from .segments_isoclr import Layout, SegmentRegions, Segments

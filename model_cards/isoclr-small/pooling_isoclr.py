@@ -16,6 +16,7 @@ from torch import nn
 
 from .codons_isoclr import CODONS, codon_parts, neighbouring_residues, pair_columns
 from .configuration_isoclr import BASES, FRAMES, START_BANDS, IsoCLRConfig
+from .fused_isoclr import at_least_float32
 from .layers_isoclr import IsoCLRVectorNorm
 from .segments_isoclr import PRIOR, REGIONS, SegmentRegions, joined_means
 from .sites_isoclr import SITE_NUMBERS, site_numbers, site_values
@@ -361,8 +362,3 @@ def layout_numbers(tracks, mask, regions):
     density = 500 * counts[:, 1:2] / lengths[:, 1:2].clamp(min=1)
     logs = torch.log10(1 + torch.cat([lengths, ends, 100 * counts], 1))
     return torch.cat([logs, density], 1)
-
-
-def at_least_float32(x):
-    """`x` in a precision that can count the nucleotides of a transcript."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -27,15 +27,23 @@ def loss_of(model, rows):
     return model(rows, labels=labels).loss * (labels >= 0).sum() / (ROWS != 7).sum()
 
 
+def gradients_of(pooling, rows):
+    """Of a model in DDP, which is gone at the end: it must not outlive its process group.
+
+    Its destructor would wait for a thread of gloo, which may wait for Python, for ever.
+    """
+    model = DistributedDataParallel(masked_model(pooling))
+    for _ in range(2):  # the second pass fails where a gradient of the first never came
+        model.zero_grad()
+        loss_of(model, rows).backward()
+    return {n: p.grad for n, p in model.module.named_parameters() if p.requires_grad}
+
+
 def in_process(rank, folder):
     store = f"file://{folder / 'store'}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
     for pooling in ("stages", "regions"):
-        model = DistributedDataParallel(masked_model(pooling))
-        for _ in range(2):  # the second pass fails where a gradient of the first never came
-            model.zero_grad()
-            loss_of(model, ROWS[rank::2]).backward()
-        gradients = {n: p.grad for n, p in model.module.named_parameters() if p.requires_grad}
+        gradients = gradients_of(pooling, ROWS[rank::2])
         save_file(gradients, folder / f"{pooling}-{rank}.safetensors")
     dist.destroy_process_group()
 

@@ -6,7 +6,7 @@ from torch import nn
 from isoclr.objectives.isoforms.microbatches import PairEncoder
 from isoclr.objectives.isoforms.pairs import PairBatch
 from modeling_isoclr import IsoCLRForPreTraining
-from modeling_isoclr.pooling_isoclr import at_least_float32
+from modeling_isoclr.fused_isoclr import at_least_float32
 
 
 @torch.no_grad()

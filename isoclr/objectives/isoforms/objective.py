@@ -18,7 +18,7 @@ from isoclr.objectives.sequences import share_statistics
 from isoclr.training.curves import Panel
 from isoclr.training.processes import sum_over_processes
 from modeling_isoclr import IsoCLRForPreTraining, IsoCLRTokenizer, transcript_count_weights
-from modeling_isoclr.pooling_isoclr import at_least_float32
+from modeling_isoclr.fused_isoclr import at_least_float32
 
 
 class IsoformObjective(Objective[IsoformRecipe, PairBatches, IsoCLRForPreTraining]):
