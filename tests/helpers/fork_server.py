@@ -53,9 +53,10 @@ class ForkServer:
             if not selector.select(timeout):
                 self.close()
                 raise TimeoutError(f"a program ran for over {timeout} s: {code}")
-        status = int(process.stdout.readline())
+        status = process.stdout.readline()
+        assert status, "the process that runs programs has ended"
         printed, told = (path.read_text() for path in streams)
-        return subprocess.CompletedProcess([*argv], status, printed, told)
+        return subprocess.CompletedProcess(argv, int(status), printed, told)
 
     def close(self) -> None:
         """End the process, and a program that runs."""
