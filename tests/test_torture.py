@@ -10,7 +10,7 @@ import pytest
 @pytest.mark.distributed
 @pytest.mark.parametrize(
     ("objective", "kills"),
-    [("isoforms", 8), ("homologs", 4), ("expression", 4), ("interactions", 4), ("toy", 4)],
+    [("isoforms", 20), ("homologs", 6), ("expression", 6), ("interactions", 6), ("toy", 8)],
 )
 def test_killed_runs_end_in_the_same_bits(request, objective, kills):
     script = request.config.rootpath / "tests" / "torture.py"

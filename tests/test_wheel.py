@@ -88,6 +88,8 @@ def test_the_wheel_has_what_it_needs_and_nothing_else(wheel):
             assert f"isoclr/shipped/{path.relative_to(ROOT)}" in names
     for model in SHIPPED_MODELS:  # other tests load these files where our packages are not
         folder = ROOT / "model_cards" / model
+        for name in ("config.json", "model.safetensors", "README.md"):
+            assert f"isoclr/shipped/model_cards/{model}/{name}" in names
         for pattern in ("*.py", "*.json", "*.safetensors", "README.md", "heads/**/*.safetensors"):
             for path in folder.glob(pattern):
                 shipped = f"isoclr/shipped/{path.relative_to(ROOT)}"

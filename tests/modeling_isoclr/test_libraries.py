@@ -141,14 +141,17 @@ def assert_session_gives_what_the_model_does(path, model, *inputs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["torch.onnx", "OnnxConfig"])
-def test_the_guide_to_onnx(what, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("what", "pooling"),
+    [("torch.onnx", "stages"), ("torch.onnx", "regions"), ("OnnxConfig", "stages")],
+)
+def test_the_guide_to_onnx(what, pooling, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     if what == "OnnxConfig":
         pytest.importorskip("optimum.exporters.onnx", exc_type=ImportError)  # wants transformers 4
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    model = trained_like(IsoCLRModel(tiny(pooling="stages")))
+    model = trained_like(IsoCLRModel(tiny(pooling=pooling)))
     exec(guide_to(what), {"model": model, "batch": batch(48, 40)})
     others = batch(33), batch(97, 50, 9), batch(64, 64, 31, 1, 2)
     assert_session_gives_what_the_model_does(tmp_path / "model.onnx", model, *others)

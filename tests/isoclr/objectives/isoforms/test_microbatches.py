@@ -1,7 +1,5 @@
 """A batch in pieces has the gradient of the whole batch."""
 
-from functools import partial
-
 import pytest
 import torch
 from pair_batches import pair_batch
@@ -161,9 +159,8 @@ def test_evaluation_leaves_the_statistics_alone():
         assert torch.equal(buffer, before[name])
 
 
-def test_compiled_pieces_have_the_same_gradient(monkeypatch):
-    """As torch traces them; what inductor makes of a model is tested with its packing."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+@pytest.mark.slow
+def test_compiled_pieces_have_the_same_gradient():
     model = pre_training(filters=[8, 8], blocks=[1, 1], dilations=[1, 2])
     plain = loss_and_gradients(model, batch_of(CUT))
     torch._dynamo.reset()
